@@ -1,0 +1,80 @@
+/* objects.h - the set of objects that manifests describe, with their last good versions.
+ *
+ * Feed it whole files; it keeps, per file, the objects the file defined, and per object the last
+ * version that was valid. A file that does not parse changes nothing but the problem list. Pure: no
+ * files are opened here, the caller passes bytes and names. */
+#pragma once
+
+#include "policy/model.h"
+
+enum bh_problem_level { BH_PROBLEM_ERROR, BH_PROBLEM_WARNING, BH_PROBLEM_NOTE };
+
+struct bh_problem {
+	enum bh_problem_level level;
+	char *file;
+	unsigned line, col;
+	char *object; /* "NetworkPolicy shop/web", NULL when not about one */
+	char *text;   /* one sentence */
+};
+
+struct bh_problems {
+	struct bh_problem *v;
+	size_t n, cap;
+};
+int bh_problems_add(struct bh_problems *p, enum bh_problem_level level, const struct bh_place *place,
+		    const char *object, const char *fmt, ...) BH_PRINTF(5, 6);
+void bh_problems_done(struct bh_problems *p);
+
+struct bh_objects_options {
+	bool require_reason; /* refuse allow rules without a reason */
+	bool keep_text;	     /* remember each object's source text for bh_objects_saved */
+};
+
+struct bh_objects;
+int bh_objects_new(const struct bh_objects_options *opt, struct bh_objects **ret,
+		   struct bh_err *err);
+void bh_objects_free(struct bh_objects *o);
+void bh_objects_freep(struct bh_objects **o);
+
+/* Loads or reloads one file: several YAML documents or JSON. Objects it defined before and does not
+ * define any more are gone, unless a document of it failed to parse at all: then whatever could not
+ * be seen stays. Problems of the file replace those of its last load. Returns 0 also when there are
+ * problems; -ENOMEM otherwise. *ret_changed: something in the set differs now. */
+int bh_objects_load(struct bh_objects *o, const char *file, const char *text, size_t len,
+		    bool *ret_changed, struct bh_err *err);
+/* The file is gone: its objects and problems go. */
+int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed);
+/* Names of all loaded files, NULL-terminated, borrowed until the next change. */
+const char *const *bh_objects_files(const struct bh_objects *o);
+
+/* All problems of all files, plus set-wide ones and lints (policies that select nothing, AND/OR
+ * peers, DNS not allowed ...). The caller owns *ret. */
+int bh_objects_problems(const struct bh_objects *o, struct bh_problems *ret);
+
+/* Adds everything valid to a world that is being built. `endpoints` are added by the caller, who
+ * merges them with bh_objects_pod. */
+int bh_objects_fill(const struct bh_objects *o, struct bh_world *w, struct bh_err *err);
+/* The pod a manifest describes, NULL when none does. Borrowed. */
+const struct bh_pod *bh_objects_pod(const struct bh_objects *o, const char *ns, const char *name);
+/* spec.nodeName / status.addresses of Node objects named `node`: adds them to the world. */
+int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh_world *w);
+
+/* Last good version of every object with its source text, for keeping across restarts. Calls fn for
+ * each: key "kind/ns/name", the file it came from, its text (one YAML document). */
+int bh_objects_saved(const struct bh_objects *o,
+		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
+		     void *arg);
+/* Puts back a saved object as the last good version of `key`, to be used if `file` now holds an
+ * invalid version of it, or if the whole source cannot be read. */
+int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
+		       struct bh_err *err);
+
+/* One policy as the status page lists it. */
+struct bh_policy_state {
+	const char *kind, *ns, *name, *file;
+	bool is_live;	 /* the version in the file is the one in force */
+	const char *why; /* sentence when not */
+};
+/* Walks all policies, live or not (also refused new ones), sorted. Strings are borrowed. */
+int bh_objects_policies(const struct bh_objects *o,
+			int (*fn)(const struct bh_policy_state *s, void *arg), void *arg);
