@@ -12,7 +12,8 @@
 
 struct bh_err {
 	int code;		/* negative errno of the failure; 0 while nothing failed */
-	char text[BH_ERR_TEXT]; /* one sentence, cut at the end if it is too long, never empty */
+	char text[BH_ERR_TEXT]; /* one sentence, cut at the end if it is too long, never empty;
+				   valid UTF-8, control characters and bad bytes become '?' */
 };
 
 /* Records a failure. errnum: a positive errno. Returns -errnum. */

@@ -21,9 +21,9 @@ static inline void bh_json_decrefp(json_t **j)
 /* Parses text[0..len). Errors name line and column. The caller owns *ret (json_decref). */
 int bh_json_parse(const char *text, size_t len, size_t max_len, json_t **ret, struct bh_err *err);
 
-/* Fetches a member of an object. Missing: *ret keeps its value and 0 is returned when `required` is
- * false, else -EINVAL "'key' is missing". Wrong type: -EINVAL "'key': expected a string, found a
- * number". Strings are borrowed from obj. */
+/* Fetches a member of an object; null counts as missing, as in Kubernetes. Missing: *ret keeps its
+ * value and 0 is returned when `required` is false, else -EINVAL "'key' is missing". Wrong type:
+ * -EINVAL "'key': expected a string, found a number". Strings are borrowed from obj. */
 int bh_json_get_str(const json_t *obj, const char *key, bool required, const char **ret,
 		    struct bh_err *err);
 int bh_json_get_int(const json_t *obj, const char *key, bool required, int64_t min, int64_t max,

@@ -31,3 +31,6 @@ char *bh_strf(const char *fmt, ...) BH_PRINTF(1, 2);
 bool bh_streq(const char *a, const char *b);
 /* Lower-case hex of n bytes into out[2n+1]. */
 void bh_hex(const void *bytes, size_t n, char *out);
+/* Length of the UTF-8 character at text (RFC 3629: no overlong forms, no surrogates, at most
+ * U+10FFFF) out of `left` bytes; 0 when there is none. */
+size_t bh_utf8_len(const void *text, size_t left);

@@ -1,0 +1,75 @@
+# Tests, all registered with ctest and run by tests/run, which reads the list from ctest. Labels:
+# unit, bpf (root), golden, fuzz, check, e2e (root).
+
+get_property(program_libs GLOBAL PROPERTY BH_PROGRAM_LIBS)
+set(all_libs ${program_libs} bh_sys bh_core bh_ctl bh_base)
+
+# Where a test finds what it needs, whatever its working directory.
+set(test_env "BH_SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BH_BUILD_DIR=${PROJECT_BINARY_DIR}")
+
+function(bh_register name label timeout)
+	add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
+			     ENVIRONMENT "${test_env}")
+endfunction()
+
+# One cmocka program per file; a static test that no table names is an error, not a warning.
+function(bh_cmocka_tests label timeout)
+	bh_glob(sources tests/${label}/test_*.c)
+	foreach(source ${sources})
+		get_filename_component(name ${source} NAME_WE)
+		set(target ${label}_${name})
+		add_executable(${target} ${source})
+		set_target_properties(${target} PROPERTIES
+			RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+		target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/bpf
+					   ${PROJECT_SOURCE_DIR}/tests/${label}
+					   ${PROJECT_SOURCE_DIR}/tests)
+		target_compile_options(${target} PRIVATE -Werror=unused-function)
+		target_link_libraries(${target} PRIVATE ${all_libs} bh_skel_headers
+				      PkgConfig::CMOCKA)
+		bh_register(${target} ${label} ${timeout} ${target})
+	endforeach()
+endfunction()
+
+bh_cmocka_tests(unit 120)
+bh_cmocka_tests(bpf 300)
+bh_cmocka_tests(golden 120)
+
+# Fuzz targets: libFuzzer with BH_FUZZ, else the bounded driver in tests/fuzz/main.c, which replays
+# tests/fuzz/corpus/NAME and mutates it.
+set(BH_FUZZ_RUNS 20000 CACHE STRING "mutated inputs per fuzz target in ctest")
+bh_glob(sources tests/fuzz/fuzz_*.c)
+foreach(source ${sources})
+	get_filename_component(target ${source} NAME_WE)
+	string(REGEX REPLACE "^fuzz_" "" name ${target})
+	set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+	if(BH_FUZZ)
+		add_executable(${target} ${source})
+		target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
+		target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+	else()
+		add_executable(${target} ${source} tests/fuzz/main.c)
+		bh_register(${target} fuzz 300 ${target} -n ${BH_FUZZ_RUNS} -s 1 ${corpus})
+	endif()
+	set_target_properties(${target} PROPERTIES
+		RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+	target_link_libraries(${target} PRIVATE ${all_libs})
+endforeach()
+
+# Scripts. Executable files only: helpers that are sourced or imported are not tests.
+function(bh_script_tests label timeout)
+	bh_glob(scripts tests/${label}/*.sh tests/${label}/*.py)
+	foreach(script ${scripts})
+		execute_process(COMMAND test -x ${script} RESULT_VARIABLE not_executable)
+		if(NOT not_executable)
+			get_filename_component(name ${script} NAME_WE)
+			bh_register(${label}_${name} ${label} ${timeout} ${script})
+		endif()
+	endforeach()
+endfunction()
+
+bh_script_tests(check 300)
+bh_script_tests(golden 300)
+bh_script_tests(bpf 300)
+bh_script_tests(e2e 300)

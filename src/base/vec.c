@@ -1,0 +1,24 @@
+#include "base/vec.h"
+
+#include <stdint.h>
+
+int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size)
+{
+	size_t next = *cap ? *cap : 8;
+	void *p;
+
+	if (want <= *cap)
+		return 0;
+	if (want > SIZE_MAX / 2 / size)
+		return -ENOMEM;
+	while (next < want)
+		next *= 2;
+	if (next > SIZE_MAX / size)
+		return -ENOMEM;
+	p = realloc(*v, next * size);
+	if (!p)
+		return -ENOMEM;
+	*v = p;
+	*cap = next;
+	return 0;
+}
