@@ -33,4 +33,4 @@ int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size);
 
 /* for each element pointer: bh_vec_each (it, &vec) */
 #define bh_vec_each(it, vec)                                                                       \
-	for (__typeof__((vec)->v) it = (vec)->v; it && it < (vec)->v + (vec)->n; it++)
+	for (__typeof__((vec)->v + 0) it = (vec)->v; it && it < (vec)->v + (vec)->n; it++)
