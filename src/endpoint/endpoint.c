@@ -222,10 +222,14 @@ static int texts_from_json(struct bh_endpoint *ep, const json_t *j, struct bh_er
 		bool required;
 		char **ret;
 	} f[] = {
-		{"containerId", true, &ep->container_id}, {"ifname", true, &ep->ifname},
-		{"namespace", true, &ep->ns},		  {"name", true, &ep->name},
-		{"uid", false, &ep->uid},		  {"netns", false, &ep->netns},
-		{"network", false, &ep->network},	  {"cgroupPath", false, &ep->cgroup_path},
+		{"containerId", true, &ep->container_id},
+		{"ifname", true, &ep->ifname},
+		{"namespace", true, &ep->ns},
+		{"name", true, &ep->name},
+		{"uid", false, &ep->uid},
+		{"netns", false, &ep->netns},
+		{"network", false, &ep->network},
+		{"cgroupPath", false, &ep->cgroup_path},
 	};
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(f); i++) {

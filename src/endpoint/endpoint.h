@@ -24,7 +24,7 @@ struct bh_endpoint {
 	size_t n_ips;
 	uint8_t mac[6];
 	bool has_mac;
-	uint64_t cookie; /* of the network namespace */
+	uint64_t cookie;  /* of the network namespace */
 	uint32_t ifindex; /* host side */
 	int32_t nsid;
 	char host_ifname[16];

@@ -1,20 +1,21 @@
-/* table.h - owns all endpoints and hands out kernel slots. A slot goes back to the end of the queue,
- * so that it is reused as late as possible, and its generation moves on with every tenant. */
+/* table.h - owns all endpoints and hands out kernel slots. A slot goes back to the end of the
+ * queue, so that it is reused as late as possible, and its generation moves on with every tenant.
+ */
 #pragma once
 
 #include "base/vec.h"
 #include "endpoint/endpoint.h"
 
 struct bh_endpoint_table {
-	BH_VEC(struct bh_endpoint *) eps; /* owned */
+	BH_VEC(struct bh_endpoint *) eps;  /* owned */
 	uint32_t generation[BH_MAX_SLOTS]; /* of the last tenant */
-	uint32_t last_slot; /* slot handed out last; the search goes on behind it */
+	uint32_t last_slot;		   /* slot handed out last; the search goes on behind it */
 };
 
 void bh_endpoint_table_done(struct bh_endpoint_table *t);
 
-/* Takes ep. Slot 0 in ep: one is assigned with a fresh generation (-ENOSPC when all are taken); else
- * the endpoint keeps the slot and generation it was restored with. */
+/* Takes ep. Slot 0 in ep: one is assigned with a fresh generation (-ENOSPC when all are taken);
+ * else the endpoint keeps the slot and generation it was restored with. */
 int bh_endpoint_table_add(struct bh_endpoint_table *t, struct bh_endpoint **take_ep,
 			  struct bh_err *err);
 /* Removes and frees. */
