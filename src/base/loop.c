@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+
 #define MAX_DELAY_MS (1000ull * 60 * 60 * 24 * 365) /* longer waits overflow nothing this way */
 
 enum source_kind { SOURCE_FD, SOURCE_TIMER, SOURCE_SIGNAL };
@@ -36,6 +38,13 @@ static void config_freep(struct event_config **c)
 		event_config_free(*c);
 }
 
+/* What libevent has to say comes back as an error code too. */
+static void on_libevent_log(int severity, const char *msg)
+{
+	(void)severity;
+	bh_debug("libevent: %s", msg);
+}
+
 int bh_loop_new(struct bh_loop **ret, struct bh_err *err)
 {
 	BH_CLEANUP(config_freep) struct event_config *config = event_config_new();
@@ -51,6 +60,7 @@ int bh_loop_new(struct bh_loop **ret, struct bh_err *err)
 	l->base = event_base_new_with_config(config);
 	if (!l->base)
 		return bh_fail(err, ENOMEM, "event loop: libevent gives none");
+	event_set_log_callback(on_libevent_log);
 	*ret = BH_TAKE(l);
 	return 0;
 }
