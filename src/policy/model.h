@@ -49,6 +49,10 @@ struct bh_selector {
 	char *text; /* canonical form, unique per meaning as written; owned */
 };
 bool bh_selector_matches(const struct bh_selector *s, const struct bh_labels *l);
+/* Brings requirements and values into canonical order, drops repeated ones and writes text. 0 or
+ * -ENOMEM. Strings and arrays are from malloc. */
+int bh_selector_seal(struct bh_selector *s);
+void bh_selector_done(struct bh_selector *s);
 
 enum bh_peer_kind {
 	BH_PEER_PODS, /* namespace and/or pod selector */
@@ -189,7 +193,8 @@ int bh_world_add_namespace(struct bh_world *w, struct bh_namespace *ns);
 int bh_world_add_pod(struct bh_world *w, struct bh_pod *pod);
 int bh_world_add_policy(struct bh_world *w, struct bh_policy *p);
 int bh_world_add_node_address(struct bh_world *w, const struct bh_ip *ip);
-/* Sorts, adds implicit namespaces. After it the world is immutable. */
+/* Sorts, adds implicit namespaces. Of several pods (or namespaces, policies) of the same name the
+ * one added last stays. After it the world is immutable. */
 int bh_world_seal(struct bh_world *w, struct bh_err *err);
 struct bh_world *bh_world_ref(struct bh_world *w);
 void bh_world_unref(struct bh_world *w);
@@ -198,6 +203,7 @@ void bh_world_unrefp(struct bh_world **w);
 const struct bh_namespace *bh_world_namespace(const struct bh_world *w, const char *name);
 const struct bh_pod *bh_world_pod(const struct bh_world *w, const char *ns, const char *name);
 
+/* A policy, its strings and arrays are from malloc; the last unref frees all of them. */
 struct bh_policy *bh_policy_ref(struct bh_policy *p);
 void bh_policy_unref(struct bh_policy *p);
 struct bh_pod *bh_pod_ref(struct bh_pod *p);

@@ -1,0 +1,30 @@
+/* intern.h - strings that many objects share (label keys and values, node and file names), kept
+ * once per process and counted. Only policy/ uses it; everybody else sees plain strings. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* An intrusive hash table: the caller's struct begins with a struct bh_link. Zeroed is empty; the
+ * buckets go when the last element does. */
+struct bh_link {
+	struct bh_link *next;
+	uint64_t hash;
+};
+
+struct bh_itab {
+	struct bh_link **b;
+	size_t cap, n; /* cap is a power of two or 0 */
+};
+
+/* First element that may have this hash; go on with ->next and compare ->hash. NULL: none. */
+struct bh_link *bh_itab_first(const struct bh_itab *t, uint64_t hash);
+/* Adds l, whose hash is set. Returns 0 or -ENOMEM. */
+int bh_itab_add(struct bh_itab *t, struct bh_link *l);
+/* Takes out l, which must be in t. */
+void bh_itab_del(struct bh_itab *t, struct bh_link *l);
+
+/* The one shared copy of s, with one more reference; NULL without memory. */
+char *bh_intern(const char *s);
+/* Gives one reference back; s came from bh_intern or is NULL. */
+void bh_intern_unref(const char *s);

@@ -1,0 +1,295 @@
+/* world.c - snapshots: gathered, then sorted once and sealed. */
+#include "policy/model.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef int cmp_fn(const void *a, const void *b);
+
+int bh_world_new(struct bh_world **ret, struct bh_err *err)
+{
+	struct bh_world *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return bh_fail(err, ENOMEM, "world: no memory");
+	w->refs = 1;
+	*ret = w;
+	return 0;
+}
+
+/* Capacity is the next power of two from 8 up, so that it need not be kept. Returns the array with
+ * room for one more, or NULL (the old one then stays). */
+static void *room(void *v, size_t n, size_t size)
+{
+	if (n && (n < 8 || (n & (n - 1))))
+		return v;
+	return realloc(v, (n ? n * 2 : 8) * size);
+}
+
+static int push(void ***v, size_t *n, void *x)
+{
+	void **bigger = room(*v, *n, sizeof(**v));
+
+	if (!bigger)
+		return -ENOMEM;
+	*v = bigger;
+	bigger[(*n)++] = x;
+	return 0;
+}
+
+int bh_world_add_namespace(struct bh_world *w, struct bh_namespace *ns)
+{
+	int r = push((void ***)&w->namespaces, &w->n_namespaces, ns);
+
+	if (!r)
+		bh_namespace_ref(ns);
+	return r;
+}
+
+int bh_world_add_pod(struct bh_world *w, struct bh_pod *pod)
+{
+	int r = push((void ***)&w->pods, &w->n_pods, pod);
+
+	if (!r)
+		bh_pod_ref(pod);
+	return r;
+}
+
+int bh_world_add_policy(struct bh_world *w, struct bh_policy *p)
+{
+	int r = push((void ***)&w->policies, &w->n_policies, p);
+
+	if (!r)
+		bh_policy_ref(p);
+	return r;
+}
+
+int bh_world_add_node_address(struct bh_world *w, const struct bh_ip *ip)
+{
+	struct bh_ip *v = room(w->node_addresses, w->n_node_addresses, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	w->node_addresses = v;
+	v[w->n_node_addresses++] = *ip;
+	return 0;
+}
+
+static int namespace_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct bh_namespace *)a)->name,
+		      ((const struct bh_namespace *)b)->name);
+}
+
+static int pod_cmp(const void *pa, const void *pb)
+{
+	const struct bh_pod *a = pa, *b = pb;
+	/* Idents share their namespace's string. */
+	int r = a->ident->ns == b->ident->ns ? 0 : strcmp(a->ident->ns, b->ident->ns);
+
+	return r ? r : strcmp(a->name, b->name);
+}
+
+static int policy_cmp(const void *pa, const void *pb)
+{
+	const struct bh_policy *a = pa, *b = pb;
+	int r = (int)a->kind - (int)b->kind;
+
+	if (!r)
+		r = strcmp(a->ns, b->ns);
+	return r ? r : strcmp(a->name, b->name);
+}
+
+/* Merges the two sorted halves v[0..mid) and v[mid..n). */
+static void merge(void **v, size_t mid, size_t n, void **tmp, cmp_fn *cmp)
+{
+	size_t i = 0, j = mid, k = 0;
+
+	memcpy(tmp, v, mid * sizeof(*v));
+	while (i < mid && j < n) {
+		if (cmp(tmp[i], v[j]) <= 0)
+			v[k++] = tmp[i++];
+		else
+			v[k++] = v[j++];
+	}
+	memcpy(v + k, tmp + i, (mid - i) * sizeof(*v));
+}
+
+/* Stable, and linear on what is sorted already: the object set adds its pods in order. */
+static void sort(void **v, size_t n, void **tmp, cmp_fn *cmp)
+{
+	size_t mid = n / 2;
+
+	if (n < 2)
+		return;
+	sort(v, mid, tmp, cmp);
+	sort(v + mid, n - mid, tmp, cmp);
+	if (cmp(v[mid - 1], v[mid]) > 0)
+		merge(v, mid, n, tmp, cmp);
+}
+
+static void drop_namespace(void *x)
+{
+	bh_namespace_unref(x);
+}
+
+static void drop_pod(void *x)
+{
+	bh_pod_unref(x);
+}
+
+static void drop_policy(void *x)
+{
+	bh_policy_unref(x);
+}
+
+/* Sorts; of equal ones the last added stays, the others are given to drop. */
+static int sort_unique(void **v, size_t *n, cmp_fn *cmp, void (*drop)(void *))
+{
+	void **tmp = malloc((*n / 2 + 1) * sizeof(*tmp));
+	size_t i, k = 0;
+
+	if (!tmp)
+		return -ENOMEM;
+	sort(v, *n, tmp, cmp);
+	free(tmp);
+	for (i = 0; i < *n; i++) {
+		if (k && !cmp(v[k - 1], v[i]))
+			drop(v[--k]);
+		v[k++] = v[i];
+	}
+	*n = k;
+	return 0;
+}
+
+static int ip_cmp(const void *a, const void *b)
+{
+	return bh_ip_cmp(a, b);
+}
+
+static void sort_addresses(struct bh_world *w)
+{
+	size_t i, k = 0;
+
+	if (!w->n_node_addresses)
+		return;
+	qsort(w->node_addresses, w->n_node_addresses, sizeof(*w->node_addresses), ip_cmp);
+	for (i = 0; i < w->n_node_addresses; i++) {
+		if (!k || bh_ip_cmp(&w->node_addresses[k - 1], &w->node_addresses[i]))
+			w->node_addresses[k++] = w->node_addresses[i];
+	}
+	w->n_node_addresses = k;
+}
+
+static int add_implicit_namespaces(struct bh_world *w, struct bh_err *err)
+{
+	const char *last = NULL;
+	size_t i, known = w->n_namespaces;
+
+	for (i = 0; i < w->n_pods; i++) {
+		const char *name = w->pods[i]->ident->ns;
+		struct bh_namespace *ns;
+		struct bh_world seen = {.namespaces = w->namespaces, .n_namespaces = known};
+		int r;
+
+		if (last && !strcmp(last, name))
+			continue;
+		last = name;
+		if (bh_world_namespace(&seen, name))
+			continue;
+		r = bh_namespace_new(name, NULL, &ns, err);
+		if (r)
+			return r;
+		r = bh_world_add_namespace(w, ns);
+		bh_namespace_unref(ns);
+		if (r)
+			return bh_fail(err, ENOMEM, "world: no memory");
+	}
+	return 0;
+}
+
+int bh_world_seal(struct bh_world *w, struct bh_err *err)
+{
+	int r;
+
+	if (sort_unique((void **)w->pods, &w->n_pods, pod_cmp, drop_pod) ||
+	    sort_unique((void **)w->policies, &w->n_policies, policy_cmp, drop_policy) ||
+	    sort_unique((void **)w->namespaces, &w->n_namespaces, namespace_cmp, drop_namespace))
+		return bh_fail(err, ENOMEM, "world: no memory");
+	r = add_implicit_namespaces(w, err);
+	if (r)
+		return r;
+	if (sort_unique((void **)w->namespaces, &w->n_namespaces, namespace_cmp, drop_namespace))
+		return bh_fail(err, ENOMEM, "world: no memory");
+	sort_addresses(w);
+	return 0;
+}
+
+struct bh_world *bh_world_ref(struct bh_world *w)
+{
+	w->refs++;
+	return w;
+}
+
+void bh_world_unref(struct bh_world *w)
+{
+	size_t i;
+
+	if (!w || --w->refs)
+		return;
+	for (i = 0; i < w->n_namespaces; i++)
+		bh_namespace_unref(w->namespaces[i]);
+	for (i = 0; i < w->n_pods; i++)
+		bh_pod_unref(w->pods[i]);
+	for (i = 0; i < w->n_policies; i++)
+		bh_policy_unref(w->policies[i]);
+	free(w->namespaces);
+	free(w->pods);
+	free(w->policies);
+	free(w->node_addresses);
+	free(w);
+}
+
+void bh_world_unrefp(struct bh_world **w)
+{
+	bh_world_unref(*w);
+	*w = NULL;
+}
+
+const struct bh_namespace *bh_world_namespace(const struct bh_world *w, const char *name)
+{
+	size_t lo = 0, hi = w->n_namespaces;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int r = strcmp(w->namespaces[mid]->name, name);
+
+		if (!r)
+			return w->namespaces[mid];
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const struct bh_pod *bh_world_pod(const struct bh_world *w, const char *ns, const char *name)
+{
+	size_t lo = 0, hi = w->n_pods;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int r = strcmp(w->pods[mid]->ident->ns, ns);
+
+		if (!r)
+			r = strcmp(w->pods[mid]->name, name);
+		if (!r)
+			return w->pods[mid];
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
