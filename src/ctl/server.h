@@ -1,7 +1,11 @@
 /* server.h - accept, peer credentials, per-uid caps; a bad client is dropped, never fatal.
  *
- * Requests are handed to one function with the caller's credentials; the answer may be given at once
- * or later, through the request handle. */
+ * Requests are handed to one function with the caller's credentials; the answer may be given at
+ * once or later, through the request handle. What ends a connection: bytes that are no frame
+ * (answered with an error where possible), a second request before the first is answered,
+ * BH_CTL_IDLE_S inside a frame or before the first one. Clients beyond the caps get -EBUSY with
+ * retry; all uids but root and the daemon's own share BH_CTL_MAX_CLIENTS - BH_CTL_MAX_PER_UID
+ * places, so that they cannot lock root out. */
 #pragma once
 
 #include <jansson.h>
@@ -28,7 +32,9 @@ typedef void bh_server_fn(struct bh_request *rq, const char *verb, const json_t 
  * a gid that may connect too (mode 0660), or -1. */
 int bh_server_open(struct bh_loop *l, const char *path, gid_t group, bh_server_fn *fn, void *arg,
 		   struct bh_server **ret, struct bh_err *err);
-/* Unlinks the socket; open requests are dropped (on_gone runs). */
+/* How long a client may stall; BH_CTL_IDLE_S unless told. For connections made from now on. */
+void bh_server_set_idle(struct bh_server *s, uint64_t ms);
+/* Unlinks the socket; open requests are dropped (on_gone runs). Not to be called from a handler. */
 void bh_server_close(struct bh_server *s);
 
 const struct bh_caller *bh_request_caller(const struct bh_request *rq);
@@ -37,9 +43,16 @@ void bh_request_reply(struct bh_request *rq, json_t *take_result);
 /* error->code is -errno. retry: trying again later can help. */
 void bh_request_fail(struct bh_request *rq, const struct bh_err *error, bool retry);
 /* One more result of a stream. -EAGAIN when the client reads too slowly and its bounded buffer
- * (4 MiB) is full: the result is dropped. result is taken. */
+ * (4 MiB) is full: the result is dropped. -EPIPE when the client is gone (on_gone follows, or, when
+ * none is set, the request still has to be answered). result is taken. A stream's client may read
+ * as slowly as it likes; every other answer must be taken within BH_CTL_IDLE_S of no progress. */
 int bh_request_more(struct bh_request *rq, json_t *take_result);
-/* Called once when the client goes away before the answer; the handle is dead after it. */
+/* Called each time that more than half of a stream's buffer is free again after an -EAGAIN, so that
+ * a long listing can go on. fn may answer the request. */
+void bh_request_on_room(struct bh_request *rq, void (*fn)(struct bh_request *rq, void *arg),
+			void *arg);
+/* Called once when the client goes away before the answer; the handle is dead after it. To be set
+ * before the handler function returns. */
 void bh_request_on_gone(struct bh_request *rq, void (*fn)(struct bh_request *rq, void *arg),
 			void *arg);
 /* Room for the handler. */
