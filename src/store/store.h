@@ -10,7 +10,9 @@
 struct bh_store;
 
 /* Opens or creates <dir>/bulkhead.db (mode 0600). A damaged file is moved aside to
- * bulkhead.db.damaged-N and a new one is made; *ret_was_damaged tells. */
+ * bulkhead.db.damaged-N and a new one is made, with the quarantines that could still be read;
+ * *ret_was_damaged tells. -EBUSY: another process has it open. -EPROTONOSUPPORT: it was made by a
+ * newer version. */
 int bh_store_open(const char *dir, struct bh_store **ret, bool *ret_was_damaged,
 		  struct bh_err *err);
 void bh_store_close(struct bh_store *s);
@@ -27,4 +29,6 @@ int bh_store_each(struct bh_store *s, const char *table,
 		  struct bh_err *err);
 /* Many writes as one transaction. */
 int bh_store_begin(struct bh_store *s, struct bh_err *err);
+/* A failed commit undoes the batch. */
 int bh_store_commit(struct bh_store *s, struct bh_err *err);
+void bh_store_rollback(struct bh_store *s);
