@@ -1,8 +1,16 @@
 # Tests, all registered with ctest and run by tests/run, which reads the list from ctest. Labels:
-# unit, bpf (root), golden, fuzz, check, e2e (root).
+# unit, bpf (root), golden, fuzz, check, e2e (root), bench.
 
 get_property(program_libs GLOBAL PROPERTY BH_PROGRAM_LIBS)
 set(all_libs ${program_libs} bh_sys bh_core bh_ctl bh_base)
+
+# What the build with sanitizers needs: everything that runs without privilege.
+add_custom_target(bh_sanitized_tests)
+foreach(program bulkheadd bulkhead bulkhead-cni bulkhead-worker)
+	if(TARGET ${program})
+		add_dependencies(bh_sanitized_tests ${program})
+	endif()
+endforeach()
 
 # Where a test finds what it needs, whatever its working directory.
 set(test_env "BH_SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BH_BUILD_DIR=${PROJECT_BINARY_DIR}")
@@ -29,6 +37,9 @@ function(bh_cmocka_tests label timeout)
 		target_link_libraries(${target} PRIVATE ${all_libs} bh_skel_headers
 				      PkgConfig::CMOCKA)
 		bh_register(${target} ${label} ${timeout} ${target})
+		if(NOT label STREQUAL "bpf")
+			add_dependencies(bh_sanitized_tests ${target})
+		endif()
 	endforeach()
 endfunction()
 
@@ -51,6 +62,7 @@ foreach(source ${sources})
 	else()
 		add_executable(${target} ${source} tests/fuzz/main.c)
 		bh_register(${target} fuzz 300 ${target} -n ${BH_FUZZ_RUNS} -s 1 ${corpus})
+		add_dependencies(bh_sanitized_tests ${target})
 	endif()
 	set_target_properties(${target} PROPERTIES
 		RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
@@ -73,3 +85,4 @@ bh_script_tests(check 300)
 bh_script_tests(golden 300)
 bh_script_tests(bpf 300)
 bh_script_tests(e2e 300)
+bh_script_tests(bench 900)
