@@ -1,0 +1,74 @@
+#include <string.h>
+#include <time.h>
+
+#include "cli/commands.h"
+
+static const struct bh_option options[] = {
+	{"follow", NULL, "go on showing new ones", 0, false, false},
+	{"since", "1h", "those of this last stretch of time (all)", 0, false, false},
+	{"class", "NAME", "only this OCSF class, such as 'Network Activity'", 0, false, false},
+	{"pod", "NS/POD", "only those about this pod", 0, false, false},
+	{0},
+};
+
+static void print_event(const struct bh_cli *cli, const json_t *e)
+{
+	long long ms = bh_show_int(e, "time");
+	time_t t = (time_t)(ms / 1000);
+	const char *severity = bh_show_str(e, "severity");
+	bool is_bad = !strcmp(severity, "High") || !strcmp(severity, "Critical") ||
+		      !strcmp(severity, "Medium");
+	char at[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm))
+		strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);
+	bh_out_line(&cli->out, is_bad ? BH_WARN : BH_PLAIN, "%s.%03lldZ %-13s %s: %s", at,
+		    ms % 1000, severity, bh_show_str(e, "class_name"), bh_show_str(e, "message"));
+}
+
+/* One result of the stream: an event, or the end of what was asked for. */
+static int on_result(const json_t *result, void *arg)
+{
+	const struct bh_cli *cli = arg;
+	const json_t *e = json_object_get(result, "event");
+
+	if (!e)
+		return 0;
+	if (cli->wants_json)
+		bh_out_json(&cli->out, e, true);
+	else
+		print_event(cli, e);
+	return fflush(cli->out.f) ? 1 : 0;
+}
+
+static int run(struct bh_cli *cli, const struct bh_args *args)
+{
+	const char *pod = bh_args_get(args, "pod");
+	struct bh_call call = {.verb = "events"};
+	uint64_t since_ms = 0;
+	int r = bh_cli_duration(cli, args, "since", &since_ms);
+
+	if (r)
+		return r;
+	if (pod && bh_cli_pod(cli, pod))
+		return BH_EXIT_USAGE;
+	call.take_args =
+		json_pack("{s:b s:o s:s? s:s?}", "follow", bh_args_has(args, "follow"), "since",
+			  bh_args_has(args, "since") ? json_integer((json_int_t)(since_ms / 1000))
+						     : json_null(),
+			  "class", bh_args_get(args, "class"), "pod", pod);
+	if (!call.take_args)
+		return bh_cli_usage(cli, "an argument is not UTF-8");
+	return bh_cli_stream(cli, call, on_result, cli);
+}
+
+const struct bh_command bh_cmd_events = {
+	.name = "events",
+	.operands = "",
+	.summary = "the event log; -o json prints one OCSF event a line",
+	.example = "bulkhead events --follow --since 1h",
+	.options = options,
+	.shows = true,
+	.run = run,
+};

@@ -1,0 +1,38 @@
+/* doctor.h - local checks: what this machine lacks for enforcing, and how to mend it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/own.h"
+#include "base/vec.h"
+
+enum bh_health { BH_HEALTH_OK, BH_HEALTH_WARN, BH_HEALTH_WRONG };
+
+struct bh_finding {
+	enum bh_health health;
+	const char *name; /* what was looked at */
+	char *text;	  /* what was found; owned */
+	const char *mend; /* what to do; NULL when nothing */
+};
+
+struct bh_findings {
+	BH_VEC(struct bh_finding) list;
+	bool failed; /* memory ran out */
+};
+
+struct bh_doctor {
+	const char *socket;
+	const char *cni_conf; /* directory of CNI configurations */
+	const char *cni_bin;  /* colon-separated directories of plugins */
+};
+
+void bh_findings_done(struct bh_findings *f);
+/* Kernel, BTF, mounts, rights. */
+void bh_doctor_kernel(struct bh_findings *f);
+/* The first configuration in cni_conf chains our plugin; every plugin it names can be executed. */
+void bh_doctor_cni(const struct bh_doctor *d, struct bh_findings *f);
+/* Owner and mode of the socket. */
+void bh_doctor_socket(const struct bh_doctor *d, struct bh_findings *f);
+/* text is formatted; mend may be NULL. */
+void bh_finding_add(struct bh_findings *f, struct bh_finding finding, const char *fmt, ...)
+	BH_PRINTF(3, 4);

@@ -1,0 +1,9 @@
+#include <locale.h>
+
+#include "cli/cli.h"
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return bh_cli_main(argc, argv, stdout, stderr);
+}
