@@ -1,0 +1,4 @@
+void f(char *a)
+{
+	alloca (a);
+}

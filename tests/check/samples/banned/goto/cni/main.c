@@ -1,0 +1,6 @@
+int f(void)
+{
+	goto out;
+out:
+	return 0;
+}
