@@ -1,0 +1,136 @@
+"""Talks to the processes inside pods (agent.py) and names what came back."""
+import json
+import os
+import subprocess
+import threading
+
+import testing
+
+AGENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "agent.py")
+ALLOWED = ("open", "refused")  # what reaches a closed port was let through as well
+DENIED = ("timeout", "EPERM", "EACCES", "EHOSTUNREACH", "ENETUNREACH", "ECONNABORTED")
+
+
+class AgentError(Exception):
+    """The agent's system call failed; .name is the errno's name."""
+
+    def __init__(self, name, text):
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class Agent:
+    """A helper process in a network namespace. enter: the command that gets there."""
+
+    def __init__(self, enter, python="/usr/bin/python3", env=None):
+        self.proc = testing.spawn([*enter, python, "-u", AGENT], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True, env=env)
+        self.lock = threading.Lock()
+        self.waiting = {}
+        self.next_id = 0
+        threading.Thread(target=self.read, daemon=True).start()
+
+    @property
+    def pid(self):
+        return self.proc.pid
+
+    def read(self):
+        for line in self.proc.stdout:
+            body = json.loads(line)
+            slot = self.waiting.pop(body["id"])
+            slot["body"] = body
+            slot["done"].set()
+        for slot in list(self.waiting.values()):
+            slot["body"] = {"error": "EOF", "text": "the agent is gone"}
+            slot["done"].set()
+
+    def begin(self, do, **args):
+        slot = {"done": threading.Event()}
+        with self.lock:
+            self.next_id += 1
+            self.waiting[self.next_id] = slot
+            try:
+                self.proc.stdin.write(json.dumps({"id": self.next_id, "do": do, **args}) + "\n")
+                self.proc.stdin.flush()
+            except (BrokenPipeError, ValueError):
+                raise AgentError("EOF", "the agent is gone") from None
+        return slot
+
+    @staticmethod
+    def wait(slot, timeout=60):
+        if not slot["done"].wait(timeout):
+            raise AgentError("ETIMEDOUT", "the agent does not answer")
+        body = slot["body"]
+        if "error" in body:
+            raise AgentError(body["error"], body.get("text", ""))
+        return body["result"]
+
+    def call(self, do, timeout=60, **args):
+        return self.wait(self.begin(do, **args), timeout)
+
+    # ---- what tests say ----
+
+    def listen(self, *ports, hosts=("0.0.0.0", "::")):
+        """ports: "80/tcp", "53/udp". Echoes."""
+        return self.call("listen", ports=[split(p) for p in ports], hosts=list(hosts))
+
+    def probe(self, proto, addr, port=0, timeout=0.6):
+        """One attempt: "open", "refused", "timeout", or the errno's name."""
+        return self.call("probe", targets=[[proto, addr, port]], timeout=timeout)[0]
+
+    def probes(self, targets, timeout=0.8):
+        return self.call("probe", targets=targets, timeout=timeout)
+
+    def stream(self, proto, addr, port, interval=0.02):
+        return Stream(self, self.call("stream_open", proto=proto, addr=addr, port=port,
+                                      interval=interval))
+
+    def stop(self):
+        self.proc.stdin.close()
+        testing.end(self.proc)
+
+
+class Stream:
+    """A conversation that goes on inside the agent."""
+
+    def __init__(self, agent, ident):
+        self.agent, self.ident = agent, ident
+
+    def state(self):
+        return self.agent.call("stream_state", stream=self.ident)
+
+    def reset_gap(self):
+        self.agent.call("stream_reset_gap", stream=self.ident)
+
+    def close(self):
+        return self.agent.call("stream_close", stream=self.ident)
+
+    def lives(self, timeout=2):
+        """True when it makes progress from now on."""
+        before = self.state()["echoed"]
+        try:
+            testing.wait_until(lambda: self.state()["echoed"] > before + 1, timeout)
+            return True
+        except TimeoutError:
+            return False
+
+    def is_cut(self, quiet=0.5, timeout=3):
+        """True when nothing comes back any more: an error, or silence of `quiet` seconds."""
+        def cut():
+            s = self.state()
+            return s["error"] or (s["quiet"] is not None and s["quiet"] >= quiet)
+        try:
+            testing.wait_until(cut, timeout)
+            return True
+        except TimeoutError:
+            return False
+
+
+def split(port):
+    """"80/tcp" > ["tcp", 80]"""
+    number, proto = port.split("/")
+    return [proto.lower(), int(number)]
+
+
+def is_allowed(result):
+    return result in ALLOWED
