@@ -128,6 +128,9 @@ _Static_assert(sizeof(struct bh_local_key) == 20, "bh_local_key");
 struct bh_class {
 	__u32 id[2]; /* by side */
 };
+struct bh_peer6_key {
+	__u8 addr[16];
+};
 struct bh_lpm4 {
 	__u32 prefixlen;
 	__u8 addr[4];
@@ -211,6 +214,8 @@ _Static_assert(sizeof(struct bh_flow_key) == 24, "bh_flow_key");
 #define BH_FLOW_FIN_RESP 8u
 #define BH_FLOW_RST	16u
 #define BH_FLOW_REBUILT 32u /* made again from a live socket */
+#define BH_FLOW_CUT 64u /* refused when it was decided again; forgotten soon */
+#define BH_FLOW_SELF 128u /* the pod to itself, through a service */
 struct bh_flow {
 	__u64 first_ns;
 	__u64 last_ns;
@@ -256,7 +261,7 @@ struct bh_edge {
 };
 _Static_assert(sizeof(struct bh_edge) == 64, "bh_edge");
 
-/* map `frag`, LRU: later fragments of an admitted first one. */
+/* map `frag`, LRU: the ports of an admitted first fragment, for the later ones. */
 struct bh_frag_key {
 	__u8 src[16];
 	__u8 dst[16];
@@ -268,9 +273,10 @@ struct bh_frag_key {
 _Static_assert(sizeof(struct bh_frag_key) == 40, "bh_frag_key");
 struct bh_frag {
 	__u64 seen_ns; /* valid for 30 s after it */
-	__u32 epoch;
 	__u32 generation;
-	struct bh_flow_key flow; /* whose counters the fragments join */
+	__u16 first_end; /* bytes of the first fragment: no later one may overlap it */
+	__u16 pad;
+	struct bh_flow_key flow; /* whose ports and counters the fragments share */
 };
 _Static_assert(sizeof(struct bh_frag) == 40, "bh_frag");
 
@@ -296,6 +302,17 @@ struct bh_opener {
 	__u32 proc; /* BH_PROC_* or id */
 	__u32 connected; /* 1: connect() ran on it, so the pod is the initiator */
 };
+
+/* Context of the program bh_sweep (BPF_PROG_RUN; always whole). Without edges_before_ns and slot it
+ * removes what is idle. Returns 0, or 1 when another sweep is running: try again. */
+struct bh_sweep_args {
+	__u64 edges_before_ns; /* forget edges last used before it and announced; 0: none */
+	__u32 slot_plus_one;   /* 0: every slot; else only this slot plus 1 */
+	__u32 all;	       /* 1: not only idle flows, all of them (and all edges of the slot given) */
+	__u32 flows;	       /* out: entries removed from `flow` */
+	__u32 edges;	       /* out: entries removed from `edge` */
+};
+_Static_assert(sizeof(struct bh_sweep_args) == 24, "bh_sweep_args");
 
 /* map `drop`, PERCPU_ARRAY[BH_R_COUNT]: packets and bytes refused, by reason, whole node. */
 struct bh_drop {

@@ -1,0 +1,308 @@
+/* conn.bpf.h - the decision about a packet that has a tuple and no established flow that vouches
+ * for it: new connections, stale flows, TCP whose entry was lost.
+ *
+ * A decision is always about the connection, in its initiator's direction, never about the packet.
+ */
+#pragma once
+
+#include "lib/flow.bpf.h"
+
+#define SK_TIME_WAIT	6
+#define SK_LISTEN	10
+#define SK_NEW_SYN_RECV 12
+
+/* The executable that opened the socket, as the hooks saw it under today's numbering. */
+static __always_inline __u16 opener_proc(const struct bh_opener *o)
+{
+	struct bh_slot *slot = o ? slot_of(o->slot) : NULL;
+
+	return slot && slot->generation == o->generation ? o->proc : BH_PROC_UNKNOWN;
+}
+
+static __always_inline __u16 skb_proc(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return BH_PROC_UNKNOWN;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return BH_PROC_UNKNOWN;
+	return opener_proc(bpf_sk_storage_get(&opener, sk, NULL, 0));
+}
+
+static __always_inline struct bpf_sock *tcp_lookup(struct __sk_buff *skb, const struct pkt *p,
+						   __s32 nsid, int listener)
+{
+	struct bpf_sock_tuple t = {};
+	__u32 size;
+
+	/* port 0 at the other end matches no connection, so only a listener is found */
+	if (p->flags & PF_V6) {
+		__builtin_memcpy(t.ipv6.saddr, &p->remote, sizeof(t.ipv6.saddr));
+		__builtin_memcpy(t.ipv6.daddr, &p->local, sizeof(t.ipv6.daddr));
+		t.ipv6.sport = listener ? 0 : p->rport;
+		t.ipv6.dport = p->lport;
+		size = sizeof(t.ipv6);
+	} else {
+		t.ipv4.saddr = p->remote.w[3];
+		t.ipv4.daddr = p->local.w[3];
+		t.ipv4.sport = listener ? 0 : p->rport;
+		t.ipv4.dport = p->lport;
+		size = sizeof(t.ipv4);
+	}
+	if (size == sizeof(t.ipv6))
+		return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), nsid, 0);
+	return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), nsid, 0);
+}
+
+/* Nobody remembers who began a connection in time-wait, but who listens did not. */
+static __always_inline __u8 tcp_time_wait_dir(struct __sk_buff *skb, const struct pkt *p,
+					      __s32 nsid)
+{
+	struct bpf_sock *sk = tcp_lookup(skb, p, nsid, 1);
+	__u8 dir = BH_EGRESS;
+
+	if (!sk)
+		return dir;
+	if (sk->state == SK_LISTEN)
+		dir = BH_INGRESS;
+	bpf_sk_release(sk);
+	return dir;
+}
+
+/* Is the packet's connection alive in the pod? Fills g with what its socket tells. */
+__noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+{
+	struct bh_slot *slot;
+	struct bh_opener *o;
+	struct bpf_sock *sk;
+	__u32 state;
+	__s32 nsid;
+
+	if (!p || !g)
+		return 0;
+	slot = slot_of(p->slot);
+	if (!slot)
+		return 0;
+	nsid = slot->nsid;
+	if (nsid < 0) /* would mean the host's namespace */
+		return 0;
+	sk = tcp_lookup(skb, p, nsid, 0);
+	if (!sk)
+		return 0;
+	state = sk->state;
+	o = bpf_sk_storage_get(&opener, sk, NULL, 0);
+	g->dir = o && o->connected ? BH_EGRESS : BH_INGRESS;
+	g->proc = opener_proc(o);
+	bpf_sk_release(sk);
+	if (state == SK_LISTEN)
+		return 0;
+	if (state == SK_NEW_SYN_RECV)
+		g->dir = BH_INGRESS;
+	if (state == SK_TIME_WAIT)
+		g->dir = tcp_time_wait_dir(skb, p, nsid);
+	g->flags = BH_FLOW_REPLIED | BH_FLOW_REBUILT;
+	return 1;
+}
+
+/* The node itself, shown by a packet that came from no interface. */
+static __always_inline int node_exempts(struct __sk_buff *skb, const struct pkt *p,
+					const struct grant *g, const struct bh_config *cfg)
+{
+	__u32 mode = cfg->node_mode;
+
+	if (g->dir == BH_EGRESS)
+		return mode == BH_NODE_ALLOW;
+	if (mode != BH_NODE_ALLOW && mode != BH_NODE_KUBELET)
+		return 0;
+	if (g->flags & BH_FLOW_NODE) /* proved before */
+		return 1;
+	if (p->dir != BH_INGRESS || skb->ingress_ifindex != 0)
+		return 0;
+	return mode == BH_NODE_ALLOW ||
+	       (cfg->kubelet_cgroup && bpf_skb_cgroup_id(skb) == cfg->kubelet_cgroup);
+}
+
+static __always_inline void ask_policy(struct __sk_buff *skb, const struct pkt *p, struct grant *g,
+				       struct ask *a)
+{
+	policy_eval(a);
+	if (a->reason == BH_R_PROCESS_UNKNOWN && g->dir == BH_EGRESS && p->dir == BH_EGRESS &&
+	    !(p->flags & PF_QUOTED)) {
+		a->proc = skb_proc(skb);
+		if (a->proc != BH_PROC_UNKNOWN)
+			policy_eval(a);
+	}
+	g->proc = a->proc;
+	g->until_ns = a->until_ns;
+}
+
+/* Verdict on the connection in direction g->dir; fills the rest of g. */
+__noinline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+{
+	struct bh_config *cfg = config_get();
+	struct ask a = {};
+	struct bh_slot *slot;
+	__u32 class, side;
+	int v6, is_hairpin;
+
+	if (!p || !g || !cfg || p->epoch < 2) /* nothing was published yet */
+		return BH_R_TABLE_INCOMPLETE;
+	slot = slot_of(p->slot);
+	if (!slot)
+		return BH_R_TABLE_INCOMPLETE;
+	v6 = p->flags & PF_V6;
+	side = p->epoch & 1;
+	class = class_of(&p->remote, v6, side, cfg->has_cidrs[side]);
+	if ((class & BH_CLASS_NODE) && node_exempts(skb, p, g, cfg)) {
+		g->flags = (g->flags & ~BH_FLOW_SELF) | BH_FLOW_NODE;
+		return BH_R_NODE;
+	}
+	/* what comes back through the interface it left by is the pod's own, checked when it left
+	 */
+	is_hairpin = p->dir == BH_INGRESS && skb->ingress_ifindex == skb->ifindex;
+	if (g->dir == BH_INGRESS && (is_hairpin || (g->flags & BH_FLOW_SELF))) {
+		g->flags = (g->flags & ~BH_FLOW_NODE) | BH_FLOW_SELF;
+		return BH_R_POLICY;
+	}
+	g->flags &= ~(BH_FLOW_NODE | BH_FLOW_SELF);
+	if (p->dir == BH_INGRESS && addr_own(slot, p->slot, &p->remote, v6) != ADDR_NOT_OWN)
+		return BH_R_SPOOFED_IP;
+	a.ruleset = slot->side[side].ruleset[g->dir & 1];
+	a.class = class & ~BH_CLASS_NODE;
+	a.port = g->dir == BH_EGRESS ? p->rport : p->lport;
+	a.proc = g->proc;
+	a.proto = p->proto;
+	a.is_any_port = p->kind == PK_LATER;
+	ask_policy(skb, p, g, &a);
+	return a.reason;
+}
+
+/* Who began it, and what is remembered of that. f: a fresh entry or NULL. */
+static __always_inline int conn_origin(struct __sk_buff *skb, const struct pkt *p,
+				       const struct bh_flow *f, struct grant *g)
+{
+	g->dir = p->dir;
+	/* a SYN begins a connection of its own, whatever flow it would like to ride on */
+	if (p->flags & PF_OPENS)
+		return 0;
+	if (f) {
+		g->dir = f->dir;
+		g->proc = f->proc;
+		g->flags = f->flags & (BH_FLOW_NODE | BH_FLOW_SELF);
+		return 0;
+	}
+	if (p->proto == IPPROTO_TCP)
+		return tcp_live(skb, p, g) ? 0 : BH_R_NO_CONNECTION;
+	return p->flags & (PF_ANSWER | PF_PROBE) ? BH_R_NO_CONNECTION : 0;
+}
+
+static __always_inline int conn_renew(struct bh_flow *f, struct pkt *p, const struct grant *g,
+				      int verdict, __u32 seen, int is_new)
+{
+	if (!flow_take(f, seen, FLOW_TAKEN))
+		return verdict; /* another CPU is at it; the edge counts this packet */
+	if (is_new || f->reason != g->reason)
+		flow_fold(PKT_KEY(p), f);
+	flow_settle(f, p, g, is_new);
+	flow_touch(f, p);
+	if (is_new)
+		edge_count_pkt(p, g->dir, g->reason, 0, 0);
+	return verdict | VERDICT_COUNTED;
+}
+
+static __always_inline int conn_new(struct pkt *p, const struct grant *g, int verdict)
+{
+	int r = flow_insert(p, g);
+
+	if (r == FLOW_MADE) {
+		edge_count_pkt(p, g->dir, g->reason, 0, 0);
+		return verdict | VERDICT_COUNTED;
+	}
+	/* TCP lives on without an entry: its socket vouches for it, packet by packet */
+	if (r == BH_R_NONE || p->proto == IPPROTO_TCP)
+		return verdict;
+	return r;
+}
+
+/* Is the entry, though its epoch moved on, to be kept as it is? */
+static __always_inline int conn_keeps(const struct bh_flow *f, const struct pkt *p)
+{
+	struct bh_config *cfg = config_get();
+
+	return cfg && cfg->keep_established && !(p->flags & PF_OPENS) &&
+	       !(f->flags & BH_FLOW_CUT) && !flow_has_expired(f) && f->reason != BH_R_SHADOW;
+}
+
+static __always_inline int conn_verdict(struct __sk_buff *skb, struct pkt *p, struct bh_flow *f,
+					struct grant *g)
+{
+	int r;
+
+	if (f && conn_keeps(f, p)) {
+		g->dir = f->dir;
+		g->proc = f->proc;
+		g->flags = f->flags & (BH_FLOW_NODE | BH_FLOW_SELF);
+		g->until_ns = f->until_ns;
+		g->reason = f->reason;
+		return f->reason;
+	}
+	r = conn_origin(skb, p, f, g);
+	if (!r)
+		r = conn_judge(skb, p, g);
+	if (verdict_is_policy(r) && (p->slot_flags & BH_SLOT_SHADOW)) {
+		r = BH_R_SHADOW;
+		g->until_ns = 0;
+	}
+	g->reason = r;
+	return r;
+}
+
+/* Vouches the entry for the packet as it is? */
+static __always_inline int flow_is_good(const struct bh_flow *f, const struct pkt *p,
+					const struct __sk_buff *skb)
+{
+	return f->epoch == p->epoch && flow_is_fresh(f, p) && !flow_has_expired(f) &&
+	       flow_fits(f, p, skb) &&
+	       (f->reason != BH_R_SHADOW || (p->slot_flags & BH_SLOT_SHADOW));
+}
+
+/* The verdict on a packet with a tuple, and its entry in `flow`. */
+__noinline int conn_decide(struct __sk_buff *skb, struct pkt *p)
+{
+	struct bh_flow_key key;
+	struct grant g = {};
+	struct bh_flow *f;
+	int verdict, is_fresh, is_new;
+	__u32 seen;
+
+	if (!p)
+		return BH_R_NONE;
+	key = *PKT_KEY(p);
+	f = bpf_map_lookup_elem(&flow, &key);
+	seen = f ? *(volatile __u32 *)&f->epoch : 0;
+	if (f && !(p->flags & PF_OPENS) && flow_is_good(f, p, skb)) {
+		p->init_dir = f->dir;
+		if (p->flags & PF_PROBE)
+			return BH_R_ESTABLISHED;
+		flow_touch(f, p);
+		return BH_R_ESTABLISHED | VERDICT_COUNTED;
+	}
+	is_fresh = f && flow_is_fresh(f, p) && flow_fits(f, p, skb);
+	verdict = conn_verdict(skb, p, is_fresh ? f : NULL, &g);
+	if (p->flags & PF_PROBE)
+		return verdict;
+	if (!verdict_passes(verdict)) {
+		if (is_fresh && !(p->flags & PF_OPENS))
+			f->flags |= BH_FLOW_CUT;
+		return verdict;
+	}
+	p->init_dir = g.dir;
+	p->icmp_port_is_type = 0; /* as the flow's counters will be filed */
+	if (!f)
+		return conn_new(p, &g, verdict);
+	is_new = !is_fresh || g.dir != f->dir ||
+		 ((p->flags & PF_OPENS) && verdict_idle_limit(p->proto, f->flags) < 11 * BH_S);
+	return conn_renew(f, p, &g, verdict, seen, is_new);
+}

@@ -1,0 +1,198 @@
+/* emit.bpf.h - counting: edges, drops, ring announcements. No verdict depends on what happens here.
+ */
+#pragma once
+
+#include "lib/pkt.bpf.h"
+
+struct edge_add {
+	struct bh_edge_key key;
+	__u64 first_ns, last_ns;
+	__u64 packets, bytes;
+	__u32 generation;
+	__u32 pid, uid;
+	__u32 is_fold; /* counters of a flow that ended: announce nothing */
+	char comm[BH_COMM_LEN];
+};
+
+enum edge_result { EDGE_COUNTED, EDGE_NEW, EDGE_OTHER_PROCESS, EDGE_LOST };
+
+static __always_inline void edge_note_process(struct bh_edge *e, const struct edge_add *a)
+{
+	e->pid = a->pid;
+	e->uid = a->uid;
+	__builtin_memcpy(e->comm, a->comm, sizeof(e->comm));
+}
+
+static __always_inline int edge_bump(struct bh_edge *e, const struct edge_add *a)
+{
+	__u32 generation = e->generation;
+	int result = EDGE_COUNTED;
+
+	if (unlikely(generation != a->generation)) {
+		/* a former tenant's: nobody may be credited with its counters */
+		if (a->is_fold)
+			return EDGE_LOST;
+		if (__sync_val_compare_and_swap(&e->generation, generation, a->generation) ==
+		    generation) {
+			e->packets = 0;
+			e->bytes = 0;
+			e->first_ns = a->first_ns;
+			e->pid = 0;
+			e->flags |= BH_EDGE_UNSENT;
+			result = EDGE_NEW;
+		}
+	}
+	__sync_fetch_and_add(&e->packets, a->packets);
+	__sync_fetch_and_add(&e->bytes, a->bytes);
+	if ((__s64)(a->last_ns - e->last_ns) > 0)
+		e->last_ns = a->last_ns;
+	if (a->pid) {
+		if (!e->pid && result == EDGE_COUNTED)
+			result = EDGE_OTHER_PROCESS;
+		edge_note_process(e, a);
+	}
+	return result;
+}
+
+static __always_inline int edge_insert(const struct edge_add *a, __u32 flags)
+{
+	struct bh_edge e = {
+		.first_ns = a->first_ns,
+		.last_ns = a->last_ns,
+		.packets = a->packets,
+		.bytes = a->bytes,
+		.generation = a->generation,
+		.flags = flags,
+	};
+
+	struct bh_edge_key key = a->key;
+
+	edge_note_process(&e, a);
+	return bpf_map_update_elem(&edge, &key, &e, BPF_NOEXIST);
+}
+
+/* Keys are copied to the stack: older kernels take no other memory of a global function as a key.
+ */
+static __always_inline struct bh_edge *edge_find(const struct edge_add *a)
+{
+	struct bh_edge_key key = a->key;
+
+	return bpf_map_lookup_elem(&edge, &key);
+}
+
+/* The overflow edge of the slot, direction, verdict and reason. It may exceed the quota: there are
+ * few of them, and the counters must go somewhere. */
+static __always_inline int edge_overflow(struct edge_add *a, struct bh_usage *u)
+{
+	struct bh_edge *e;
+
+	__sync_fetch_and_add(&u->edge_overflow, a->packets);
+	__builtin_memset(a->key.remote, 0, sizeof(a->key.remote));
+	a->key.port = 0;
+	a->key.proto = 0;
+	e = edge_find(a);
+	if (e)
+		return edge_bump(e, a);
+	if (edge_insert(a, BH_EDGE_UNSENT | BH_EDGE_OVERFLOW) == 0) {
+		__sync_fetch_and_add(&u->edges, 1);
+		return EDGE_NEW;
+	}
+	e = edge_find(a);
+	return e ? edge_bump(e, a) : EDGE_LOST;
+}
+
+/* Adds to the edge, makes it when it is new. May change a->key to the overflow edge's. */
+__noinline int edge_count(struct edge_add *a)
+{
+	struct bh_usage *u;
+	struct bh_slot *slot;
+	struct bh_edge *e;
+
+	if (!a)
+		return EDGE_LOST;
+	e = edge_find(a);
+	if (e)
+		return edge_bump(e, a);
+	u = usage_of(a->key.slot);
+	slot = slot_of(a->key.slot);
+	if (!u || !slot || (a->is_fold && slot->generation != a->generation))
+		return EDGE_LOST;
+	if (__sync_fetch_and_add(&u->edges, 1) < slot->edge_quota) {
+		if (edge_insert(a, BH_EDGE_UNSENT) == 0)
+			return EDGE_NEW;
+		__sync_fetch_and_add(&u->edges, -1);
+		e = edge_find(a);
+		return e ? edge_bump(e, a) : edge_overflow(a, u);
+	}
+	__sync_fetch_and_add(&u->edges, -1);
+	return edge_overflow(a, u);
+}
+
+/* Announces an edge. path: path_len bytes, or NULL. */
+static __always_inline void edge_announce(const struct edge_add *a, const char *path,
+					  __u32 path_len)
+{
+	struct bh_event_edge *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	struct bh_edge *e;
+
+	if (!ev)
+		return;
+	ev->version = BH_EVENT_VERSION;
+	ev->type = BH_EVENT_EDGE;
+	ev->len = sizeof(*ev);
+	ev->ts_ns = a->last_ns;
+	ev->key = a->key;
+	ev->generation = a->generation;
+	ev->pid = a->pid;
+	ev->uid = a->uid;
+	ev->path_len = 0;
+	ev->pad = 0;
+	__builtin_memcpy(ev->comm, a->comm, sizeof(ev->comm));
+	ev->path[0] = 0;
+	if (path && path_len <= sizeof(ev->path) &&
+	    bpf_probe_read_kernel(ev->path, sizeof(ev->path), path) == 0)
+		ev->path_len = path_len;
+	bpf_ringbuf_submit(ev, 0);
+	e = edge_find(a);
+	if (e)
+		__sync_fetch_and_and(&e->flags, ~BH_EDGE_UNSENT);
+}
+
+static __always_inline void drop_count(__u8 reason, __u32 packets, __u32 bytes)
+{
+	__u32 key = reason;
+	struct bh_drop *d = bpf_map_lookup_elem(&drop, &key);
+
+	if (!d)
+		return;
+	/* atomic: a softirq may interrupt a socket hook on the same CPU */
+	__sync_fetch_and_add(&d->packets, packets);
+	__sync_fetch_and_add(&d->bytes, bytes);
+}
+
+/* The packet's edge. dir: the initiator's, or the packet's own when it is denied. packets, bytes:
+ * to add; 0 when the packet is counted in its flow and only the edge's existence matters. */
+__noinline int edge_count_pkt(const struct pkt *p, __u32 dir, __u32 reason, __u32 packets,
+			      __u32 bytes)
+{
+	struct edge_add a = {};
+
+	if (!p)
+		return 0;
+	__builtin_memcpy(a.key.remote, &p->remote, sizeof(a.key.remote));
+	a.key.slot = p->slot;
+	a.key.port = dir == BH_EGRESS ? p->rport : p->lport;
+	if (p->icmp_port_is_type)
+		a.key.port = bpf_htons(p->icmp_type);
+	a.key.dir = dir;
+	a.key.proto = p->proto;
+	a.key.verdict = verdict_passes(reason) ? BH_ALLOWED : BH_DENIED;
+	a.key.reason = reason;
+	a.first_ns = a.last_ns = p->now;
+	a.packets = packets;
+	a.bytes = bytes;
+	a.generation = p->generation;
+	if (edge_count(&a) == EDGE_NEW)
+		edge_announce(&a, NULL, 0);
+	return 0;
+}

@@ -1,0 +1,188 @@
+/* policy.bpf.h - what the compiled tables say about one question.
+ *
+ * The same constant number of look-ups whatever the number of rules, for both families and both
+ * directions, at the interface and in the socket hooks. */
+#pragma once
+
+#include "lib/addr.bpf.h"
+#include "lib/verdict.bpf.h"
+
+struct ask {
+	/* question */
+	__u32 ruleset;
+	__u32 class; /* without BH_CLASS_NODE */
+	__be16 port; /* of the responder */
+	__u16 proc;  /* BH_PROC_* or id */
+	__u8 proto;
+	__u8 is_any_port; /* the port is not known: allow only what every port would be */
+	/* answer */
+	__u8 reason;
+	__u8 allow;
+	__u32 pad;
+	__u64 until_ns;
+};
+
+static __always_inline __u32 class_pick(const struct bh_class *c, __u32 side)
+{
+	return c ? c->id[side & 1] : BH_CLASS_ABSENT;
+}
+
+/* The address's class, BH_CLASS_NODE included. */
+__noinline __u32 class_of(const union addr *a, int v6, __u32 side, __u32 has_cidrs)
+{
+	struct bh_peer6_key key6; /* keys come from the stack, see emit.bpf.h */
+	__u32 key4, class;
+
+	if (!a)
+		return 0;
+	__builtin_memcpy(&key6, a, sizeof(key6));
+	key4 = a->w[3];
+	class = v6 ? class_pick(bpf_map_lookup_elem(&peer6, &key6), side)
+		   : class_pick(bpf_map_lookup_elem(&peer4, &key4), side);
+	if (class != BH_CLASS_ABSENT)
+		return class;
+	if (!has_cidrs)
+		return 0;
+	if (v6) {
+		struct bh_lpm6 key = {.prefixlen = 128};
+
+		__builtin_memcpy(key.addr, a, sizeof(key.addr));
+		class = class_pick(bpf_map_lookup_elem(&cidr6, &key), side);
+	} else {
+		struct bh_lpm4 key = {.prefixlen = 32};
+
+		__builtin_memcpy(key.addr, &a->w[3], sizeof(key.addr));
+		class = class_pick(bpf_map_lookup_elem(&cidr4, &key), side);
+	}
+	return class == BH_CLASS_ABSENT ? 0 : class;
+}
+
+#define PORT_CLASS_MISSING 0xffffffffu
+
+static __always_inline __u32 port_class_of(__u32 portmap_id, __u8 proto, __be16 port)
+{
+	const struct bh_portpage *page;
+	const struct bh_portmap *pm;
+	__u32 n = bpf_ntohs(port), pp, id;
+
+	if (proto == IPPROTO_TCP)
+		pp = BH_PP_TCP;
+	else if (proto == IPPROTO_UDP)
+		pp = BH_PP_UDP;
+	else if (proto == 132)
+		pp = BH_PP_SCTP;
+	else
+		return 0;
+	if (portmap_id == 0)
+		return 0;
+	pm = bpf_map_lookup_elem(&portmap, &portmap_id);
+	if (!pm)
+		return PORT_CLASS_MISSING;
+	id = pm->page[pp][(n >> 8) & 255];
+	page = bpf_map_lookup_elem(&portpage, &id);
+	return page ? page->class[n & 255] : PORT_CLASS_MISSING;
+}
+
+static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 class,
+					__u32 port_class)
+{
+	struct bh_procrow_key key = {
+		.ruleset = id, .class = class, .port_class = port_class, .proc = a->proc};
+
+	return bpf_map_lookup_elem(&procrow, &key) != NULL;
+}
+
+/* Fills the answer as the ruleset id alone gives it. */
+__noinline int policy_eval_one(struct ask *a, __u32 id)
+{
+	struct bh_row_key key = {};
+	const struct bh_ruleset *rs;
+	const struct bh_row *r;
+	__u32 port_class;
+	enum cell cell;
+
+	if (!a)
+		return 0;
+	a->allow = 0;
+	a->reason = BH_R_TABLE_INCOMPLETE;
+	rs = bpf_map_lookup_elem(&ruleset, &id);
+	if (!rs)
+		return 0;
+	a->reason = BH_R_DEFAULT_DENY;
+	if (id == 0)
+		return 0;
+	if (rs->flags & BH_RULESET_OPEN) {
+		a->allow = 1;
+		a->reason = BH_R_DEFAULT_ALLOW;
+		return 0;
+	}
+	key.ruleset = id;
+	key.class = a->class;
+	r = bpf_map_lookup_elem(&row, &key);
+	if (!r) {
+		r = &rs->dflt;
+		key.class = BH_CLASS_DEFAULT;
+	}
+	if (a->is_any_port) {
+		a->allow = verdict_any_port(r);
+		a->reason = a->allow ? BH_R_POLICY : BH_R_DEFAULT_DENY;
+		return 0;
+	}
+	port_class = port_class_of(rs->portmap, a->proto, a->port);
+	if (port_class == PORT_CLASS_MISSING) {
+		a->reason = BH_R_TABLE_INCOMPLETE;
+		return 0;
+	}
+	cell = verdict_cell(r, port_class);
+	if (cell == CELL_DENY_RULE)
+		a->reason = BH_R_POLICY_DENY;
+	if (cell == CELL_COND)
+		a->reason = a->proc == BH_PROC_UNKNOWN ? BH_R_PROCESS_UNKNOWN : BH_R_PROCESS;
+	if (cell == CELL_ALLOW || (cell == CELL_COND && a->proc != BH_PROC_UNKNOWN &&
+				   proc_allowed(a, id, key.class, port_class))) {
+		a->allow = 1;
+		a->reason = BH_R_POLICY;
+	}
+	return 0;
+}
+
+/* The ruleset that is in force now, along the chain of expiries. 0 when the chain is too long. */
+static __always_inline __u32 policy_current(__u32 id, __u64 *until_ns)
+{
+	const struct bh_ruleset *rs;
+	__u32 i;
+
+	for (i = 0; i < BH_UNTIL_CHAIN; i++) {
+		rs = bpf_map_lookup_elem(&ruleset, &id);
+		*until_ns = rs ? rs->until_ns : 0;
+		if (!rs || !rs->until_ns || bpf_ktime_get_ns() < rs->until_ns)
+			return id;
+		id = rs->next;
+	}
+	*until_ns = 0;
+	return 0;
+}
+
+/* Answers a. */
+__noinline int policy_eval(struct ask *a)
+{
+	__u32 first, id;
+	__u64 until_ns;
+
+	if (!a)
+		return 0;
+	first = a->ruleset;
+	id = policy_current(first, &until_ns);
+	policy_eval_one(a, id);
+	a->until_ns = until_ns;
+	if (a->allow || id == first)
+		return 0;
+	policy_eval_one(a, first);
+	if (a->allow) {
+		a->allow = 0;
+		a->reason = BH_R_EXPIRED;
+		return 0;
+	}
+	policy_eval_one(a, id);
+	return 0;
+}

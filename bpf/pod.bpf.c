@@ -1,0 +1,166 @@
+/* pod.bpf.c - the packet side: both directions of a pod's interface, IPv4 and IPv6, one decision.
+ *
+ * bh_from_pod sits on the ingress of the host's end of the veth, bh_to_pod on its egress. Every
+ * frame leaves judge() through verdict_commit(), with a reason. */
+#include "lib/closed.bpf.h"
+#include "lib/conn.bpf.h"
+#include "lib/frag.bpf.h"
+#include "lib/icmp.bpf.h"
+#include "lib/neigh.bpf.h"
+#include "lib/sweep.bpf.h"
+
+#define TC_ACT_UNSPEC (-1)
+#define TC_ACT_SHOT   2
+
+static __always_inline __u32 slot_by_device(__u32 ifindex)
+{
+	__u32 *id;
+
+	if (likely(ifindex < BH_IFINDEX_ARRAY))
+		id = bpf_map_lookup_elem(&slot_by_ifindex, &ifindex);
+	else
+		id = bpf_map_lookup_elem(&slot_by_ifindex_hash, &ifindex);
+	return id ? *id : 0;
+}
+
+/* Wire packets behind an skb. Offloading leaves gso_segs empty on some paths. */
+static __always_inline __u32 skb_packets(const struct __sk_buff *skb)
+{
+	if (likely(skb->gso_size == 0))
+		return 1;
+	if (skb->gso_segs)
+		return skb->gso_segs;
+	return (skb->len + skb->gso_size - 1) / skb->gso_size;
+}
+
+/* Headers may lie outside the linear part of the skb; then pull them in and start over. */
+static __always_inline int pkt_parse(struct __sk_buff *skb, struct pkt *p,
+				     const struct bh_slot *slot)
+{
+	int r = frame_parse(skb, p, slot);
+
+	if (likely(r != PKT_SHORT))
+		return r;
+	if (bpf_skb_pull_data(skb, skb->len < PKT_HEADERS ? skb->len : PKT_HEADERS))
+		return BH_R_MALFORMED;
+	p->flags = 0;
+	p->kind = PK_NONE;
+	r = frame_parse(skb, p, slot);
+	return r == PKT_SHORT ? BH_R_MALFORMED : r;
+}
+
+static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
+{
+	struct bh_flow *f;
+
+	switch (p->kind) {
+	case PK_CONN:
+		break;
+	case PK_NEIGH:
+		return BH_R_NEIGHBOUR;
+	case PK_LATER:
+		return frag_later(skb, p);
+	case PK_ICMP_ERR:
+		return icmp_related(skb, p);
+	default:
+		return BH_R_MALFORMED;
+	}
+	if (unlikely(p->flags & PF_FRAG))
+		return frag_first(skb, p);
+	if (unlikely(p->flags & PF_OPENS))
+		return conn_decide(skb, p);
+	f = bpf_map_lookup_elem(&flow, PKT_KEY(p));
+	if (!f || !flow_is_good(f, p, skb))
+		return conn_decide(skb, p);
+	flow_touch(f, p);
+	return BH_R_ESTABLISHED | VERDICT_COUNTED;
+}
+
+/* The only exit: counts, announces, returns. */
+static __always_inline int verdict_commit(const struct pkt *p, int verdict)
+{
+	__u8 reason = verdict;
+
+	if (likely(verdict_passes(verdict))) {
+		if (!(verdict & VERDICT_COUNTED) && reason != BH_R_NEIGHBOUR)
+			edge_count_pkt(p, p->init_dir, reason, p->packets, p->bytes);
+		return TC_ACT_UNSPEC;
+	}
+	drop_count(reason, p->packets, p->bytes);
+	if (p->slot)
+		edge_count_pkt(p, p->dir, reason, p->packets, p->bytes);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
+{
+	struct bh_config *cfg = config_get();
+	__u32 id = slot_by_device(skb->ifindex);
+	struct bh_slot *slot = id ? slot_of(id) : NULL;
+	struct pkt p = {.dir = dir, .init_dir = dir};
+	int r;
+
+	p.packets = skb_packets(skb);
+	p.bytes = skb->len;
+	if (!cfg || !slot || !(slot->flags & BH_SLOT_LIVE))
+		return verdict_commit(&p, BH_R_NO_ENDPOINT);
+	p.slot = id;
+	p.key_slot = id;
+	p.slot_flags = *(volatile __u32 *)&slot->flags;
+	p.generation = slot->generation;
+	p.epoch = *(volatile __u32 *)&cfg->epoch;
+	p.now = bpf_ktime_get_coarse_ns();
+	r = pkt_parse(skb, &p, slot);
+	if (unlikely(p.slot_flags & (BH_SLOT_SHUT | BH_SLOT_QUARANTINE)))
+		r = closed_judge(&p, r);
+	else if (!r)
+		r = pkt_judge(skb, &p);
+	return verdict_commit(&p, r);
+}
+
+SEC("tc")
+int bh_from_pod(struct __sk_buff *skb)
+{
+	return judge(skb, BH_EGRESS);
+}
+
+SEC("tc")
+int bh_to_pod(struct __sk_buff *skb)
+{
+	return judge(skb, BH_INGRESS);
+}
+
+/* One sweep now; see struct bh_sweep_args. */
+SEC("syscall")
+int bh_sweep(struct bh_sweep_args *args)
+{
+	struct bh_sweeper *w = sweeper_get();
+	struct sweep s = {
+		.edges_before_ns = args->edges_before_ns,
+		.slot = args->slot_plus_one ? args->slot_plus_one - 1 : SWEEP_EVERY,
+		.all = args->all,
+	};
+
+	if (!w || sweep_run(w, &s))
+		return 1;
+	args->flows = s.flows;
+	args->edges = s.edges;
+	return 0;
+}
+
+/* Arms the timer that sweeps for as long as the map is pinned. Run again after an upgrade: the new
+ * program's callback takes over. */
+SEC("syscall")
+int bh_timer_start(void *ctx)
+{
+	struct bh_sweeper *w = sweeper_get();
+
+	if (!w)
+		return 1;
+	bpf_timer_init(&w->timer, &sweeper, 1 /* CLOCK_MONOTONIC */); /* once; then it says EBUSY */
+	if (bpf_timer_set_callback(&w->timer, sweep_timer))
+		return 1;
+	return bpf_timer_start(&w->timer, SWEEP_INTERVAL_NS, 0) ? 1 : 0;
+}
+
+char _license[] SEC("license") = "GPL";
