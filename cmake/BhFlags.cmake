@@ -12,7 +12,8 @@ check_pie_supported(LANGUAGES C)
 
 add_compile_definitions(_GNU_SOURCE)
 # no-strict-aliasing: the cleanup and vector macros see every pointer as void *, as in the kernel
-add_compile_options(-Wall -Wextra -Wpedantic -fno-strict-aliasing -fstack-protector-strong)
+add_compile_options(-Wall -Wextra -Wpedantic -Wvla -Wshadow -Wundef -Wstrict-prototypes
+		    -Wmissing-prototypes -fno-strict-aliasing -fstack-protector-strong)
 if(BH_WERROR)
 	add_compile_options(-Werror)
 endif()

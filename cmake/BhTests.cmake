@@ -33,7 +33,8 @@ function(bh_cmocka_tests label timeout)
 		target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/bpf
 					   ${PROJECT_SOURCE_DIR}/tests/${label}
 					   ${PROJECT_SOURCE_DIR}/tests)
-		target_compile_options(${target} PRIVATE -Werror=unused-function)
+		target_compile_options(${target} PRIVATE -Werror=unused-function
+				       -Wno-missing-prototypes)
 		target_link_libraries(${target} PRIVATE ${all_libs} bh_skel_headers
 				      PkgConfig::CMOCKA)
 		bh_register(${target} ${label} ${timeout} ${target})
@@ -50,6 +51,7 @@ bh_cmocka_tests(golden 120)
 # Fuzz targets: libFuzzer with BH_FUZZ, else the bounded driver in tests/fuzz/main.c, which replays
 # tests/fuzz/corpus/NAME and mutates it.
 set(BH_FUZZ_RUNS 20000 CACHE STRING "mutated inputs per fuzz target in ctest")
+set(BH_FUZZ_SECONDS 20 CACHE STRING "at most so long per fuzz target in ctest")
 bh_glob(sources tests/fuzz/fuzz_*.c)
 foreach(source ${sources})
 	get_filename_component(target ${source} NAME_WE)
@@ -61,11 +63,13 @@ foreach(source ${sources})
 		target_link_options(${target} PRIVATE -fsanitize=fuzzer)
 	else()
 		add_executable(${target} ${source} tests/fuzz/main.c)
-		bh_register(${target} fuzz 300 ${target} -n ${BH_FUZZ_RUNS} -s 1 ${corpus})
+		bh_register(${target} fuzz 300
+			    ${target} -n ${BH_FUZZ_RUNS} -s 1 -t ${BH_FUZZ_SECONDS} ${corpus})
 		add_dependencies(bh_sanitized_tests ${target})
 	endif()
 	set_target_properties(${target} PROPERTIES
 		RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+	target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
 	target_link_libraries(${target} PRIVATE ${all_libs})
 endforeach()
 
