@@ -1,4 +1,4 @@
-/* config.h - the daemon's typed configuration (contract section 3): defaults, file, checks. */
+/* config.h - the daemon's typed settings (contract section 3): defaults, file, checks. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RUNTIME_LEARN };
 
-struct bh_config {
+struct bh_settings {
 	char *node_name;
 	struct bh_ip *node_addresses; /* besides every local one */
 	size_t n_node_addresses;
@@ -22,13 +22,13 @@ struct bh_config {
 	bool keep_established;
 	bool require_reason;
 	enum bh_runtime_mode runtime_mode;
+	bool asks_runtime; /* the file names a runtime mode */
 	char *http_listen; /* "host:port"; "" none */
 };
 
 /* Reads path, or takes the defaults when path is NULL. Unknown keys, wrong types and impossible
- * values are refused: every problem is "file:line:column: sentence", one a line, in *ret_problems
- * (owned by the caller, NULL when there are none); err then holds the first. */
-int bh_config_load(const char *path, struct bh_config **ret, char **ret_problems,
-		   struct bh_err *err);
-void bh_config_free(struct bh_config *c);
-void bh_config_freep(struct bh_config **c);
+ * values are refused with "file:line:column: sentence". What this version cannot do yet (images,
+ * sinks, kubernetes as a source) is refused too when it is asked for, never ignored. */
+int bh_settings_load(const char *path, struct bh_settings **ret, struct bh_err *err);
+void bh_settings_free(struct bh_settings *c);
+void bh_settings_freep(struct bh_settings **c);

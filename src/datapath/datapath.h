@@ -65,6 +65,9 @@ int bh_datapath_attach(struct bh_datapath *dp, const struct bh_attach *a, struct
 /* Takes the slot's flags away from the kernel, detaches, removes pins, purges its flows, edges,
  * fragments (fold_edge gets each edge first, may be NULL). Succeeds for what is gone already. */
 int bh_datapath_detach(struct bh_datapath *dp, uint32_t slot, struct bh_err *err);
+/* Points the socket hooks' look-up of a namespace at another of the pod's slots. */
+int bh_datapath_set_cookie(struct bh_datapath *dp, uint64_t cookie, uint32_t slot,
+			   struct bh_err *err);
 /* Checks that both programs are attached to ifindex and are ours; -ENOENT with a sentence if not. */
 int bh_datapath_check(struct bh_datapath *dp, uint32_t slot, uint32_t ifindex, struct bh_err *err);
 /* Attaches again what check found missing (the slot's entry stays). */

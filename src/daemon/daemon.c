@@ -1,0 +1,333 @@
+#include "daemon/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/admit.h"
+#include "daemon/isolate.h"
+#include "daemon/journal.h"
+#include "daemon/kubelet.h"
+#include "daemon/metrics.h"
+#include "daemon/notify.h"
+#include "daemon/observe.h"
+#include "daemon/saved.h"
+#include "daemon/verbs.h"
+
+#define TICK_MS 5000
+
+int64_t bh_now_s(void)
+{
+	return (int64_t)time(NULL);
+}
+
+const char *bh_time_format(int64_t unix_s, char out[32])
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		snprintf(out, 32, "-");
+	return out;
+}
+
+void bh_daemon_save_endpoint(struct bh_daemon *d, const struct bh_endpoint *ep)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ep->container_id, ep->ifname);
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	struct bh_err err = {0};
+	json_t *j = NULL;
+	int r = bh_endpoint_to_json(ep, &j, &err);
+
+	if (!r) {
+		text = json_dumps(j, JSON_COMPACT);
+		json_decref(j);
+	}
+	if (!r && key && text)
+		r = bh_store_put(d->store, "endpoint", key, text, &err);
+	if (r < 0) {
+		snprintf(d->store_trouble, sizeof(d->store_trouble), "%.127s", err.text);
+		bh_error("endpoint is not kept: %s", err.text);
+	}
+}
+
+int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ep->container_id, ep->ifname);
+	struct bh_endpoint *heir;
+	bool owned = ep->owns_cookie;
+	uint64_t cookie = ep->cookie;
+	int r;
+
+	if (d->observer)
+		bh_observer_keep(d->observer, ep);
+	r = bh_datapath_detach(d->dp, ep->slot, err);
+	if (r < 0)
+		return bh_note(err, r, "pod '%s/%s'", ep->ns, ep->name);
+	if (key)
+		bh_store_del(d->store, "endpoint", key, err);
+	bh_journal_endpoint(d->journal, ep, "removed");
+	bh_endpoint_table_remove(&d->endpoints, ep);
+	heir = owned ? bh_endpoint_table_cookie(&d->endpoints, cookie) : NULL;
+	if (!heir)
+		return 0;
+	heir->owns_cookie = true;
+	bh_daemon_save_endpoint(d, heir);
+	return bh_datapath_set_cookie(d->dp, cookie, heir->slot, err);
+}
+
+int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err)
+{
+	struct bh_ip *ips = NULL;
+	size_t n = 0;
+	int r = bh_net_local_addresses(&ips, &n, err);
+
+	if (r < 0)
+		return r;
+	*ret_changed = n != d->n_local_addresses ||
+		       (n && memcmp(ips, d->local_addresses, n * sizeof(*ips)));
+	free(d->local_addresses);
+	d->local_addresses = ips;
+	d->n_local_addresses = n;
+	return 0;
+}
+
+static void on_address_change(int fd, unsigned events, void *arg)
+{
+	struct bh_daemon *d = arg;
+	struct bh_err err = {0};
+	bool changed = false;
+
+	(void)fd;
+	(void)events;
+	bh_addr_watch_consume(d->addr_watch);
+	if (bh_daemon_refresh_addresses(d, &changed, &err) < 0)
+		bh_error("node addresses: %s", err.text);
+	else if (changed)
+		bh_reconcile_soon(d->reconciler);
+}
+
+static void on_objects_change(void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	bh_saved_store(d);
+	if (d->reconciler)
+		bh_reconcile_soon(d->reconciler);
+}
+
+static void on_ring(int fd, unsigned events, void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	(void)fd;
+	(void)events;
+	bh_observer_drain(d->observer);
+}
+
+static void on_tick(void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	bh_observer_sweep(d->observer);
+	bh_admit_sweep(d);
+}
+
+static void on_terminate(void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	bh_notify("STOPPING=1");
+	bh_loop_stop(d->loop);
+}
+
+static int make_dirs(const struct bh_settings *c, struct bh_err *err)
+{
+	const char *dirs[] = {c->run, c->state, c->log};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(dirs); i++) {
+		int r = bh_fs_mkdirs(dirs[i], 0755, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_state(struct bh_daemon *d, struct bh_err *err)
+{
+	bool was_damaged = false;
+	int r = make_dirs(d->cfg, err);
+
+	if (!r)
+		r = bh_store_open(d->cfg->state, &d->store, &was_damaged, err);
+	if (r < 0)
+		return r;
+	if (was_damaged)
+		snprintf(d->store_trouble, sizeof(d->store_trouble),
+			 "the database was damaged and has been set aside; pods it knew stay shut");
+	return bh_journal_open(d, &d->journal, err);
+}
+
+static int open_kernel(struct bh_daemon *d, struct bh_err *err)
+{
+	struct bh_datapath_options opt = {
+		.bpffs = d->cfg->bpffs,
+		.node_mode = d->cfg->node_mode,
+		.keep_established = d->cfg->keep_established,
+	};
+	bool adopted = false, changed;
+	int r;
+
+	if (opt.node_mode == BH_NODE_KUBELET)
+		bh_kubelet_cgroup(&opt.kubelet_cgroup);
+	r = bh_datapath_open(&opt, &d->dp, &adopted, err);
+	if (!r)
+		r = bh_isolation_open(d, &d->isolation, err);
+	if (!r)
+		r = bh_observer_open(d, &d->observer, err);
+	if (!r)
+		r = bh_daemon_refresh_addresses(d, &changed, err);
+	if (!r)
+		bh_info("kernel ready: adopted=%s epoch=%u", adopted ? "yes" : "no",
+			bh_datapath_epoch(d->dp));
+	return r;
+}
+
+static int open_policy(struct bh_daemon *d, struct bh_err *err)
+{
+	struct bh_objects_options opt = {.require_reason = d->cfg->require_reason,
+					 .keep_text = true};
+	int r = bh_objects_new(&opt, &d->objects, err);
+
+	if (!r)
+		r = bh_saved_restore(d, err);
+	if (!r && d->cfg->manifests)
+		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,
+				      &d->manifests, err);
+	return r;
+}
+
+static int watch_kernel(struct bh_daemon *d, struct bh_err *err)
+{
+	int r = bh_addr_watch_open(&d->addr_watch, err);
+
+	if (!r)
+		r = bh_loop_fd(d->loop, bh_addr_watch_fd(d->addr_watch), BH_LOOP_READ,
+			       on_address_change, d, &d->addr_source, err);
+	if (!r)
+		r = bh_loop_fd(d->loop, bh_datapath_ring_fd(d->dp), BH_LOOP_READ, on_ring, d,
+			       &d->ring_source, err);
+	if (!r)
+		r = bh_loop_timer(d->loop, TICK_MS, TICK_MS, on_tick, d, &d->tick_timer, err);
+	if (!r)
+		r = bh_loop_signal(d->loop, SIGTERM, on_terminate, d, &d->term_source, err);
+	if (!r)
+		r = bh_loop_signal(d->loop, SIGINT, on_terminate, d, &d->int_source, err);
+	return r;
+}
+
+/* The first publish may fail (a limit, a full map): the daemon then runs, keeps what the kernel
+ * had, says so and tries again. */
+static int start_enforcing(struct bh_daemon *d, struct bh_err *err)
+{
+	struct bh_err why = {0};
+	int r = bh_reconciler_new(d, &d->reconciler, err);
+
+	if (!r)
+		r = bh_admit_adopt(d, err);
+	if (r < 0)
+		return r;
+	if (bh_reconcile_now(d->reconciler, &why) < 0)
+		bh_error("policy is not live: %s", why.text);
+	return 0;
+}
+
+static int listen_socket(struct bh_daemon *d, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *path = bh_strf("%s/bulkheadd.sock", d->cfg->run);
+
+	if (!path)
+		return bh_fail(err, ENOMEM, "socket path");
+	return bh_server_open(d->loop, path, (gid_t)-1, bh_verbs_handle, d, &d->server, err);
+}
+
+int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_daemon_closep) struct bh_daemon *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return bh_fail(err, ENOMEM, "daemon");
+	d->cfg = BH_TAKE(*take_cfg);
+	d->started_s = bh_now_s();
+	r = bh_loop_new(&d->loop, err);
+	if (!r)
+		r = open_state(d, err);
+	if (!r)
+		r = open_kernel(d, err);
+	if (!r)
+		r = open_policy(d, err);
+	if (!r)
+		r = start_enforcing(d, err);
+	if (!r)
+		r = watch_kernel(d, err);
+	if (!r)
+		r = listen_socket(d, err);
+	if (r < 0)
+		return r;
+	bh_metrics_open(d);
+	*ret = BH_TAKE(d);
+	return 0;
+}
+
+int bh_daemon_run(struct bh_daemon *d, struct bh_err *err)
+{
+	bh_notify("READY=1");
+	bh_info("enforcing: node=%s pods=%zu revision=%llu", d->cfg->node_name, d->endpoints.eps.n,
+		(unsigned long long)bh_reconcile_state(d->reconciler).revision);
+	return bh_loop_run(d->loop, err);
+}
+
+static void free_sources(struct bh_daemon *d)
+{
+	struct bh_source **sources[] = {&d->addr_source, &d->ring_source, &d->tick_timer,
+					&d->term_source, &d->int_source};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(sources); i++)
+		bh_source_freep(sources[i]);
+}
+
+void bh_daemon_close(struct bh_daemon *d)
+{
+	if (!d)
+		return;
+	bh_metrics_close(d);
+	bh_server_close(d->server);
+	free_sources(d);
+	bh_addr_watch_close(d->addr_watch);
+	bh_manifests_close(d->manifests);
+	bh_reconciler_free(d->reconciler);
+	bh_observer_close(d->observer);
+	bh_isolation_close(d->isolation);
+	bh_objects_free(d->objects);
+	bh_endpoint_table_done(&d->endpoints);
+	bh_datapath_close(d->dp);
+	bh_journal_close(d->journal);
+	bh_store_close(d->store);
+	bh_loop_free(d->loop);
+	bh_settings_free(d->cfg);
+	free(d->local_addresses);
+	free(d);
+}
+
+void bh_daemon_closep(struct bh_daemon **d)
+{
+	bh_daemon_close(*d);
+	*d = NULL;
+}

@@ -1,0 +1,551 @@
+#include "daemon/isolate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/evidence.h"
+#include "daemon/hostnet.h"
+#include "daemon/journal.h"
+#include "daemon/procs.h"
+#include "net/sockdiag.h"
+
+#define MAX_ALLOW 64
+
+struct record {
+	char *ns, *name, *reason, *by;
+	int64_t since_s, expires_s; /* expires INT64_MAX: never */
+	struct bh_qallow_entry allow[MAX_ALLOW];
+	size_t n_allow;
+	json_t *allow_text;
+	bool is_frozen;
+};
+
+struct bh_isolation {
+	struct bh_daemon *d;
+	struct bh_map records; /* "ns/name" > struct record, owned */
+	struct bh_source *timer;
+};
+
+static void record_free(void *p)
+{
+	struct record *rec = p;
+
+	if (!rec)
+		return;
+	free(rec->ns);
+	free(rec->name);
+	free(rec->reason);
+	free(rec->by);
+	json_decref(rec->allow_text);
+	free(rec);
+}
+
+static void record_freep(struct record **rec)
+{
+	record_free(*rec);
+	*rec = NULL;
+}
+
+static struct record *find(const struct bh_isolation *q, const char *ns, const char *name)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
+
+	return key ? bh_map_get_s(&q->records, key) : NULL;
+}
+
+bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name)
+{
+	return find(q, ns, name) != NULL;
+}
+
+static int parse_allow(struct record *rec, const json_t *allow, struct bh_err *err)
+{
+	size_t n = json_array_size(allow);
+
+	if (n > MAX_ALLOW)
+		return bh_fail(err, E2BIG, "%zu allow entries; at most %d fit", n, MAX_ALLOW);
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_string_value(json_array_get(allow, i));
+		int r;
+
+		if (!text)
+			return bh_fail(err, EINVAL, "allow[%zu]: expected a string", i);
+		r = bh_qallow_parse(text, &rec->allow[i], err);
+		if (r < 0)
+			return bh_note(err, r, "allow '%s'", text);
+	}
+	rec->n_allow = n;
+	rec->allow_text = allow ? json_deep_copy(allow) : json_array();
+	return rec->allow_text ? 0 : bh_fail(err, ENOMEM, "allow");
+}
+
+static json_t *time_json(int64_t t)
+{
+	char text[32];
+
+	return t == INT64_MAX ? json_null() : json_string(bh_time_format(t, text));
+}
+
+/* As stored; times stay numbers so that nothing is lost. */
+static int record_save(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", rec->ns, rec->name);
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	BH_CLEANUP(bh_json_decrefp)
+	json_t *j = json_pack("{ss ss ss ss sI sI sO sb}", "namespace", rec->ns, "name", rec->name,
+			      "reason", rec->reason, "by", rec->by, "since",
+			      (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s,
+			      "allow", rec->allow_text, "frozen", rec->is_frozen);
+
+	if (j)
+		text = json_dumps(j, JSON_COMPACT);
+	if (!key || !text)
+		return bh_fail(err, ENOMEM, "quarantine record");
+	return bh_store_put(q->d->store, "quarantine", key, text, err);
+}
+
+static int record_load(const char *key, const char *json, void *arg)
+{
+	struct bh_isolation *q = arg;
+	BH_CLEANUP(bh_json_decrefp) json_t *j = NULL;
+	BH_CLEANUP(record_freep) struct record *rec = calloc(1, sizeof(*rec));
+	const char *ns = NULL, *name = NULL, *reason = "", *by = "";
+	json_t *allow = NULL;
+	struct bh_err err = {0};
+	int r = bh_json_parse(json, strlen(json), 1 << 20, &j, &err);
+
+	if (!rec)
+		return -ENOMEM;
+	if (!r)
+		r = bh_json_get_str(j, "namespace", true, &ns, &err);
+	if (!r)
+		r = bh_json_get_str(j, "name", true, &name, &err);
+	if (!r)
+		r = bh_json_get_str(j, "reason", false, &reason, &err);
+	if (!r)
+		r = bh_json_get_str(j, "by", false, &by, &err);
+	if (!r)
+		r = bh_json_get_int(j, "since", true, 0, INT64_MAX, &rec->since_s, &err);
+	if (!r)
+		r = bh_json_get_int(j, "expires", true, 0, INT64_MAX, &rec->expires_s, &err);
+	if (!r)
+		r = bh_json_get_bool(j, "frozen", false, &rec->is_frozen, &err);
+	if (!r)
+		r = bh_json_get_arr(j, "allow", false, &allow, &err);
+	if (!r)
+		r = parse_allow(rec, allow, &err);
+	if (r < 0) {
+		bh_error("quarantine record '%s' is unreadable: %s", key, err.text);
+		return 0;
+	}
+	rec->ns = bh_strf("%s", ns);
+	rec->name = bh_strf("%s", name);
+	rec->reason = bh_strf("%s", reason);
+	rec->by = bh_strf("%s", by);
+	if (!rec->ns || !rec->name || !rec->reason || !rec->by ||
+	    bh_map_set_s(&q->records, key, rec))
+		return -ENOMEM;
+	(void)BH_TAKE(rec);
+	return 0;
+}
+
+/* Applies flags and allow-list to every interface of the pod. Returns how many there are. */
+static int apply_flags(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
+{
+	uint32_t set = BH_SLOT_QUARANTINE | (rec->n_allow ? BH_SLOT_QALLOW : 0);
+	uint32_t clear = rec->n_allow ? 0 : BH_SLOT_QALLOW;
+	int n = 0;
+
+	bh_vec_each (it, &q->d->endpoints.eps) {
+		struct bh_endpoint *ep = *it;
+		int r;
+
+		if (!bh_endpoint_is_pod(ep, rec->ns, rec->name))
+			continue;
+		ep->is_quarantined = true;
+		r = bh_datapath_set_flags(q->d->dp, ep->slot, set, clear);
+		if (r < 0)
+			return bh_fail(err, -r, "interface '%s'", ep->host_ifname);
+		n++;
+	}
+	return n;
+}
+
+static int apply_allow(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
+{
+	bh_vec_each (it, &q->d->endpoints.eps) {
+		int r;
+
+		if (!bh_endpoint_is_pod(*it, rec->ns, rec->name))
+			continue;
+		r = bh_datapath_set_qallow(q->d->dp, (*it)->slot, rec->allow, rec->n_allow, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_t *ret_flags,
+			 struct bh_err *err)
+{
+	const struct record *rec = find(q, ep->ns, ep->name);
+
+	*ret_flags = 0;
+	if (!rec)
+		return 0;
+	ep->is_quarantined = true;
+	*ret_flags = BH_SLOT_QUARANTINE | (rec->n_allow ? BH_SLOT_QALLOW : 0);
+	return bh_datapath_set_qallow(q->d->dp, ep->slot, rec->allow, rec->n_allow, err);
+}
+
+struct passed {
+	uint64_t last_ns, packets;
+};
+
+static int sum_passed(struct bh_isolation *q, const struct record *rec, struct passed *ret,
+		      struct bh_err *err)
+{
+	*ret = (struct passed){0};
+	bh_vec_each (it, &q->d->endpoints.eps) {
+		uint64_t last = 0, packets = 0;
+		int r;
+
+		if (!bh_endpoint_is_pod(*it, rec->ns, rec->name))
+			continue;
+		r = bh_datapath_last_passed(q->d->dp, (*it)->slot, &last, &packets, err);
+		if (r < 0)
+			return r;
+		ret->packets += packets;
+		if (last > ret->last_ns)
+			ret->last_ns = last;
+	}
+	return 0;
+}
+
+/* Ends the pod's sockets, so that its applications see it at once. */
+static int end_sockets(struct bh_isolation *q, const struct bh_endpoint *ep, int netns_fd,
+		       uint32_t *ret_n, struct bh_err *err)
+{
+	int r = bh_datapath_destroy_sockets(q->d->dp, netns_fd, ep->cookie, ret_n, err);
+
+	if (r < 0)
+		r = bh_sockdiag_destroy_all(netns_fd, ret_n, err);
+	return r;
+}
+
+static char *caller_text(const struct bh_caller *by)
+{
+	return bh_strf("uid %u pid %d%s%s", (unsigned)by->uid, (int)by->pid, by->exe[0] ? " " : "",
+		       by->exe);
+}
+
+static int record_new(const struct bh_isolate_request *rq, const struct bh_caller *by,
+		      struct record **ret, struct bh_err *err)
+{
+	BH_CLEANUP(record_freep) struct record *rec = calloc(1, sizeof(*rec));
+	int r;
+
+	if (!rec)
+		return bh_fail(err, ENOMEM, "quarantine");
+	rec->ns = bh_strf("%s", rq->ns);
+	rec->name = bh_strf("%s", rq->name);
+	rec->reason = bh_strf("%s", rq->reason);
+	rec->by = caller_text(by);
+	if (!rec->ns || !rec->name || !rec->reason || !rec->by)
+		return bh_fail(err, ENOMEM, "quarantine");
+	rec->since_s = bh_now_s();
+	rec->expires_s = rq->ttl_s ? rec->since_s + rq->ttl_s : INT64_MAX;
+	r = parse_allow(rec, rq->allow, err);
+	if (r < 0)
+		return r;
+	*ret = BH_TAKE(rec);
+	return 0;
+}
+
+struct cut { /* figures of one quarantine, for the receipt */
+	uint64_t began_ns, cut_ns;
+	struct passed before, after;
+	uint32_t sockets, killed, frozen;
+};
+
+/* What can only be done with the pod's namespace at hand. Failures are told but undo nothing: the
+ * pod is cut already. */
+static int aftermath(struct bh_isolation *q, const struct bh_isolate_request *rq,
+		     const struct bh_endpoint *ep, struct cut *c, struct bh_err *err)
+{
+	BH_CLEANUP(bh_closep) int fd = -1;
+	struct bh_netns_id ns;
+	int r = bh_netns_open(ep->netns, &fd, err);
+
+	if (!r)
+		r = bh_netns_id(fd, &ns, err);
+	if (!r && rq->freeze)
+		r = bh_procs_freeze(&ns, true, &c->frozen, err);
+	if (!r && rq->evidence) {
+		struct bh_evidence_request ev = {rq->evidence, rq->ns, rq->name, fd};
+
+		r = bh_evidence_write(q->d, &ev, err);
+	}
+	if (!r)
+		r = end_sockets(q, ep, fd, &c->sockets, err);
+	if (!r && rq->kill)
+		r = bh_procs_kill(&ns, &c->killed, err);
+	return r;
+}
+
+static json_t *receipt_json(const struct record *rec, const struct bh_isolate_request *rq,
+			    const struct cut *c)
+{
+	uint64_t last = c->after.last_ns > c->began_ns ? c->after.last_ns - c->began_ns : 0;
+	char pod[600], since[32];
+
+	snprintf(pod, sizeof(pod), "%s/%s", rec->ns, rec->name);
+	return json_pack("{ss ss ss ss so sI sI sI sI sI sb ss? sO}", "pod", pod, "since",
+			 bh_time_format(rec->since_s, since), "reason", rec->reason, "by", rec->by,
+			 "expires", time_json(rec->expires_s), "verdictMicroseconds",
+			 (json_int_t)((c->cut_ns - c->began_ns) / 1000), "socketsDestroyed",
+			 (json_int_t)c->sockets, "lastPacketMicroseconds",
+			 (json_int_t)(last / 1000), "packetsAfter",
+			 (json_int_t)(c->after.packets - c->before.packets), "killed",
+			 (json_int_t)c->killed, "frozen", rec->is_frozen, "evidence", rq->evidence,
+			 "allow", rec->allow_text);
+}
+
+static void timer_arm(struct bh_isolation *q)
+{
+	struct bh_map_entry *e;
+	int64_t next = INT64_MAX, now = bh_now_s();
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&q->records, &pos))) {
+		const struct record *rec = e->value;
+
+		if (rec->expires_s < next)
+			next = rec->expires_s;
+	}
+	if (next == INT64_MAX)
+		return;
+	/* At most a minute ahead: the wall clock may be set meanwhile. */
+	bh_source_after(q->timer, next <= now	    ? 0
+				  : next - now > 60 ? 60000
+						    : (uint64_t)(next - now) * 1000);
+}
+
+/* Cuts every interface; the order makes the cut the first thing that happens. */
+static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut *c,
+		   struct bh_err *err)
+{
+	int n;
+
+	c->began_ns = bh_datapath_now_ns();
+	n = apply_flags(q, rec, err);
+	if (n < 0)
+		return n;
+	c->cut_ns = bh_datapath_now_ns();
+	if (!n)
+		return bh_hostnet_quarantine(q->d, rec->ns, rec->name, true, &c->sockets, err);
+	bh_datapath_wait_grace(q->d->dp);
+	n = sum_passed(q, rec, &c->before, err);
+	return n < 0 ? n : apply_allow(q, rec, err);
+}
+
+static int keep(struct bh_isolation *q, struct record **take_rec, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", (*take_rec)->ns, (*take_rec)->name);
+	int r = record_save(q, *take_rec, err);
+
+	if (r < 0)
+		return r;
+	if (!key || bh_map_set_s(&q->records, key, *take_rec))
+		return bh_fail(err, ENOMEM, "quarantine");
+	*take_rec = NULL;
+	return 0;
+}
+
+int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
+	       const struct bh_caller *by, json_t **ret_receipt, struct bh_err *err)
+{
+	BH_CLEANUP(record_freep) struct record *rec = NULL;
+	const struct bh_endpoint *ep = bh_endpoint_table_pod(&q->d->endpoints, rq->ns, rq->name);
+	struct record *kept;
+	struct cut c = {0};
+	int r = record_new(rq, by, &rec, err);
+
+	if (!r && rq->evidence)
+		r = bh_evidence_check(rq->evidence, err);
+	if (!r && !ep)
+		r = bh_hostnet_check(q->d, rq->ns, rq->name, err);
+	if (!r)
+		r = cut_off(q, rec, &c, err);
+	if (r < 0)
+		return r;
+	kept = rec;
+	r = keep(q, &rec, err);
+	if (r < 0)
+		return bh_note(err, r, "the pod is cut, but the record could not be kept");
+	if (ep)
+		r = aftermath(q, rq, ep, &c, err);
+	if (!r && ep)
+		r = sum_passed(q, kept, &c.after, err);
+	if (rq->freeze && !r) {
+		kept->is_frozen = true;
+		r = record_save(q, kept, err);
+	}
+	timer_arm(q);
+	*ret_receipt = receipt_json(kept, rq, &c);
+	if (*ret_receipt)
+		bh_journal_quarantine(q->d->journal, *ret_receipt, false, by);
+	if (!r)
+		return 0;
+	json_decref(*ret_receipt);
+	return bh_note(err, r, "the pod is cut off, but");
+}
+
+static void unfreeze(const struct bh_endpoint *ep)
+{
+	BH_CLEANUP(bh_closep) int fd = -1;
+	struct bh_netns_id ns;
+	struct bh_err err;
+	uint32_t n;
+
+	if (!bh_netns_open(ep->netns, &fd, &err) && !bh_netns_id(fd, &ns, &err))
+		bh_procs_freeze(&ns, false, &n, &err);
+}
+
+/* The interfaces go back to what policy says. */
+static void let_go(struct bh_isolation *q, const struct record *rec)
+{
+	const struct bh_endpoint *first = NULL;
+	struct bh_err err = {0};
+
+	bh_vec_each (it, &q->d->endpoints.eps) {
+		struct bh_endpoint *ep = *it;
+
+		if (!bh_endpoint_is_pod(ep, rec->ns, rec->name))
+			continue;
+		first = first ? first : ep;
+		ep->is_quarantined = false;
+		bh_datapath_set_flags(q->d->dp, ep->slot, 0, BH_SLOT_QUARANTINE | BH_SLOT_QALLOW);
+		bh_datapath_set_qallow(q->d->dp, ep->slot, NULL, 0, &err);
+	}
+	if (!first)
+		bh_hostnet_quarantine(q->d, rec->ns, rec->name, false, NULL, &err);
+	else if (rec->is_frozen)
+		unfreeze(first);
+}
+
+int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
+			 const char *reason, const struct bh_caller *by, json_t **ret_receipt,
+			 struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
+	BH_CLEANUP(bh_freep) char *who = caller_text(by);
+	const struct record *rec = find(q, ns, name);
+	char since[32], released[32];
+	json_t *receipt;
+	int r;
+
+	if (!key || !who)
+		return bh_fail(err, ENOMEM, "release");
+	if (!rec)
+		return bh_fail(err, ENOENT, "pod '%s' is not quarantined", key);
+	r = bh_store_del(q->d->store, "quarantine", key, err);
+	if (r < 0)
+		return r;
+	let_go(q, rec);
+	receipt = json_pack("{ss ss ss ss ss}", "pod", key, "since",
+			    bh_time_format(rec->since_s, since), "released",
+			    bh_time_format(bh_now_s(), released), "reason", reason, "by", who);
+	bh_map_del_s(&q->records, key);
+	if (!receipt)
+		return bh_fail(err, ENOMEM, "release");
+	bh_journal_quarantine(q->d->journal, receipt, true, by);
+	*ret_receipt = receipt;
+	return 0;
+}
+
+json_t *bh_isolation_list(const struct bh_isolation *q)
+{
+	json_t *rows = json_array();
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&q->records, &pos))) {
+		const struct record *rec = e->value;
+		char pod[600], since[32];
+
+		snprintf(pod, sizeof(pod), "%s/%s", rec->ns, rec->name);
+		json_array_append_new(rows,
+				      json_pack("{ss ss ss ss so sO sb sb}", "pod", pod, "since",
+						bh_time_format(rec->since_s, since), "reason",
+						rec->reason, "by", rec->by, "expires",
+						time_json(rec->expires_s), "allow", rec->allow_text,
+						"frozen", rec->is_frozen, "active",
+						bh_endpoint_table_pod(&q->d->endpoints, rec->ns,
+								      rec->name) != NULL));
+	}
+	return rows;
+}
+
+static void timer_fn(void *arg)
+{
+	struct bh_isolation *q = arg;
+	struct bh_caller self = {.pid = getpid(), .uid = getuid()};
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&q->records, &pos))) {
+		const struct record *rec = e->value;
+		json_t *receipt = NULL;
+		struct bh_err err = {0};
+
+		if (rec->expires_s > bh_now_s())
+			continue;
+		if (bh_isolation_release(q, rec->ns, rec->name, "its time is over", &self, &receipt,
+					 &err) < 0)
+			bh_error("quarantine could not be ended: %s", err.text);
+		json_decref(receipt);
+		pos = 0;
+	}
+	timer_arm(q);
+}
+
+static void isolation_closep(struct bh_isolation **q)
+{
+	bh_isolation_close(*q);
+}
+
+int bh_isolation_open(struct bh_daemon *d, struct bh_isolation **ret, struct bh_err *err)
+{
+	BH_CLEANUP(isolation_closep) struct bh_isolation *q = calloc(1, sizeof(*q));
+	int r;
+
+	if (!q)
+		return bh_fail(err, ENOMEM, "quarantine");
+	q->d = d;
+	bh_map_init(&q->records, record_free);
+	r = bh_loop_timer(d->loop, UINT32_MAX, 0, timer_fn, q, &q->timer, err);
+	if (!r)
+		r = bh_store_each(d->store, "quarantine", record_load, q, err);
+	if (r < 0)
+		return bh_note(err, r, "quarantine records");
+	timer_arm(q);
+	*ret = BH_TAKE(q);
+	return 0;
+}
+
+void bh_isolation_close(struct bh_isolation *q)
+{
+	if (!q)
+		return;
+	bh_source_free(q->timer);
+	bh_map_done(&q->records);
+	free(q);
+}

@@ -1,0 +1,47 @@
+/* isolate.h - quarantine: who is cut off, since when, why, by whom, until when.
+ *
+ * The record is the authority: it is stored before the command is answered, it names the pod and
+ * not one incarnation of it, and only release or its own end removes it. Cutting comes first, in
+ * one store per interface; everything else follows. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ctl/server.h"
+#include "datapath/datapath.h"
+
+struct bh_daemon;
+struct bh_isolation;
+struct bh_endpoint;
+
+struct bh_isolate_request {
+	const char *ns, *name; /* the pod */
+	const char *reason;    /* for the record, never empty */
+	int64_t ttl_s;	       /* 0: until released */
+	const json_t *allow;   /* array of "CIDR[:PORT/PROTO]", may be NULL */
+	bool kill, freeze;
+	const char *evidence; /* directory, NULL: none */
+};
+
+/* Loads the records; call before endpoints are adopted. */
+int bh_isolation_open(struct bh_daemon *d, struct bh_isolation **ret, struct bh_err *err);
+void bh_isolation_close(struct bh_isolation *q);
+
+/* Cuts the pod off. *ret_receipt as in contract section 5 (owned by the caller). Quarantining again
+ * replaces reason, end and allow-list. -ENOENT when no such pod is known here. */
+int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
+	       const struct bh_caller *by, json_t **ret_receipt, struct bh_err *err);
+int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
+			 const char *reason, const struct bh_caller *by, json_t **ret_receipt,
+			 struct bh_err *err);
+/* Rows of `quarantine --list`. */
+json_t *bh_isolation_list(const struct bh_isolation *q);
+bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name);
+/* Slot flags an endpoint of this pod must start with, and its allow-list put in place. */
+int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_t *ret_flags,
+			 struct bh_err *err);
+/* "CIDR[:PORT/PROTO]". */
+int bh_qallow_parse(const char *text, struct bh_qallow_entry *ret, struct bh_err *err);

@@ -1,0 +1,542 @@
+#include "daemon/observe.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "base/reason.h"
+#include "daemon/daemon.h"
+#include "daemon/journal.h"
+#include "refeval/report.h"
+
+#define MAX_PATHS     20000 /* executables remembered per edge */
+#define EDGE_IDLE_S   3600
+#define LEDGER_KEEP_S (7 * 86400)
+#define LEDGER_MAX    20000
+
+struct follower {
+	struct bh_observer *o;
+	struct bh_request *rq;
+	struct bh_flow_filter filter; /* strings owned */
+};
+
+struct bh_observer {
+	struct bh_daemon *d;
+	struct bh_map paths;  /* struct path_key > char *, owned */
+	struct bh_map owners; /* struct bh_ip > const struct bh_pod *, of owners_of */
+	struct bh_world *owners_of;
+	uint64_t swept_ns;
+	unsigned ledger_no;
+	unsigned sweeps;
+	BH_VEC(struct follower *) followers;
+};
+
+struct path_key {
+	struct bh_edge_key edge;
+	uint32_t generation;
+};
+
+int64_t bh_wall_ms(uint64_t ktime_ns)
+{
+	struct timespec real;
+	int64_t now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	now_ms = (int64_t)real.tv_sec * 1000 + real.tv_nsec / 1000000;
+	return now_ms - (int64_t)((bh_datapath_now_ns() - ktime_ns) / 1000000);
+}
+
+static json_t *wall_json(uint64_t ktime_ns)
+{
+	char text[32];
+
+	return json_string(bh_time_format(bh_wall_ms(ktime_ns) / 1000, text));
+}
+
+/* Which running pod has an address; rebuilt when the enforced world is another one. */
+static const struct bh_pod *owner_of(struct bh_observer *o, const struct bh_world *w,
+				     const struct bh_ip *ip)
+{
+	if (o->owners_of != w) {
+		bh_map_done(&o->owners);
+		bh_map_init(&o->owners, NULL);
+		bh_world_unref(o->owners_of);
+		o->owners_of = bh_world_ref((struct bh_world *)w);
+		for (size_t i = 0; i < w->n_pods; i++) {
+			struct bh_pod *pod = w->pods[i];
+
+			if (pod->host_network || pod->phase == BH_POD_DONE)
+				continue;
+			for (size_t k = 0; k < pod->n_ips; k++)
+				bh_map_set(&o->owners, &pod->ips[k], sizeof(pod->ips[k]), pod);
+		}
+	}
+	return bh_map_get(&o->owners, ip, sizeof(*ip));
+}
+
+static bool is_node_address(const struct bh_world *w, const struct bh_ip *ip)
+{
+	for (size_t i = 0; i < w->n_node_addresses; i++) {
+		if (!bh_ip_cmp(&w->node_addresses[i], ip))
+			return true;
+	}
+	return false;
+}
+
+/* What a person calls the other end: pod, node, or its address. */
+static char *peer_name(struct bh_observer *o, const struct bh_world *w, const struct bh_ip *ip)
+{
+	const struct bh_pod *pod = owner_of(o, w, ip);
+	char text[BH_IP_TEXT];
+
+	if (pod)
+		return bh_strf("%s/%s", pod->ident->ns, pod->name);
+	return bh_strf("%s", is_node_address(w, ip) ? "node" : bh_ip_format(ip, text));
+}
+
+/* The endpoint's address of the peer's family. */
+static struct bh_ip own_address(const struct bh_endpoint *ep, const struct bh_ip *peer)
+{
+	for (size_t i = 0; i < ep->n_ips; i++) {
+		if (bh_ip_is4(&ep->ips[i]) == bh_ip_is4(peer))
+			return ep->ips[i];
+	}
+	return ep->n_ips ? ep->ips[0] : (struct bh_ip){0};
+}
+
+static char *rule_text(struct bh_observer *o, const struct bh_world *w,
+		       const struct bh_endpoint *ep, const struct bh_edge_key *k)
+{
+	const struct bh_pod *self = bh_world_pod(w, ep->ns, ep->name);
+	struct bh_end own = {.pod = self, .has_ip = true}, peer = {.has_ip = true};
+	struct bh_half half;
+
+	memcpy(peer.ip.b, k->remote, sizeof(peer.ip.b));
+	if (!self || self->phase == BH_POD_DONE)
+		return NULL;
+	own.ip = own_address(ep, &peer.ip);
+	peer.pod = owner_of(o, w, &peer.ip);
+	half = bh_refeval_half(w, k->dir, &own, &peer, k->proto, ntohs(k->port), NULL);
+	return bh_report_rule(&half, k->dir);
+}
+
+static const char *path_of(const struct bh_observer *o, const struct bh_edge_fact *e)
+{
+	struct path_key key = {e->key, e->value.generation};
+
+	return bh_map_get(&o->paths, &key, sizeof(key));
+}
+
+struct edge_names {
+	char *pod, *peer, *rule;
+};
+
+static void edge_names_done(struct edge_names *n)
+{
+	free(n->pod);
+	free(n->peer);
+	free(n->rule);
+}
+
+static json_t *edge_json(struct bh_observer *o, const struct bh_world *w,
+			 const struct bh_endpoint *ep, const struct bh_edge_fact *e)
+{
+	BH_CLEANUP(edge_names_done) struct edge_names n = {0};
+	bool out = e->key.dir == BH_EGRESS;
+	struct bh_ip remote, own;
+	char own_text[BH_IP_TEXT], remote_text[BH_IP_TEXT], proto[8], port[16];
+	const char *process = path_of(o, e);
+
+	memcpy(remote.b, e->key.remote, sizeof(remote.b));
+	own = own_address(ep, &remote);
+	bh_ip_format(&own, own_text);
+	bh_ip_format(&remote, remote_text);
+	bh_proto_format(e->key.proto, proto);
+	snprintf(port, sizeof(port), "%u/%s", ntohs(e->key.port), proto);
+	n.pod = bh_strf("%s/%s", ep->ns, ep->name);
+	n.peer = peer_name(o, w, &remote);
+	n.rule = rule_text(o, w, ep, &e->key);
+	if (!process && e->value.comm[0])
+		process = e->value.comm;
+	return json_pack("{ss ss ss ss ss ss ss ss? ss? si sI sI so so si ss ss}", "from",
+			 out ? n.pod : n.peer, "fromAddress", out ? own_text : remote_text, "to",
+			 out ? n.peer : n.pod, "toAddress", out ? remote_text : own_text, "port",
+			 port, "verdict", e->key.verdict == BH_ALLOWED ? "allowed" : "denied",
+			 "reason", bh_reason_name(e->key.reason), "rule", n.rule, "process",
+			 process, "pid", (int)e->value.pid, "packets", (json_int_t)e->value.packets,
+			 "bytes", (json_int_t)e->value.bytes, "first", wall_json(e->value.first_ns),
+			 "last", wall_json(e->value.last_ns), "liveFlows", (int)e->live_flows,
+			 "pod", n.pod, "direction", out ? "egress" : "ingress");
+}
+
+static const struct bh_world *world_of(const struct bh_observer *o)
+{
+	return bh_reconcile_state(o->d->reconciler).world;
+}
+
+static const struct bh_endpoint *endpoint_of(const struct bh_observer *o,
+					     const struct bh_edge_fact *e)
+{
+	const struct bh_endpoint *ep = bh_endpoint_table_slot(&o->d->endpoints, e->key.slot);
+
+	return ep && ep->generation == e->value.generation ? ep : NULL;
+}
+
+static bool filter_takes(const struct bh_flow_filter *f, const struct bh_endpoint *ep,
+			 const struct bh_edge_key *k)
+{
+	if (f->verdict >= 0 && k->verdict != f->verdict)
+		return false;
+	return !f->ns || bh_endpoint_is_pod(ep, f->ns, f->name);
+}
+
+struct listing {
+	struct bh_observer *o;
+	const struct bh_flow_filter *filter;
+	uint64_t changed_since_ns; /* 0: all */
+	json_t *rows;
+};
+
+static int list_edge(const struct bh_edge_fact *e, void *arg)
+{
+	struct listing *l = arg;
+	const struct bh_endpoint *ep = endpoint_of(l->o, e);
+	const struct bh_world *w = world_of(l->o);
+
+	if (!ep || !w || !filter_takes(l->filter, ep, &e->key) ||
+	    e->value.last_ns < l->changed_since_ns)
+		return 0;
+	return json_array_append_new(l->rows, edge_json(l->o, w, ep, e)) ? -ENOMEM : 0;
+}
+
+static int list_kept(const char *key, const char *json, void *arg)
+{
+	struct listing *l = arg;
+	json_t *row = NULL;
+	char pod[600];
+	struct bh_err err;
+
+	(void)key;
+	if (bh_json_parse(json, strlen(json), 1 << 20, &row, &err) < 0)
+		return 0;
+	snprintf(pod, sizeof(pod), "%s/%s", l->filter->ns ? l->filter->ns : "",
+		 l->filter->name ? l->filter->name : "");
+	if ((l->filter->ns && !bh_streq(json_string_value(json_object_get(row, "pod")), pod)) ||
+	    (l->filter->verdict >= 0 &&
+	     !bh_streq(json_string_value(json_object_get(row, "verdict")),
+		       l->filter->verdict == BH_ALLOWED ? "allowed" : "denied"))) {
+		json_decref(row);
+		return 0;
+	}
+	return json_array_append_new(l->rows, row) ? -ENOMEM : 0;
+}
+
+int bh_observer_flows(struct bh_observer *o, const struct bh_flow_filter *f, json_t **ret,
+		      struct bh_err *err)
+{
+	struct listing l = {o, f, 0, json_array()};
+	int r;
+
+	bh_observer_drain(o);
+	r = bh_datapath_edges(o->d->dp, 0, list_edge, &l, err);
+	if (!r)
+		r = bh_store_each(o->d->store, "edge", list_kept, &l, err);
+	if (r < 0) {
+		json_decref(l.rows);
+		return r;
+	}
+	*ret = l.rows;
+	return 0;
+}
+
+static void tell_followers(struct bh_observer *o, const struct bh_endpoint *ep,
+			   const struct bh_edge_fact *e, const json_t *row)
+{
+	bh_vec_each (it, &o->followers) {
+		json_t *copy;
+
+		if (!filter_takes(&(*it)->filter, ep, &e->key))
+			continue;
+		copy = json_deep_copy(row);
+		bh_request_more((*it)->rq, json_pack("{s[o]}", "flows", copy));
+	}
+}
+
+static void announce(struct bh_observer *o, const struct bh_edge_fact *e)
+{
+	const struct bh_endpoint *ep = endpoint_of(o, e);
+	const struct bh_world *w = world_of(o);
+	BH_CLEANUP(bh_json_decrefp) json_t *row = NULL;
+
+	if (!ep || !w)
+		return;
+	row = edge_json(o, w, ep, e);
+	if (!row)
+		return;
+	bh_journal_edge(o->d->journal, row);
+	tell_followers(o, ep, e, row);
+}
+
+static void remember_path(struct bh_observer *o, const struct bh_event_edge *ev)
+{
+	struct path_key key = {ev->key, ev->generation};
+	char *path;
+
+	if (!ev->path_len || o->paths.count >= MAX_PATHS)
+		return;
+	path = bh_strf("%.*s", (int)ev->path_len, ev->path);
+	if (!path || bh_map_set(&o->paths, &key, sizeof(key), path))
+		free(path);
+}
+
+static void on_record(const struct bh_event_edge *ev, void *arg)
+{
+	struct bh_observer *o = arg;
+	struct bh_edge_fact e = {.key = ev->key};
+
+	remember_path(o, ev);
+	e.value.first_ns = e.value.last_ns = ev->ts_ns;
+	e.value.packets = 1;
+	e.value.generation = ev->generation;
+	e.value.pid = ev->pid;
+	e.value.uid = ev->uid;
+	memcpy(e.value.comm, ev->comm, sizeof(e.value.comm));
+	announce(o, &e);
+}
+
+void bh_observer_drain(struct bh_observer *o)
+{
+	bh_datapath_ring_consume(o->d->dp, on_record, o);
+}
+
+struct sweep {
+	struct bh_observer *o;
+	BH_VEC(struct bh_edge_key) sent;
+};
+
+static int sweep_edge(const struct bh_edge_fact *e, void *arg)
+{
+	struct sweep *s = arg;
+
+	if (!(e->value.flags & BH_EDGE_UNSENT))
+		return 0;
+	announce(s->o, e);
+	return bh_vec_push(&s->sent, e->key);
+}
+
+static void keep_row(struct bh_observer *o, const json_t *row)
+{
+	BH_CLEANUP(bh_freep) char *text = json_dumps(row, JSON_COMPACT);
+	struct bh_err err = {0};
+	char key[64];
+
+	snprintf(key, sizeof(key), "%020lld-%010u", (long long)bh_now_s(), o->ledger_no++);
+	if (text && bh_store_put(o->d->store, "edge", key, text, &err) < 0)
+		snprintf(o->d->store_trouble, sizeof(o->d->store_trouble),
+			 "edges are not kept: %.90s", err.text);
+}
+
+struct keeping {
+	struct bh_observer *o;
+	uint64_t before_ns; /* only edges idle since then, without live flows */
+};
+
+static int keep_edge(const struct bh_edge_fact *e, void *arg)
+{
+	struct keeping *k = arg;
+	const struct bh_endpoint *ep = endpoint_of(k->o, e);
+	const struct bh_world *w = world_of(k->o);
+	BH_CLEANUP(bh_json_decrefp) json_t *row = NULL;
+
+	if (!ep || !w || (k->before_ns && (e->live_flows || e->value.last_ns >= k->before_ns)))
+		return 0;
+	row = edge_json(k->o, w, ep, e);
+	if (row)
+		keep_row(k->o, row);
+	return 0;
+}
+
+static void keep_edges(struct bh_observer *o, uint32_t slot, uint64_t before_ns)
+{
+	struct keeping k = {o, before_ns};
+	struct bh_err err = {0};
+
+	if (bh_store_begin(o->d->store, &err) < 0)
+		return;
+	bh_datapath_edges(o->d->dp, slot, keep_edge, &k, &err);
+	bh_store_commit(o->d->store, &err);
+}
+
+void bh_observer_keep(struct bh_observer *o, const struct bh_endpoint *ep)
+{
+	bh_observer_drain(o);
+	keep_edges(o, ep->slot, 0);
+}
+
+struct trimming {
+	struct bh_observer *o;
+	char limit[32];
+	size_t n;
+	BH_VEC(char *) old;
+};
+
+static int trim_row(const char *key, const char *json, void *arg)
+{
+	struct trimming *t = arg;
+	char *copy;
+
+	(void)json;
+	t->n++;
+	if (strcmp(key, t->limit) >= 0)
+		return 0;
+	copy = bh_strf("%s", key);
+	return copy ? bh_vec_push(&t->old, copy) : -ENOMEM;
+}
+
+/* Forgets what is older than a week; with too many rows, what is older than a day. */
+static void trim_ledger(struct bh_observer *o)
+{
+	struct trimming t = {.o = o};
+	struct bh_err err = {0};
+
+	snprintf(t.limit, sizeof(t.limit), "%020lld", (long long)bh_now_s() - LEDGER_KEEP_S);
+	bh_store_each(o->d->store, "edge", trim_row, &t, &err);
+	if (t.n > LEDGER_MAX) {
+		snprintf(t.limit, sizeof(t.limit), "%020lld", (long long)bh_now_s() - 86400);
+		bh_store_each(o->d->store, "edge", trim_row, &t, &err);
+	}
+	bh_store_begin(o->d->store, &err);
+	bh_vec_each (it, &t.old) {
+		bh_store_del(o->d->store, "edge", *it, &err);
+		free(*it);
+	}
+	bh_store_commit(o->d->store, &err);
+	bh_vec_done(&t.old);
+}
+
+static void tell_changes(struct bh_observer *o)
+{
+	bh_vec_each (it, &o->followers) {
+		struct listing l = {o, &(*it)->filter, o->swept_ns, json_array()};
+		struct bh_err err;
+
+		if (!bh_datapath_edges(o->d->dp, 0, list_edge, &l, &err) && json_array_size(l.rows))
+			bh_request_more((*it)->rq, json_pack("{sO}", "flows", l.rows));
+		json_decref(l.rows);
+	}
+}
+
+void bh_observer_sweep(struct bh_observer *o)
+{
+	struct sweep s = {.o = o};
+	uint64_t now = bh_datapath_now_ns();
+	uint64_t idle_before = now - (uint64_t)EDGE_IDLE_S * 1000000000u;
+	struct bh_err err = {0};
+	uint32_t n;
+
+	bh_observer_drain(o);
+	if (bh_datapath_edges(o->d->dp, 0, sweep_edge, &s, &err) < 0)
+		bh_debug("sweep: %s", err.text);
+	bh_vec_each (it, &s.sent)
+		bh_datapath_edge_sent(o->d->dp, it);
+	bh_vec_done(&s.sent);
+	tell_changes(o);
+	o->swept_ns = now;
+	if (o->sweeps++ % 60 || now < idle_before)
+		return;
+	keep_edges(o, 0, idle_before);
+	bh_datapath_forget_edges(o->d->dp, idle_before, &n, &err);
+	trim_ledger(o);
+}
+
+static void follower_gone(struct bh_request *rq, void *arg)
+{
+	struct follower *f = arg;
+	struct bh_observer *o = f->o;
+
+	(void)rq;
+	for (size_t i = 0; i < o->followers.n; i++) {
+		if (o->followers.v[i] == f)
+			o->followers.v[i] = o->followers.v[--o->followers.n];
+	}
+	free((char *)f->filter.ns);
+	free((char *)f->filter.name);
+	free(f);
+}
+
+void bh_observer_follow(struct bh_observer *o, struct bh_request *rq,
+			const struct bh_flow_filter *filter)
+{
+	struct follower *f = calloc(1, sizeof(*f));
+	struct bh_err err = {0};
+	json_t *rows = NULL;
+
+	if (!f || bh_vec_push(&o->followers, f)) {
+		free(f);
+		bh_fail(&err, ENOMEM, "no memory for one more follower");
+		bh_request_fail(rq, &err, true);
+		return;
+	}
+	f->o = o;
+	f->rq = rq;
+	f->filter.verdict = filter->verdict;
+	f->filter.ns = filter->ns ? bh_strf("%s", filter->ns) : NULL;
+	f->filter.name = filter->name ? bh_strf("%s", filter->name) : NULL;
+	bh_request_on_gone(rq, follower_gone, f);
+	if (!bh_observer_flows(o, filter, &rows, &err))
+		bh_request_more(rq, json_pack("{so}", "flows", rows));
+}
+
+static int total_edge(const struct bh_edge_fact *e, void *arg)
+{
+	struct bh_pod_totals *t = arg;
+
+	t->edges++;
+	t->flows += e->live_flows;
+	if (e->key.verdict == BH_ALLOWED) {
+		t->connections++;
+		t->passed_packets += e->value.packets;
+		t->passed_bytes += e->value.bytes;
+	} else {
+		t->dropped_packets += e->value.packets;
+		t->dropped_bytes += e->value.bytes;
+	}
+	return 0;
+}
+
+int bh_observer_totals(struct bh_observer *o, uint32_t slot, struct bh_pod_totals *ret,
+		       struct bh_err *err)
+{
+	*ret = (struct bh_pod_totals){0};
+	return bh_datapath_edges(o->d->dp, slot, total_edge, ret, err);
+}
+
+int bh_observer_open(struct bh_daemon *d, struct bh_observer **ret, struct bh_err *err)
+{
+	struct bh_observer *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return bh_fail(err, ENOMEM, "observer");
+	o->d = d;
+	bh_map_init(&o->paths, free);
+	bh_map_init(&o->owners, NULL);
+	*ret = o;
+	return 0;
+}
+
+void bh_observer_close(struct bh_observer *o)
+{
+	if (!o)
+		return;
+	bh_map_done(&o->paths);
+	bh_map_done(&o->owners);
+	bh_world_unref(o->owners_of);
+	bh_vec_done(&o->followers);
+	free(o);
+}

@@ -1,0 +1,243 @@
+#include "daemon/procs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mntent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/fs.h"
+#include "base/map.h"
+
+#define KILL_ROUNDS 200
+
+int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
+{
+	struct stat st;
+
+	if (fstat(netns_fd, &st))
+		return bh_fail_sys(err, errno, "network namespace");
+	*ret = (struct bh_netns_id){st.st_dev, st.st_ino};
+	return 0;
+}
+
+int bh_netns_open(const char *path, int *ret_fd, struct bh_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return bh_fail_sys(err, errno, "network namespace '%s'", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool is_in(pid_t pid, const struct bh_netns_id *ns)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	return !stat(path, &st) && st.st_dev == ns->dev && st.st_ino == ns->ino;
+}
+
+int bh_procs_each(const struct bh_netns_id *ns, int (*fn)(pid_t pid, void *arg), void *arg,
+		  struct bh_err *err)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	int r = 0;
+
+	if (!dir)
+		return bh_fail_sys(err, errno, "/proc");
+	while (!r && (e = readdir(dir))) {
+		char *end;
+		long pid = strtol(e->d_name, &end, 10);
+
+		if (*end || pid <= 0 || pid == getpid() || !is_in((pid_t)pid, ns))
+			continue;
+		r = fn((pid_t)pid, arg);
+	}
+	closedir(dir);
+	return r;
+}
+
+/* By pidfd, and only if the process still is in the namespace: a pid may have been reused. */
+static bool signal_in(pid_t pid, const struct bh_netns_id *ns, int signo)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	bool done = false;
+
+	if (fd < 0)
+		return false;
+	if (is_in(pid, ns))
+		done = !syscall(SYS_pidfd_send_signal, fd, signo, NULL, 0);
+	close(fd);
+	return done;
+}
+
+struct signalling {
+	const struct bh_netns_id *ns;
+	int signo;
+	uint32_t n;
+};
+
+static bool is_zombie(pid_t pid)
+{
+	char path[64], line[512];
+	const char *paren;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n <= 0)
+		return true;
+	line[n] = '\0';
+	paren = strrchr(line, ')');
+	return !paren || paren[1] == '\0' || paren[2] == 'Z' || paren[2] == 'X';
+}
+
+static int signal_one(pid_t pid, void *arg)
+{
+	struct signalling *s = arg;
+
+	if (!is_zombie(pid) && signal_in(pid, s->ns, s->signo))
+		s->n++;
+	return 0;
+}
+
+int bh_procs_kill(const struct bh_netns_id *ns, uint32_t *ret_killed, struct bh_err *err)
+{
+	uint32_t killed = 0;
+
+	for (int round = 0; round < KILL_ROUNDS; round++) {
+		struct signalling s = {ns, SIGKILL, 0};
+		int r = bh_procs_each(ns, signal_one, &s, err);
+
+		if (r < 0)
+			return r;
+		if (!s.n) {
+			*ret_killed = killed;
+			return 0;
+		}
+		if (!round)
+			killed = s.n;
+		usleep(1000); /* the dying need the processor */
+	}
+	return bh_fail(err, EBUSY, "processes of the pod keep coming back");
+}
+
+const char *bh_cgroup2_mount(void)
+{
+	static char found[PATH_MAX];
+	struct mntent *m;
+	FILE *f;
+
+	if (found[0])
+		return found;
+	f = setmntent("/proc/self/mounts", "re");
+	while (f && (m = getmntent(f))) {
+		if (strcmp(m->mnt_type, "cgroup2"))
+			continue;
+		snprintf(found, sizeof(found), "%s", m->mnt_dir);
+		break;
+	}
+	if (f)
+		endmntent(f);
+	return found;
+}
+
+/* Directory of the process's cgroup in the cgroup2 hierarchy; false for the root. */
+static bool cgroup_dir(pid_t pid, char out[PATH_MAX])
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	char path[64];
+	struct bh_err err;
+	const char *line;
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if (bh_fs_read(path, 65536, &text, &len, &err) < 0)
+		return false;
+	line = strstr(text, "0::/");
+	if (!line || !bh_cgroup2_mount()[0])
+		return false;
+	line += strlen("0::");
+	len = strcspn(line, "\n");
+	if (len <= 1)
+		return false;
+	return snprintf(out, PATH_MAX, "%s%.*s", bh_cgroup2_mount(), (int)len, line) < PATH_MAX;
+}
+
+/* true when every process of the cgroup is in the namespace. */
+static bool is_exclusive(const char *dir, const struct bh_netns_id *ns)
+{
+	char path[PATH_MAX + 16];
+	bool exclusive = true;
+	long pid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (exclusive && fscanf(f, "%ld", &pid) == 1)
+		exclusive = is_in((pid_t)pid, ns);
+	fclose(f);
+	return exclusive;
+}
+
+static bool freeze_cgroup(const char *dir, bool freeze)
+{
+	char path[PATH_MAX + 16];
+	bool done;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.freeze", dir);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	done = write(fd, freeze ? "1" : "0", 1) == 1;
+	close(fd);
+	return done;
+}
+
+struct freezing {
+	const struct bh_netns_id *ns;
+	bool freeze;
+	uint32_t n;
+};
+
+static int freeze_one(pid_t pid, void *arg)
+{
+	struct freezing *f = arg;
+	char dir[PATH_MAX];
+
+	if (is_zombie(pid))
+		return 0;
+	if (cgroup_dir(pid, dir) && is_exclusive(dir, f->ns) && freeze_cgroup(dir, f->freeze))
+		f->n++;
+	else if (signal_in(pid, f->ns, f->freeze ? SIGSTOP : SIGCONT))
+		f->n++;
+	return 0;
+}
+
+int bh_procs_freeze(const struct bh_netns_id *ns, bool freeze, uint32_t *ret_n, struct bh_err *err)
+{
+	struct freezing f = {ns, freeze, 0};
+	int r = bh_procs_each(ns, freeze_one, &f, err);
+
+	if (r < 0)
+		return r;
+	*ret_n = f.n;
+	return 0;
+}

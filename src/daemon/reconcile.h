@@ -1,0 +1,42 @@
+/* reconcile.h - policy + endpoints + quarantine > datapath. The only code that opens a pod or
+ * changes what the kernel enforces.
+ *
+ * Every request to reconcile is answered by the first publish that began after it. When the newest
+ * policy set cannot be enforced (a limit, a full map), the last one that could stays in force, also
+ * for pods that come and go meanwhile; status says why. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "policy/tables.h"
+
+struct bh_daemon;
+struct bh_reconciler;
+
+/* r: 0, or -errno of the publish with its sentence. */
+typedef void bh_reconciled_fn(int r, const struct bh_err *err, void *arg);
+
+int bh_reconciler_new(struct bh_daemon *d, struct bh_reconciler **ret, struct bh_err *err);
+void bh_reconciler_free(struct bh_reconciler *rc);
+
+/* Something changed: reconcile from the loop, soon. */
+void bh_reconcile_soon(struct bh_reconciler *rc);
+/* Reconciles and calls fn with the outcome, from the loop. */
+int bh_reconcile_then(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg);
+/* Forgets a pending fn of the same arg. */
+void bh_reconcile_forget(struct bh_reconciler *rc, void *arg);
+/* Reconciles now. */
+int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err);
+
+struct bh_reconcile_state {
+	uint64_t revision;	      /* grows with every successful publish */
+	const struct bh_world *world; /* what is enforced; NULL before the first publish */
+	const struct bh_tables *tables;
+	uint64_t failures;
+	const char *failure;		 /* why the newest state is not live; NULL when it is */
+	bool is_policy_refused;		 /* the failure is the policies': pods still come and go */
+	double last_ms, last_compile_ms; /* duration of the last publish and its compile part */
+};
+struct bh_reconcile_state bh_reconcile_state(const struct bh_reconciler *rc);

@@ -1,0 +1,27 @@
+/* world.h - today's world: what manifests say, merged with the pods CNI created here. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "policy/tables.h"
+
+struct bh_daemon;
+
+/* Builds and seals a world as of now. policies_of: take the policies of that world instead of the
+ * manifests' (NULL: the manifests'). */
+int bh_world_build(struct bh_daemon *d, const struct bh_world *policies_of, struct bh_world **ret,
+		   struct bh_err *err);
+
+struct bh_subjects {
+	struct bh_subject *v; /* names borrowed from the endpoints */
+	size_t n;
+};
+/* The pods of this node that have tables: every pod with an endpoint, except finished ones (they
+ * keep ruleset 0: nothing passes). */
+int bh_world_subjects(const struct bh_daemon *d, const struct bh_world *w, struct bh_subjects *ret,
+		      struct bh_err *err);
+void bh_subjects_done(struct bh_subjects *s);
+
+/* Unix time of the first rule's end after the world's own time; INT64_MAX when there is none. */
+int64_t bh_world_next_expiry(const struct bh_world *w);
