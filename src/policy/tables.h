@@ -99,6 +99,25 @@ struct bh_subject {
  * (ports classes, rulesets, ...); nothing is ever cut short. */
 int bh_compile(const struct bh_world *w, const struct bh_subject *subjects, size_t n_subjects,
 	       struct bh_tables **ret, struct bh_err *err);
+
+/* Compiling again and again: a memo keeps what did not change between two worlds, so that a small
+ * change costs little. The result is the same, byte for byte, with and without. The memo holds
+ * references to the last world's objects. */
+struct bh_compile_memo;
+int bh_compile_memo_new(struct bh_compile_memo **ret, struct bh_err *err);
+void bh_compile_memo_free(struct bh_compile_memo *m);
+void bh_compile_memo_freep(struct bh_compile_memo **m);
+
+struct bh_compile_request {
+	struct bh_world *world;
+	const struct bh_subject *subjects; /* in any order */
+	size_t n_subjects;
+	struct bh_compile_memo *memo; /* NULL: none */
+};
+/* bh_compile with a memo. After a failure the memo is as good as a new one. */
+int bh_compile_run(const struct bh_compile_request *req, struct bh_tables **ret,
+		   struct bh_err *err);
+
 void bh_tables_free(struct bh_tables *t);
 void bh_tables_freep(struct bh_tables **t);
 

@@ -1,0 +1,322 @@
+#include "policy/compile_memo.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- sets of predicates ---- */
+
+static int by_content(const void *a, const void *b)
+{
+	return bh_content_cmp(a, b);
+}
+
+int bh_cm_set_content(struct bh_compile_memo *m, const uint32_t *preds, size_t n,
+		      struct bh_content *ret)
+{
+	BH_CLEANUP(bh_freep) struct bh_content *v = calloc(n + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		v[i] = m->preds.v[preds[i]].id;
+	qsort(v, n, sizeof(*v), by_content);
+	bh_hasher_begin(&m->hasher, "set");
+	bh_hasher_add(&m->hasher, v, n * sizeof(*v));
+	return bh_hasher_end(&m->hasher, ret);
+}
+
+/* preds is borrowed until the end of the compile. */
+static int part_get(struct bh_compile_memo *m, const struct bh_cm_part *part, uint32_t *ret)
+{
+	uint32_t n;
+
+	*ret = 0;
+	if (!part->n)
+		return 0;
+	n = bh_idmap_get(&m->part_ids, &part->id, sizeof(part->id));
+	if (n == BH_CM_NONE) {
+		n = (uint32_t)m->parts.n;
+		if (bh_vec_push(&m->parts, *part) ||
+		    bh_idmap_set(&m->part_ids, &part->id, sizeof(part->id), n))
+			return -ENOMEM;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int make_parts(struct bh_compile_memo *m)
+{
+	int r;
+
+	bh_map_done(&m->part_ids);
+	bh_arena_done(&m->part_arena);
+	m->parts.n = 0;
+	r = bh_vec_push(&m->parts, ((struct bh_cm_part){.n = 0}));
+	for (size_t i = 0; !r && i < m->idents.n; i++) {
+		struct bh_cm_ident *ident = m->idents.v[i];
+
+		if (ident && ident->n_claims)
+			r = part_get(m,
+				     &(struct bh_cm_part){.id = ident->content,
+							  .preds = ident->preds.v,
+							  .n = ident->preds.n},
+				     &ident->part);
+	}
+	for (size_t i = 0; !r && i < m->prefixes.n; i++) {
+		struct bh_cm_prefix *p = &m->prefixes.v[i];
+
+		r = part_get(
+			m,
+			&(struct bh_cm_part){.id = p->content, .preds = p->preds, .n = p->n_preds},
+			&p->part);
+	}
+	return r;
+}
+
+/* Several claim one address: whoever it is, Deny must hold and Allow must not. */
+static int contested_part(struct bh_compile_memo *m, const struct bh_cm_claim *c, size_t n,
+			  uint32_t *ret)
+{
+	struct bh_cm_part part = {.n = 0};
+	uint32_t *preds;
+
+	m->scratch.n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct bh_cm_ident *ident = m->idents.v[c[i].ident];
+
+		bh_vec_each (p, &ident->preds) {
+			if (m->preds.v[*p].action == BH_ACTION_DENY && bh_vec_push(&m->scratch, *p))
+				return -ENOMEM;
+		}
+	}
+	*ret = 0;
+	if (!m->scratch.n)
+		return 0;
+	preds = bh_arena_copy(&m->part_arena, m->scratch.v, m->scratch.n * sizeof(*preds));
+	if (!preds)
+		return -ENOMEM;
+	qsort(preds, m->scratch.n, sizeof(*preds), bh_cm_by_number);
+	for (size_t i = 0; i < m->scratch.n; i++) {
+		if (!part.n || preds[part.n - 1] != preds[i])
+			preds[part.n++] = preds[i];
+	}
+	part.preds = preds;
+	if (bh_cm_set_content(m, preds, part.n, &part.id))
+		return -ENOMEM;
+	return part_get(m, &part, ret);
+}
+
+/* ---- classes ---- */
+
+static int class_get(struct bh_compile_memo *m, uint32_t selectors, uint32_t cidrs, uint32_t *ret)
+{
+	uint64_t key = (uint64_t)selectors << 32 | cidrs;
+	struct bh_cm_class c = {.part = {selectors, cidrs}};
+	uint32_t n = bh_nummap_get(&m->class_ids, key);
+
+	if (n == BH_CM_NONE) {
+		n = (uint32_t)m->classes.n;
+		bh_hasher_begin(&m->hasher, "class");
+		for (int i = 0; i < 2; i++) {
+			const struct bh_cm_part *part = &m->parts.v[c.part[i]];
+
+			bh_hasher_add_u64(&m->hasher, part->n);
+			bh_hasher_add(&m->hasher, &part->id, sizeof(part->id));
+		}
+		if (bh_hasher_end(&m->hasher, &c.id))
+			return -EIO;
+		if (bh_vec_push(&m->classes, c) || bh_nummap_set(&m->class_ids, key, n))
+			return -ENOMEM;
+	}
+	*ret = n;
+	return 0;
+}
+
+/* ---- walking all addresses, lowest first ---- */
+
+struct walk {
+	size_t claim, node, prefix;
+	uint32_t last[2]; /* by family: the last prefix that begins at or before the address */
+};
+
+/* Part of the longest prefix that contains ip. ip never gets smaller from call to call. */
+static uint32_t cidr_part(const struct bh_compile_memo *m, struct walk *w, const struct bh_ip *ip)
+{
+	bool is4;
+	uint32_t i;
+
+	if (!m->prefixes.n)
+		return 0;
+	for (; w->prefix < m->prefixes.n; w->prefix++) {
+		const struct bh_cm_prefix *p = &m->prefixes.v[w->prefix];
+
+		if (bh_ip_cmp(&p->cidr.ip, ip) > 0)
+			break;
+		w->last[p->is4] = (uint32_t)w->prefix;
+	}
+	is4 = bh_ip_is4(ip);
+	for (i = w->last[is4]; i != BH_CM_NONE; i = m->prefixes.v[i].parent) {
+		if (bh_cidr_has(&m->prefixes.v[i].cidr, ip))
+			return m->prefixes.v[i].part;
+	}
+	return 0;
+}
+
+/* The next address with all who claim it. Returns false at the end. */
+static bool next_address(const struct bh_cm_job *j, struct walk *w, struct bh_tpeer *ret,
+			 size_t *ret_claims)
+{
+	const struct bh_compile_memo *m = j->m;
+	const struct bh_ip *claim = w->claim < m->claims.n ? &m->claims.v[w->claim].ip : NULL;
+	const struct bh_ip *node =
+		w->node < j->world->n_node_addresses ? &j->world->node_addresses[w->node] : NULL;
+	size_t n = 0;
+
+	if (!claim && !node)
+		return false;
+	ret->ip = claim && (!node || bh_ip_cmp(claim, node) <= 0) ? *claim : *node;
+	while (w->claim + n < m->claims.n &&
+	       bh_ip_cmp(&m->claims.v[w->claim + n].ip, &ret->ip) == 0)
+		n++;
+	ret->is_node = false;
+	for (; w->node < j->world->n_node_addresses; w->node++) {
+		if (bh_ip_cmp(&j->world->node_addresses[w->node], &ret->ip) != 0)
+			break;
+		ret->is_node = true;
+	}
+	*ret_claims = n;
+	return true;
+}
+
+static int check_peers(const struct bh_cm_job *j, const struct bh_ip *ip, size_t n[2],
+		       struct bh_err *err)
+{
+	char text[BH_IP_TEXT];
+	bool is4 = bh_ip_is4(ip);
+
+	(void)j;
+	if (++n[is4] <= BH_MAX_PEERS)
+		return 0;
+	return bh_fail(err, E2BIG,
+		       "address %s: policies of this node's pods tell more than %d %s "
+		       "peers apart",
+		       bh_ip_format(ip, text), BH_MAX_PEERS, is4 ? "IPv4" : "IPv6");
+}
+
+static int add_peers(struct bh_cm_job *j, struct bh_err *err)
+{
+	struct bh_compile_memo *m = j->m;
+	struct walk w = {.last = {BH_CM_NONE, BH_CM_NONE}};
+	struct bh_tpeer peer = {.class = 0};
+	size_t n_claims, n[2] = {0};
+
+	while (next_address(j, &w, &peer, &n_claims)) {
+		const struct bh_cm_claim *c = m->claims.v + w.claim;
+		uint32_t part = 0;
+		int r = 0;
+
+		if (n_claims == 1 && !peer.is_node)
+			part = m->idents.v[c->ident]->part;
+		else if (n_claims)
+			r = contested_part(m, c, n_claims, &part);
+		w.claim += n_claims;
+		if (!r && !part && !peer.is_node)
+			continue;
+		if (!r)
+			r = class_get(m, part, cidr_part(m, &w, &peer.ip), &peer.class);
+		if (r)
+			return bh_fail(err, -r, "no memory for peers");
+		r = check_peers(j, &peer.ip, n, err);
+		if (r)
+			return r;
+		j->t->peers[j->t->n_peers++] = peer;
+	}
+	return 0;
+}
+
+/* ---- the tables ---- */
+
+static int by_class_content(const void *a, const void *b)
+{
+	return bh_content_cmp(&((const struct bh_cm_class *)a)->id,
+			      &((const struct bh_cm_class *)b)->id);
+}
+
+/* Sorts the classes by content (0 stays) and renumbers everything that names one. */
+static int sort_classes(struct bh_cm_job *j)
+{
+	struct bh_compile_memo *m = j->m;
+	struct bh_tables *t = j->t;
+	BH_CLEANUP(bh_freep) uint32_t *now = calloc(m->classes.n, sizeof(*now));
+
+	t->classes = calloc(m->classes.n, sizeof(*t->classes));
+	if (!now || !t->classes)
+		return -ENOMEM;
+	qsort(m->classes.v + 1, m->classes.n - 1, sizeof(*m->classes.v), by_class_content);
+	for (size_t i = 0; i < m->classes.n; i++) {
+		const struct bh_cm_class *c = &m->classes.v[i];
+		uint64_t key = (uint64_t)c->part[0] << 32 | c->part[1];
+
+		now[bh_nummap_get(&m->class_ids, key)] = (uint32_t)i;
+		t->classes[t->n_classes++].id = c->id;
+	}
+	for (size_t i = 0; i < t->n_peers; i++)
+		t->peers[i].class = now[t->peers[i].class];
+	for (size_t i = 0; i < t->n_cidrs; i++)
+		t->cidrs[i].class = now[t->cidrs[i].class];
+	return 0;
+}
+
+static int add_cidrs(struct bh_cm_job *j)
+{
+	struct bh_compile_memo *m = j->m;
+
+	bh_vec_each (p, &m->prefixes) {
+		struct bh_tcidr *c = &j->t->cidrs[j->t->n_cidrs++];
+
+		c->cidr = p->cidr;
+		if (class_get(m, 0, p->part, &c->class))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The last compile's classes are kept: cell sets name them. */
+static int begin(struct bh_cm_job *j)
+{
+	struct bh_compile_memo *m = j->m;
+	struct bh_tables *t = j->t;
+	size_t max_peers = m->claims.n + j->world->n_node_addresses;
+
+	m->old_classes.n = 0;
+	if (bh_vec_reserve(&m->old_classes, m->classes.n))
+		return -ENOMEM;
+	bh_vec_each (c, &m->classes)
+		m->old_classes.v[m->old_classes.n++] = *c;
+	m->classes.n = 0;
+	bh_nummap_clear(&m->class_ids);
+	t->peers = calloc(max_peers + 1, sizeof(*t->peers));
+	t->cidrs = calloc(m->prefixes.n + 1, sizeof(*t->cidrs));
+	if (!t->peers || !t->cidrs || make_parts(m) ||
+	    bh_vec_push(&m->classes, ((struct bh_cm_class){.part = {0, 0}})))
+		return -ENOMEM;
+	return bh_nummap_set(&m->class_ids, 0, 0);
+}
+
+int bh_cm_classes(struct bh_cm_job *j, struct bh_err *err)
+{
+	struct bh_tpeer *shrunk;
+	int r;
+
+	if (begin(j))
+		return bh_fail(err, ENOMEM, "no memory for classes");
+	r = add_peers(j, err);
+	if (r)
+		return r;
+	if (add_cidrs(j) || sort_classes(j))
+		return bh_fail(err, ENOMEM, "no memory for classes");
+	shrunk = realloc(j->t->peers, (j->t->n_peers + 1) * sizeof(*shrunk));
+	if (shrunk)
+		j->t->peers = shrunk;
+	return 0;
+}
