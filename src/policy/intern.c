@@ -66,19 +66,36 @@ void bh_itab_del(struct bh_itab *t, struct bh_link *l)
 	*t = (struct bh_itab){0};
 }
 
+static struct shared *find(const char *s, size_t n, uint64_t hash)
+{
+	struct bh_link *l;
+
+	for (l = bh_itab_first(&strings, hash); l; l = l->next) {
+		struct shared *str = (struct shared *)l;
+
+		if (l->hash == hash && !strncmp(str->s, s, n + 1))
+			return str;
+	}
+	return NULL;
+}
+
+const char *bh_intern_find(const char *s)
+{
+	size_t n = strlen(s);
+	const struct shared *str = find(s, n, bh_hash(s, n, 0));
+
+	return str ? str->s : NULL;
+}
+
 char *bh_intern(const char *s)
 {
 	size_t n = strlen(s);
 	uint64_t hash = bh_hash(s, n, 0);
-	struct bh_link *l;
-	struct shared *str;
+	struct shared *str = find(s, n, hash);
 
-	for (l = bh_itab_first(&strings, hash); l; l = l->next) {
-		str = (struct shared *)l;
-		if (l->hash == hash && !strcmp(str->s, s)) {
-			str->refs++;
-			return str->s;
-		}
+	if (str) {
+		str->refs++;
+		return str->s;
 	}
 	str = malloc(sizeof(*str) + n + 1);
 	if (!str)

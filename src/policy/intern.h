@@ -26,5 +26,7 @@ void bh_itab_del(struct bh_itab *t, struct bh_link *l);
 
 /* The one shared copy of s, with one more reference; NULL without memory. */
 char *bh_intern(const char *s);
+/* The shared copy if there is one, without a reference. */
+const char *bh_intern_find(const char *s);
 /* Gives one reference back; s came from bh_intern or is NULL. */
 void bh_intern_unref(const char *s);

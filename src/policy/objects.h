@@ -44,7 +44,10 @@ int bh_objects_load(struct bh_objects *o, const char *file, const char *text, si
 		    bool *ret_changed, struct bh_err *err);
 /* The file is gone: its objects and problems go. */
 int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed);
-/* Names of all loaded files, NULL-terminated, borrowed until the next change. */
+/* Tells the lints about expiry what time it is (Unix seconds); before the first call they are
+ * silent. Nothing else depends on it. */
+void bh_objects_set_time(struct bh_objects *o, int64_t now_s);
+/* Names of all loaded files and of those with restored objects, NULL-terminated, borrowed until the next change. */
 const char *const *bh_objects_files(const struct bh_objects *o);
 
 /* All problems of all files, plus set-wide ones and lints (policies that select nothing, AND/OR
@@ -65,7 +68,9 @@ int bh_objects_saved(const struct bh_objects *o,
 		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		     void *arg);
 /* Puts back a saved object as the last good version of `key`, to be used if `file` now holds an
- * invalid version of it, or if the whole source cannot be read. */
+ * invalid version of it, or if the whole source cannot be read. It is in force from now on until
+ * `file` is loaded or unloaded; so a caller who restores, then does one of the two for every name in
+ * bh_objects_files, ends with what the files say. -EINVAL when text is not that object. */
 int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
 		       struct bh_err *err);
 

@@ -1,0 +1,357 @@
+#include "policy/objects_set.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/vec.h"
+
+int bh_objects_new(const struct bh_objects_options *opt, struct bh_objects **ret,
+		   struct bh_err *err)
+{
+	BH_CLEANUP(bh_objects_freep) struct bh_objects *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return bh_fail(err, ENOMEM, "object set: no memory");
+	o->opt = *opt;
+	o->index = calloc(1, sizeof(*o->index));
+	o->names = calloc(1, sizeof(*o->names));
+	if (!o->index || !o->names)
+		return bh_fail(err, ENOMEM, "object set: no memory");
+	*ret = BH_TAKE(o);
+	return 0;
+}
+
+static void file_free(struct bh_file *f)
+{
+	bh_claims_done(&f->claims);
+	bh_problems_done(&f->problems);
+	free(f->unseen);
+	free(f->name);
+	free(f);
+}
+
+void bh_objects_free(struct bh_objects *o)
+{
+	size_t i;
+
+	if (!o)
+		return;
+	for (i = 0; i < o->n_files; i++)
+		file_free(o->files[i]);
+	if (o->index)
+		free(o->index->v);
+	free(o->index);
+	free(o->files);
+	free(o->names);
+	free(o);
+}
+
+void bh_objects_freep(struct bh_objects **o)
+{
+	bh_objects_free(*o);
+	*o = NULL;
+}
+
+void bh_objects_set_time(struct bh_objects *o, int64_t now_s)
+{
+	o->now_s = now_s;
+}
+
+/* ---- files ---- */
+
+static size_t file_position(const struct bh_objects *o, const char *name)
+{
+	size_t lo = 0, hi = o->n_files;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(o->files[mid]->name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+struct bh_file *bh_objects_find_file(const struct bh_objects *o, const char *name)
+{
+	size_t i = file_position(o, name);
+
+	return i < o->n_files && !strcmp(o->files[i]->name, name) ? o->files[i] : NULL;
+}
+
+static int file_room(struct bh_objects *o)
+{
+	size_t cap = o->cap_files ? o->cap_files * 2 : 8;
+	struct bh_file **files;
+	const char **names;
+
+	if (o->n_files < o->cap_files)
+		return 0;
+	files = realloc(o->files, cap * sizeof(struct bh_file *));
+	if (files)
+		o->files = files;
+	names = realloc(o->names, (cap + 1) * sizeof(*names));
+	if (names)
+		o->names = names;
+	if (!files || !names)
+		return -ENOMEM;
+	o->cap_files = cap;
+	return 0;
+}
+
+struct bh_file *bh_objects_add_file(struct bh_objects *o, const char *name)
+{
+	struct bh_file *f = bh_objects_find_file(o, name);
+	size_t i, n;
+
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (f)
+		f->name = strdup(name);
+	if (!f || !f->name || file_room(o)) {
+		if (f)
+			file_free(f);
+		return NULL;
+	}
+	i = file_position(o, name);
+	n = o->n_files++ - i;
+	memmove(o->files + i + 1, o->files + i, n * sizeof(struct bh_file *));
+	memmove(o->names + i + 1, o->names + i, (n + 1) * sizeof(*o->names));
+	o->files[i] = f;
+	o->names[i] = f->name;
+	o->names[o->n_files] = NULL;
+	return f;
+}
+
+static void remove_file(struct bh_objects *o, struct bh_file *f)
+{
+	size_t i = file_position(o, f->name), n = --o->n_files - i;
+
+	memmove(o->files + i, o->files + i + 1, n * sizeof(struct bh_file *));
+	memmove(o->names + i, o->names + i + 1, (n + 1) * sizeof(*o->names));
+	file_free(f);
+}
+
+const char *const *bh_objects_files(const struct bh_objects *o)
+{
+	return o->names;
+}
+
+/* ---- last good versions ---- */
+
+/* The first of the file's old claims to the same object that still holds one. */
+static struct bh_claim *predecessor(struct bh_claims *old, size_t *at, const struct bh_claim *c)
+{
+	size_t i;
+
+	while (*at < old->n && bh_claim_cmp_key(&old->v[*at], c) < 0)
+		(*at)++;
+	for (i = *at; i < old->n && !bh_claim_cmp_key(&old->v[i], c); i++) {
+		if (old->v[i].obj)
+			return &old->v[i];
+	}
+	return NULL;
+}
+
+/* What did not change keeps its object, so that a changed pointer means changed content. */
+static void keep_object(struct bh_claim *c, struct bh_claim *old)
+{
+	struct bh_place *place;
+
+	if (!bh_claim_same(c, old))
+		return;
+	place = bh_claim_object_place(old);
+	place->line = bh_claim_object_place(c)->line;
+	place->col = bh_claim_object_place(c)->col;
+	bh_kind_unref(c->kind, c->obj);
+	c->obj = bh_kind_ref(old->kind, old->obj);
+}
+
+static int join_versions(struct bh_claims *now, struct bh_claims *old)
+{
+	size_t i, at = 0;
+	int r = 0;
+
+	for (i = 0; !r && i < now->n; i++) {
+		struct bh_claim *c = &now->v[i], *from = predecessor(old, &at, c);
+
+		if (from && c->obj)
+			keep_object(c, from);
+		else if (from)
+			r = bh_claim_inherit(c, from);
+	}
+	return r;
+}
+
+static int keep_unseen(struct bh_claim *from, const char *why, struct bh_claims *now)
+{
+	struct bh_claim c = {
+		.kind = from->kind, .state = from->state, .file = from->file, .pos = from->pos};
+
+	if (bh_claim_inherit(&c, from) || !bh_claim_more(&c))
+		return -ENOMEM;
+	if (from->state == BH_CLAIM_REFUSED) {
+		c.more->line = from->more->line;
+		c.more->col = from->more->col;
+		c.more->why = BH_TAKE(from->more->why);
+	} else {
+		c.state = BH_CLAIM_UNSEEN;
+		c.more->why = strdup(why);
+	}
+	if (!c.more->why || bh_vec_push(now, c)) {
+		bh_claim_done(&c);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* A part of the file could not be read: what is not in the rest may be in that part. */
+static int carry_unseen(struct bh_claims *now, struct bh_claims *old, const char *why)
+{
+	size_t i, at = 0, n = now->n;
+	int r = 0;
+
+	for (i = 0; !r && i < old->n; i++) {
+		while (at < n && bh_claim_cmp_key(&now->v[at], &old->v[i]) < 0)
+			at++;
+		if (old->v[i].obj && (at == n || bh_claim_cmp_key(&now->v[at], &old->v[i])))
+			r = keep_unseen(&old->v[i], why, now);
+	}
+	bh_claims_sort(now);
+	return r;
+}
+
+/* An object that leaves this file while another one holds an invalid version of it was moved and
+ * broken at once: its last good version goes there. */
+static int hand_over(struct bh_index *x, struct bh_claims *gone)
+{
+	size_t i, at, next;
+	int r = 0;
+
+	for (i = 0; !r && i < gone->n; i++) {
+		at = bh_index_lower(x, &gone->v[i]);
+		if (!gone->v[i].obj || at == x->n || bh_claim_cmp_key(x->v[at], &gone->v[i]))
+			continue;
+		if (!bh_index_winner(x, at, &next))
+			r = bh_claim_inherit(x->v[at], &gone->v[i]);
+	}
+	return r;
+}
+
+static const void *object_in_force(const struct bh_index *x, const struct bh_claim *key)
+{
+	size_t i = bh_index_lower(x, key), next;
+	const struct bh_claim *c;
+
+	if (i == x->n || bh_claim_cmp_key(x->v[i], key))
+		return NULL;
+	c = bh_index_winner(x, i, &next);
+	return c ? c->obj : NULL;
+}
+
+static bool differs(const struct bh_index *a, const struct bh_index *b,
+		    const struct bh_claims *keys)
+{
+	size_t i;
+
+	for (i = 0; i < keys->n; i++) {
+		if (object_in_force(a, &keys->v[i]) != object_in_force(b, &keys->v[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Puts `now` in the place of the file's claims. On failure everything is as it was. */
+static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_claims *now,
+			  bool *ret_changed)
+{
+	struct bh_index next;
+
+	if (bh_index_change(o->index, &f->claims, now, &next))
+		return -ENOMEM;
+	if (hand_over(&next, &f->claims)) {
+		free(next.v);
+		return -ENOMEM;
+	}
+	*ret_changed = differs(o->index, &next, &f->claims) || differs(o->index, &next, now);
+	free(o->index->v);
+	*o->index = next;
+	bh_claims_done(&f->claims);
+	f->claims = *now;
+	*now = (struct bh_claims){0};
+	return 0;
+}
+
+/* Restored claims come in any order. */
+static void sort_file(struct bh_objects *o, struct bh_file *f)
+{
+	if (!f->is_unsorted)
+		return;
+	bh_claims_sort(&f->claims);
+	f->is_unsorted = false;
+	o->index->is_stale = true;
+}
+
+static int take_reading(struct bh_objects *o, struct bh_file *f, struct bh_reading *r,
+			bool *ret_changed)
+{
+	int ret = join_versions(&r->claims, &f->claims);
+
+	if (!ret && r->unseen)
+		ret = carry_unseen(&r->claims, &f->claims, r->unseen);
+	if (!ret)
+		ret = replace_claims(o, f, &r->claims, ret_changed);
+	if (ret)
+		return ret;
+	bh_problems_done(&f->problems);
+	f->problems = r->problems;
+	r->problems = (struct bh_problems){0};
+	free(f->unseen);
+	f->unseen = BH_TAKE(r->unseen);
+	f->is_loaded = true;
+	return 0;
+}
+
+int bh_objects_load(struct bh_objects *o, const char *file, const char *text, size_t len,
+		    bool *ret_changed, struct bh_err *err)
+{
+	uint64_t hash = bh_hash(text, len, 0);
+	struct bh_file *f = bh_objects_add_file(o, file);
+	BH_CLEANUP(bh_reading_done) struct bh_reading r = {.opt = &o->opt, .file = f};
+
+	if (!f)
+		return bh_fail(err, ENOMEM, "'%s': no memory", file);
+	*ret_changed = false;
+	if (f->is_loaded && f->text_hash == hash && f->text_len == len)
+		return 0;
+	sort_file(o, f);
+	if (bh_index_ready(o) || bh_reading_run(&r, text, len) ||
+	    take_reading(o, f, &r, ret_changed))
+		return bh_fail(err, ENOMEM, "'%s': no memory", file);
+	f->text_hash = hash;
+	f->text_len = len;
+	return 0;
+}
+
+int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed)
+{
+	struct bh_file *f = bh_objects_find_file(o, file);
+	struct bh_claims none = {0};
+	int r;
+
+	*ret_changed = false;
+	if (!f)
+		return 0;
+	sort_file(o, f);
+	r = bh_index_ready(o);
+	if (!r)
+		r = replace_claims(o, f, &none, ret_changed);
+	if (!r)
+		remove_file(o, f);
+	return r;
+}

@@ -1,0 +1,218 @@
+/* objects_save.c - last good versions, out and in again.
+ *
+ * A saved text is one YAML document behind a comment that says which line of its file it began at,
+ * so that the places in a restored object are those of the file. Policies keep their own words;
+ * pods, namespaces and nodes are written from what is known of them. */
+#include "policy/objects_set.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/vec.h"
+
+#define LINE_COMMENT "# bulkhead: line "
+
+static void add_labels(struct bh_str *b, const struct bh_labels *l)
+{
+	size_t i;
+
+	bh_str_add(b, ", \"labels\": {");
+	for (i = 0; i < l->n; i++)
+		bh_str_fmt(b, "%s\"%s\": \"%s\"", i ? ", " : "", l->v[i].key, l->v[i].value);
+	bh_str_add(b, "}");
+}
+
+static void namespace_text(struct bh_str *b, const struct bh_namespace *ns)
+{
+	bh_str_fmt(b,
+		   "{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", "
+		   "\"metadata\": {\"name\": \"%s\"",
+		   ns->name);
+	add_labels(b, &ns->labels);
+	bh_str_add(b, "}}\n");
+}
+
+static void node_text(struct bh_str *b, const struct bh_node *n)
+{
+	char ip[BH_IP_TEXT];
+	size_t i;
+
+	bh_str_fmt(b,
+		   "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": "
+		   "\"%s\"}, \"status\": {\"addresses\": [",
+		   n->name);
+	for (i = 0; i < n->n_ips; i++)
+		bh_str_fmt(b, "%s{\"type\": \"InternalIP\", \"address\": \"%s\"}", i ? ", " : "",
+			   bh_ip_format(&n->ips[i], ip));
+	bh_str_add(b, "]}}\n");
+}
+
+static void add_ports(struct bh_str *b, const struct bh_ident *id)
+{
+	char proto[8];
+	size_t i;
+
+	for (i = 0; i < id->n_ports; i++)
+		bh_str_fmt(b, "%s{\"name\": \"%s\", \"protocol\": \"%s\", \"containerPort\": %u}",
+			   i ? ", " : "", id->ports[i].name,
+			   bh_proto_format(id->ports[i].proto, proto), id->ports[i].port);
+}
+
+static void pod_text(struct bh_str *b, const struct bh_pod *pod)
+{
+	char ip[BH_IP_TEXT];
+	size_t i;
+
+	bh_str_fmt(b,
+		   "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"%s\", "
+		   "\"namespace\": \"%s\"",
+		   pod->name, pod->ident->ns);
+	if (pod->uid) {
+		bh_str_add(b, ", \"uid\": ");
+		bh_yaml_dump_string(pod->uid, b);
+	}
+	add_labels(b, &pod->ident->labels);
+	bh_str_fmt(b, "}, \"spec\": {\"hostNetwork\": %s, ", pod->host_network ? "true" : "false");
+	if (pod->node) {
+		bh_str_add(b, "\"nodeName\": ");
+		bh_yaml_dump_string(pod->node, b);
+		bh_str_add(b, ", ");
+	}
+	bh_str_add(b, "\"containers\": [{\"ports\": [");
+	add_ports(b, pod->ident);
+	bh_str_fmt(b, "]}]}, \"status\": {\"phase\": \"%s\", \"podIPs\": [",
+		   pod->phase == BH_POD_DONE ? "Succeeded" : "Running");
+	for (i = 0; i < pod->n_ips; i++)
+		bh_str_fmt(b, "%s{\"ip\": \"%s\"}", i ? ", " : "", bh_ip_format(&pod->ips[i], ip));
+	bh_str_add(b, "]}}\n");
+}
+
+static char *saved_text(const struct bh_claim *c)
+{
+	struct bh_str b = {0};
+	bool is_policy = c->kind >= BH_KIND_NETWORK_POLICY;
+
+	bh_str_fmt(&b, LINE_COMMENT "%u\n",
+		   is_policy ? c->more->text_line : bh_claim_object_place(c)->line);
+	if (is_policy)
+		bh_str_add(&b, c->more->text);
+	else if (c->kind == BH_KIND_POD)
+		pod_text(&b, c->obj);
+	else if (c->kind == BH_KIND_NAMESPACE)
+		namespace_text(&b, c->obj);
+	else
+		node_text(&b, c->obj);
+	return bh_str_take(&b);
+}
+
+static int save(const struct bh_claim *c,
+		int (*fn)(const char *key, const char *file, const char *text, void *arg),
+		void *arg)
+{
+	BH_CLEANUP(bh_freep)
+	char *key = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
+	BH_CLEANUP(bh_freep) char *text = saved_text(c);
+
+	return key && text ? fn(key, c->file->name, text, arg) : -ENOMEM;
+}
+
+int bh_objects_saved(const struct bh_objects *o,
+		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
+		     void *arg)
+{
+	size_t i = 0;
+	int r = bh_index_ready(o);
+
+	while (!r && o->opt.keep_text && i < o->index->n) {
+		const struct bh_claim *c = bh_index_winner(o->index, i, &i);
+
+		if (c)
+			r = save(c, fn, arg);
+	}
+	return r;
+}
+
+/* ---- restoring ---- */
+
+/* The comment is line 1, and the line behind it the one that it names. */
+static int line_shift(const char *text)
+{
+	int line;
+
+	if (strncmp(text, LINE_COMMENT, sizeof(LINE_COMMENT) - 1) ||
+	    sscanf(text + sizeof(LINE_COMMENT) - 1, "%8d", &line) != 1 || line < 1)
+		return 0;
+	return line - 2;
+}
+
+/* A loaded file takes a restored version only where its own is invalid or cannot be seen. */
+static int restore_into_loaded(struct bh_file *f, struct bh_claim *c, bool *ret_taken)
+{
+	size_t i;
+
+	*ret_taken = true;
+	for (i = 0; i < f->claims.n; i++) {
+		struct bh_claim *x = &f->claims.v[i];
+
+		if (bh_claim_cmp_key(x, c))
+			continue;
+		return x->obj ? 0 : bh_claim_inherit(x, c);
+	}
+	*ret_taken = !f->unseen;
+	if (*ret_taken)
+		return 0;
+	if (!bh_claim_more(c))
+		return -ENOMEM;
+	c->state = BH_CLAIM_UNSEEN;
+	c->more->why = strdup(f->unseen);
+	return c->more->why ? 0 : -ENOMEM;
+}
+
+static int restore_claim(struct bh_objects *o, const char *file, struct bh_claim *c)
+{
+	struct bh_file *f = bh_objects_add_file(o, file);
+	bool is_taken = false;
+	int r = 0;
+
+	if (!f)
+		return -ENOMEM;
+	c->file = f;
+	c->state = BH_CLAIM_RESTORED;
+	if (f->is_loaded)
+		r = restore_into_loaded(f, c, &is_taken);
+	if (r || is_taken)
+		return r;
+	if (bh_vec_push(&f->claims, *c))
+		return -ENOMEM;
+	*c = (struct bh_claim){0};
+	f->is_unsorted = true;
+	o->index->is_stale = true;
+	return 0;
+}
+
+int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
+		       struct bh_err *err)
+{
+	/* What was good when it was saved is not measured by a rule that came later. */
+	struct bh_objects_options opt = {.keep_text = o->opt.keep_text};
+	struct bh_file named = {.name = (char *)file};
+	BH_CLEANUP(bh_reading_done) struct bh_reading r = {.opt = &opt, .file = &named};
+	BH_CLEANUP(bh_freep) char *name = NULL;
+	struct bh_claim *c;
+
+	r.line_shift = line_shift(text);
+	if (bh_reading_run(&r, text, strlen(text)))
+		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
+	c = r.claims.n == 1 ? &r.claims.v[0] : NULL;
+	if (!c || !c->obj)
+		return bh_fail(err, EINVAL, "saved object '%s' cannot be read: %s", key,
+			       r.problems.n ? r.problems.v[0].text : "it is not one object");
+	name = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
+	if (!name || strcmp(name, key))
+		return bh_fail(err, EINVAL, "saved object '%s' is '%s'", key, name ? name : "");
+	if (restore_claim(o, file, c))
+		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* objects_set.h - what the object set is made of. Inside policy/ only.
+ *
+ * A file holds claims: one per object it defines, valid or not. The index holds all claims of all
+ * files, sorted by kind, namespace, name, then file name and position, so the claims to one object
+ * stand side by side and the first that has an object wins. */
+#pragma once
+
+#include "policy/objects.h"
+#include "policy/parse.h"
+
+/* In the order of the world's arrays. */
+enum bh_kind {
+	BH_KIND_NAMESPACE,
+	BH_KIND_POD,
+	BH_KIND_NODE,
+	BH_KIND_NETWORK_POLICY,
+	BH_KIND_SEGMENTATION_POLICY,
+	BH_KIND_COUNT,
+};
+
+enum bh_claim_state {
+	BH_CLAIM_LIVE,	   /* obj is what the file says */
+	BH_CLAIM_REFUSED,  /* the file's version is invalid; obj is the last good one or NULL */
+	BH_CLAIM_UNSEEN,   /* a part of the file cannot be read; obj is the last good one */
+	BH_CLAIM_RESTORED, /* saved by an earlier run; the file has not been read yet */
+};
+
+/* What only policies and what is not live need. */
+struct bh_claim_more {
+	char *ns, *name; /* of a claim without object */
+	unsigned line, col; /* of a refused version */
+	char *why;	    /* refused or unseen: "line:col: sentence" */
+	/* These three are about obj: */
+	char *text;	    /* its source, when texts are kept */
+	unsigned text_line; /* first line of text in the file */
+	uint64_t hash;	    /* of the tree with places, policies only */
+};
+
+/* Small: there may be a hundred thousand. */
+struct bh_claim {
+	void *obj; /* a reference to a bh_namespace, bh_pod, bh_node or bh_policy; or NULL */
+	struct bh_claim_more *more; /* owned, or NULL */
+	struct bh_file *file;
+	uint32_t pos; /* position in the file */
+	uint8_t kind, state;
+};
+
+struct bh_claims {
+	struct bh_claim *v;
+	size_t n, cap;
+};
+
+struct bh_file {
+	char *name;
+	struct bh_claims claims; /* sorted like the index, except while is_unsorted */
+	struct bh_problems problems;
+	uint64_t text_hash;
+	size_t text_len;
+	char *unseen;	/* "line:col: sentence" when a part could not be read */
+	bool is_loaded; /* false: only restored objects so far */
+	bool is_unsorted;
+};
+
+struct bh_index {
+	struct bh_claim **v;
+	size_t n;
+	bool is_stale;
+};
+
+struct bh_objects {
+	struct bh_objects_options opt;
+	struct bh_file **files; /* sorted by name */
+	const char **names;	/* the same names, NULL-terminated */
+	size_t n_files, cap_files;
+	struct bh_index *index; /* behind a pointer: readers bring it up to date */
+	int64_t now_s;
+};
+
+/* ---- claims (objects_claim.c) ---- */
+
+const char *bh_kind_name(enum bh_kind kind);
+const char *bh_claim_ns(const struct bh_claim *c);
+const char *bh_claim_name(const struct bh_claim *c);
+struct bh_place bh_claim_place(const struct bh_claim *c);
+/* The place that c->obj, which must be there, carries. */
+struct bh_place *bh_claim_object_place(const struct bh_claim *c);
+/* "NetworkPolicy shop/web", "Namespace shop". */
+char *bh_claim_title(const struct bh_claim *c);
+int bh_claim_cmp_key(const struct bh_claim *a, const struct bh_claim *b);
+int bh_claim_cmp(const struct bh_claim *a, const struct bh_claim *b);
+/* c->more, made when it is missing; NULL without memory. */
+struct bh_claim_more *bh_claim_more(struct bh_claim *c);
+/* Takes over the object that another claim of the same name holds, with what belongs to it. */
+int bh_claim_inherit(struct bh_claim *c, struct bh_claim *from);
+/* true when both hold objects of the same content. */
+bool bh_claim_same(const struct bh_claim *a, const struct bh_claim *b);
+void *bh_kind_ref(enum bh_kind kind, void *obj);
+void bh_kind_unref(enum bh_kind kind, void *obj);
+void bh_claim_done(struct bh_claim *c);
+void bh_claims_done(struct bh_claims *c);
+void bh_claims_sort(struct bh_claims *c);
+
+/* ---- reading (objects_read.c) ---- */
+
+struct bh_reading {
+	const struct bh_objects_options *opt;
+	struct bh_file *file; /* of the claims */
+	struct bh_claims claims;
+	struct bh_problems problems;
+	char *unseen; /* "line:col: sentence" of the first part that could not be read */
+	int line_shift; /* added to every line number */
+};
+/* Reads a whole file. 0 also when there are problems; -ENOMEM. */
+int bh_reading_run(struct bh_reading *r, const char *text, size_t len);
+void bh_reading_done(struct bh_reading *r);
+
+/* ---- the set (objects.c, objects_index.c) ---- */
+
+struct bh_file *bh_objects_find_file(const struct bh_objects *o, const char *name);
+/* Finds or adds. NULL without memory. */
+struct bh_file *bh_objects_add_file(struct bh_objects *o, const char *name);
+/* Brings the index up to date. */
+int bh_index_ready(const struct bh_objects *o);
+/* Position of the first claim with c's key, or where it would be. */
+size_t bh_index_lower(const struct bh_index *x, const struct bh_claim *c);
+/* The claim in force of the group that begins at i, or NULL; *ret_next is behind the group. */
+struct bh_claim *bh_index_winner(const struct bh_index *x, size_t i, size_t *ret_next);
+/* The index without `gone` and with `added` (both sorted) into ret. */
+int bh_index_change(const struct bh_index *x, const struct bh_claims *gone,
+		    const struct bh_claims *added, struct bh_index *ret);
+struct bh_claim *bh_objects_find(const struct bh_objects *o, enum bh_kind kind, const char *ns,
+				 const char *name);
+
+/* ---- lints over the whole set (lint_set.c) ---- */
+int bh_lint_set(const struct bh_objects *o, struct bh_problems *ret);

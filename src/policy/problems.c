@@ -1,0 +1,50 @@
+#include "policy/objects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/vec.h"
+
+static void problem_done(struct bh_problem *p)
+{
+	free(p->file);
+	free(p->object);
+	free(p->text);
+}
+
+int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
+		    const struct bh_place *place, const char *object, const char *fmt, ...)
+{
+	struct bh_problem x = {.level = level};
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&x.text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	if (place) {
+		x.line = place->line;
+		x.col = place->col;
+		x.file = place->file ? strdup(place->file) : NULL;
+	}
+	x.object = object ? strdup(object) : NULL;
+	if ((place && place->file && !x.file) || (object && !x.object) || bh_vec_push(p, x)) {
+		problem_done(&x);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void bh_problems_done(struct bh_problems *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		problem_done(&p->v[i]);
+	free(p->v);
+	*p = (struct bh_problems){0};
+}
