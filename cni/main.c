@@ -1,0 +1,253 @@
+/* bulkhead-cni: the chained plugin that hands a pod's interface to the daemon. Standard output
+ * holds the answer and nothing else; what people should know besides goes to standard error. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "ctl/client.h"
+#include "request.h"
+#include "result.h"
+#include "shut.h"
+
+#define STATUS_MS 5000u /* runtimes ask every few seconds and wait for it */
+
+/* ---- the daemon ---- */
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct outcome {
+	bool retry;   /* the daemon says that trying again can help */
+	bool is_away; /* nobody answered */
+};
+
+static int call_once(const struct bh_cni_request *rq, int timeout_ms, const char *verb,
+		     const json_t *args, struct outcome *ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
+	BH_CLEANUP(bh_json_decrefp) json_t *result = NULL;
+	int r = bh_client_open(rq->socket, timeout_ms, &c, err);
+
+	ret->is_away = r;
+	if (r)
+		return r;
+	r = bh_client_call(c, verb, args, &result, &ret->retry, err);
+	ret->is_away = r == -ECONNRESET;
+	return r;
+}
+
+/* A node that starts hundreds of pods at once has more plugins than the daemon takes clients; they
+ * queue here. The pause differs from process to process so that they do not come back together. */
+static int call(const struct bh_cni_request *rq, const char *verb, const json_t *args,
+		struct outcome *ret, struct bh_err *err)
+{
+	struct timespec pause = {.tv_nsec = (20 + getpid() % 40) * 1000000L};
+	int64_t end = now_ms() + rq->timeout_ms;
+
+	for (;;) {
+		int64_t left = end - now_ms();
+		int r = call_once(rq, left < 1 ? 1 : (int)left, verb, args, ret, err);
+
+		if (r != -EBUSY || !ret->retry || end - now_ms() < 100)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Calls the verb. Where trying again can help, and that is whenever nobody answered, a failure is
+ * code 11, else `otherwise`. */
+static int tell(struct bh_cni_request *rq, const char *verb, json_t *take_args,
+		enum bh_cni_code otherwise, bool *ret_is_away, struct bh_err *err)
+{
+	BH_CLEANUP(bh_json_decrefp) json_t *args = take_args;
+	struct outcome o = {0};
+	int r;
+
+	rq->code = BH_CNI_E_IO;
+	if (!args)
+		return bh_fail(err, ENOMEM, "request '%s'", verb);
+	r = call(rq, verb, args, &o, err);
+	rq->code = o.retry || o.is_away || r == -ETIMEDOUT ? BH_CNI_E_AGAIN : otherwise;
+	if (ret_is_away)
+		*ret_is_away = o.is_away;
+	return r;
+}
+
+/* ---- commands ---- */
+
+/* Prints j, taken, as one line. */
+static int print(json_t *take_j, struct bh_err *err)
+{
+	BH_CLEANUP(bh_json_decrefp) json_t *j = take_j;
+
+	if (!j)
+		return bh_fail(err, ENOMEM, "answer");
+	if (json_dumpf(j, stdout, JSON_COMPACT) || putchar('\n') == EOF || fflush(stdout))
+		return bh_fail_sys(err, errno, "write the answer");
+	return 0;
+}
+
+/* The daemon's deadline ends before ours, so that its own sentence arrives. */
+static json_t *add_args(const struct bh_cni_request *rq)
+{
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:O, s:O, s:s?, s:s?, s:s?, s:i, s:s}",
+		"containerId", rq->container_id, "netns", rq->netns, "ifname", rq->ifname,
+		"podNamespace", rq->pod_namespace, "podName", rq->pod_name, "podUid", rq->pod_uid,
+		"sandboxId", rq->sandbox_id, "labels", rq->labels, "addresses", rq->addresses,
+		"mac", rq->mac, "sandbox", rq->sandbox, "cgroupPath", rq->cgroup_path, "timeoutMs",
+		(int)(rq->timeout_ms - rq->timeout_ms / 10), "network", rq->network);
+}
+
+static int cmd_add(struct bh_cni_request *rq, struct bh_err *err)
+{
+	BH_CLEANUP(bh_json_decrefp) json_t *result = NULL;
+	int r = bh_cni_result_convert(rq, &result, err);
+
+	if (!r)
+		r = tell(rq, "cni.add", add_args(rq), BH_CNI_E_REFUSED, NULL, err);
+	if (r)
+		return r;
+	rq->code = BH_CNI_E_IO;
+	return print(BH_TAKE(result), err);
+}
+
+static int cmd_del(struct bh_cni_request *rq, struct bh_err *err)
+{
+	json_t *args =
+		json_pack("{s:s, s:s}", "containerId", rq->container_id, "ifname", rq->ifname);
+	bool is_away = false;
+	int r = tell(rq, "cni.del", args, BH_CNI_E_REFUSED, &is_away, err);
+
+	/* one that hangs (-ETIMEDOUT) or may not be asked (-EACCES) is not away */
+	if (!is_away || (r != -ENOENT && r != -ENOTDIR && r != -ECONNREFUSED && r != -ECONNRESET))
+		return r;
+	/* a daemon that starts again finds out by itself that the interface is gone */
+	bh_warn("DEL goes on without the daemon: %s", err->text);
+	return 0;
+}
+
+static int cmd_check(struct bh_cni_request *rq, struct bh_err *err)
+{
+	json_t *args = json_pack("{s:s, s:s, s:s, s:O}", "containerId", rq->container_id, "ifname",
+				 rq->ifname, "netns", rq->netns, "addresses", rq->addresses);
+
+	return tell(rq, "cni.check", args, BH_CNI_E_CHECK, NULL, err);
+}
+
+static int cmd_gc(struct bh_cni_request *rq, struct bh_err *err)
+{
+	json_t *args = json_pack("{s:s, s:O}", "network", rq->network, "valid", rq->valid);
+
+	return tell(rq, "cni.gc", args, BH_CNI_E_REFUSED, NULL, err);
+}
+
+static int cmd_status(struct bh_cni_request *rq, struct bh_err *err)
+{
+	json_t *args = json_pack("{s:s?}", "network", rq->network);
+	int r;
+
+	if (rq->timeout_ms > STATUS_MS)
+		rq->timeout_ms = STATUS_MS;
+	r = tell(rq, "cni.status", args, BH_CNI_E_STATUS, NULL, err);
+	rq->code = BH_CNI_E_STATUS;
+	return r;
+}
+
+static int cmd_version(struct bh_cni_request *rq, struct bh_err *err)
+{
+	rq->code = BH_CNI_E_IO;
+	return print(bh_cni_result_versions(rq->version), err);
+}
+
+static int (*const commands[BH_CNI_COMMANDS])(struct bh_cni_request *rq, struct bh_err *err) = {
+	[BH_CNI_ADD] = cmd_add, [BH_CNI_DEL] = cmd_del,	      [BH_CNI_CHECK] = cmd_check,
+	[BH_CNI_GC] = cmd_gc,	[BH_CNI_STATUS] = cmd_status, [BH_CNI_VERSION] = cmd_version,
+};
+
+/* ---- the call ---- */
+
+static int read_stdin(struct bh_str *out, struct bh_err *err)
+{
+	char buf[16384];
+
+	for (;;) {
+		ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return bh_fail_sys(err, errno, "read the network configuration");
+		if (n == 0)
+			return 0;
+		if ((size_t)n > BH_CNI_MAX_CONFIG - out->n)
+			return bh_fail(err, EFBIG,
+				       "the network configuration is longer than %u bytes",
+				       BH_CNI_MAX_CONFIG);
+		bh_str_addn(out, buf, (size_t)n);
+		if (out->failed)
+			return bh_fail(err, ENOMEM, "read the network configuration");
+	}
+}
+
+/* An ADD that fails leaves the interface shut, whatever failed and whether or not a daemon knows of
+ * it. The environment is used as it came: it may be what was refused. */
+static void keep_shut(const struct bh_cni_env *env)
+{
+	struct bh_err err;
+
+	if (!env->command || strcmp(env->command, "ADD") || !env->netns || env->netns[0] != '/' ||
+	    !env->ifname || !*env->ifname || strlen(env->ifname) > 15)
+		return;
+	if (bh_cni_shut(env->netns, env->ifname, &err))
+		bh_warn("the interface could not be taken down: %s", err.text);
+}
+
+static int run(const struct bh_cni_env *env, struct bh_cni_request *rq, struct bh_err *err)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str config = {0};
+	int r = read_stdin(&config, err);
+
+	if (r) {
+		rq->version = BH_CNI_NEWEST;
+		rq->code = r == -EFBIG ? BH_CNI_E_DECODE : BH_CNI_E_IO;
+		return r;
+	}
+	r = bh_cni_request_read(env, bh_str_text(&config), config.n, rq, err);
+	return r ? r : commands[rq->command](rq, err);
+}
+
+int main(void)
+{
+	const struct bh_cni_env env = {
+		.command = getenv("CNI_COMMAND"),
+		.container_id = getenv("CNI_CONTAINERID"),
+		.netns = getenv("CNI_NETNS"),
+		.ifname = getenv("CNI_IFNAME"),
+		.args = getenv("CNI_ARGS"),
+	};
+	struct bh_cni_request rq = {0};
+	struct bh_err err, err2;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = run(&env, &rq, &err);
+	if (r) {
+		keep_shut(&env);
+		if (print(bh_cni_result_error(rq.version, rq.code, &err), &err2))
+			bh_error("%s", err.text);
+	}
+	bh_cni_request_done(&rq);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
