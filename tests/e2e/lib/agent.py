@@ -18,6 +18,7 @@ import time
 ETH_P_ALL = 3
 IP_RECVERR, IPV6_RECVERR = 11, 25
 SO_NETNS_COOKIE = 71
+SO_TIMESTAMPNS = 35
 MAX_DATAGRAM = 65536
 
 lock = threading.Lock()
@@ -129,7 +130,8 @@ def checksum(data):
 
 
 class Probe:
-    """One connection attempt: result is "open", "refused", "timeout" or an errno's name."""
+    """One connection attempt: result is "open", "refused", "timeout" or an errno's name. proto: tcp,
+    udp, icmp, sctp, or raw with the protocol's number in place of the port."""
 
     def __init__(self, proto, addr, port, source=None):
         self.proto, self.addr, self.port = proto, addr, port
@@ -144,17 +146,18 @@ class Probe:
         fam = family_of(self.addr)
         kind, number = {"tcp": (socket.SOCK_STREAM, 0), "udp": (socket.SOCK_DGRAM, 0),
                         "icmp": (socket.SOCK_RAW, 58 if fam == socket.AF_INET6 else 1),
-                        "sctp": (socket.SOCK_RAW, 132)}[self.proto]
+                        "sctp": (socket.SOCK_RAW, 132),
+                        "raw": (socket.SOCK_RAW, self.port)}[self.proto]
         self.sock = s = socket.socket(fam, kind, number)
         s.setblocking(False)
-        if self.proto == "sctp":
+        if self.proto in ("sctp", "raw"):
             level, opt = ((socket.IPPROTO_IPV6, IPV6_RECVERR) if fam == socket.AF_INET6 else
                           (socket.IPPROTO_IP, IP_RECVERR))
             s.setsockopt(level, opt, 1)
         if source:
             s.bind((source, 0))
-        raw = self.proto in ("icmp", "sctp")
-        code = s.connect_ex((self.addr, 0 if raw else self.port))
+        has_port = self.proto in ("tcp", "udp")
+        code = s.connect_ex((self.addr, self.port if has_port else 0))
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
         if self.proto != "tcp":
@@ -165,6 +168,8 @@ class Probe:
             self.sock.send(self.token)
         elif self.proto == "icmp":
             self.sock.send(self.ping())
+        elif self.proto == "raw":
+            self.sock.send(self.token)
         else:
             self.sock.send(self.init())
 
@@ -452,13 +457,14 @@ class Sniffer(threading.Thread):
         super().__init__(daemon=True)
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         if interface:
             self.sock.bind((interface, 0))
         self.sock.settimeout(0.05)
         self.marks = {m: bytes.fromhex(m) for m in marks}
         self.outgoing = outgoing
         self.counts = {}
-        self.first = {}
+        self.last = {}
         self.frames = []
         self.stopping = threading.Event()
         self.start()
@@ -466,7 +472,7 @@ class Sniffer(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             try:
-                data, who = self.sock.recvfrom(MAX_DATAGRAM)
+                data, extra, _, who = self.sock.recvmsg(MAX_DATAGRAM, 128)
             except socket.timeout:
                 continue
             except OSError:
@@ -477,9 +483,18 @@ class Sniffer(threading.Thread):
                 if mark in data:
                     key = f"{name}@{who[0]}"
                     self.counts[key] = self.counts.get(key, 0) + 1
-                    self.first.setdefault(key, time.monotonic())
+                    self.last[key] = arrival(extra)
                     if len(self.frames) < 64:
                         self.frames.append([who[0], data[:256].hex()])
+
+
+def arrival(extra):
+    """Unix time at which the kernel took the frame."""
+    for level, kind, data in extra:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = struct.unpack("qq", data[:16])
+            return seconds + nanoseconds / 1e9
+    return time.time()
 
 
 sniffers = {}
@@ -493,7 +508,7 @@ def do_sniff_start(marks, interface=None, outgoing=False):
 
 def do_sniff_state(sniffer):
     s = sniffers[sniffer]
-    return {"counts": dict(s.counts), "first": dict(s.first), "frames": list(s.frames)}
+    return {"counts": dict(s.counts), "last": dict(s.last), "frames": list(s.frames)}
 
 
 def do_sniff_mark(sniffer, mark):

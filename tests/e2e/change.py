@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+"""What a change does to connections that live: a revoked rule cuts at the next packet in both
+directions, others never notice; labels of pods and namespaces, as subject and as peer; expiry at its
+second, also with the daemon dead."""
+import datetime
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
+import testing
+from node import Node, namespace, network_policy, pods_peer, segmentation_policy
+from testing import check, equal, part, wait_until
+from traffic import is_allowed
+
+SERVED = ("80/tcp", "81/tcp", "53/udp")
+GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls this long
+
+
+def allow(name, subject, peer, direction="Ingress", **more):
+    key, word = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
+    return network_policy("c", name, subject, [direction], **{key: [{word: [peer], **more}]})
+
+
+OPEN_OUT = network_policy("c", "open-out", None, ["Egress"], egress=[{}])
+PEER_NS = {"namespaceSelector": {"matchLabels": {"team": "red"}}}
+
+
+class Talk:
+    """Conversations of every kind between two pods."""
+
+    def __init__(self, client, server):
+        self.streams = {f"{proto} {addr}": client.agent.stream(proto, addr, port)
+                        for addr in server.ips for proto, port in (("tcp", 80), ("udp", 53))}
+        self.name = f"{client.name} -> {server.name}"
+
+    def all_live(self, why):
+        for what, s in self.streams.items():
+            check(s.lives(), f"{why}: {self.name} {what} goes on", s.state)
+
+    def all_cut(self, why):
+        for what, s in self.streams.items():
+            check(s.is_cut(), f"{why}: {self.name} {what} is cut", s.state)
+
+    def never_noticed(self, why):
+        for what, s in self.streams.items():
+            st = s.state()
+            check(not st["error"] and st["maxGap"] < GAP_S,
+                  f"{why}: {self.name} {what} did not notice", st)
+
+    def reset(self):
+        for s in self.streams.values():
+            s.reset_gap()
+
+    def close(self):
+        for s in self.streams.values():
+            s.close()
+
+
+def policy_change(node, a, b, server):
+    """Both are allowed; a's permission goes, b stays; then it comes back."""
+    rules = [allow("a", {"app": "server"}, pods_peer(app="a")),
+             allow("b", {"app": "server"}, pods_peer(app="b"))]
+    node.write("policy.yaml", OPEN_OUT, *rules)
+    node.sync()
+    one, other = Talk(a, server), Talk(b, server)
+    one.all_live("allowed")
+    other.all_live("allowed")
+    other.reset()
+    node.write("policy.yaml", OPEN_OUT, rules[1])
+    node.sync()
+    frozen = {what: s.state()["echoed"] for what, s in one.streams.items()}
+    one.all_cut("revoked at the server")
+    for what, s in one.streams.items():
+        late = s.state()["echoed"] - frozen[what]
+        check(late <= 1, f"cut at the next packet: {what}", f"{late} answers after sync")
+    other.never_noticed("somebody else's rule went")
+    for i in range(20):
+        node.write("more.yaml", allow(f"x{i}", {"app": "nobody"}, pods_peer(app=f"n{i}")))
+        node.sync()
+    other.never_noticed("twenty changes of other policies")
+    one.close()
+    node.write("policy.yaml", OPEN_OUT, *rules)
+    node.sync()
+    again = Talk(a, server)
+    again.all_live("the rule is back")
+    again.close()
+    other.close()
+    node.remove("more.yaml")
+
+
+def opposite_direction(node, a, server):
+    """The client's egress is revoked, and then only the server speaks."""
+    node.write("policy.yaml", allow("out", {"app": "a"}, pods_peer(app="server"), "Egress"),
+               network_policy("c", "in", {"app": "server"}, ["Ingress"], ingress=[{}]))
+    node.sync()
+    talk = Talk(a, server)
+    talk.all_live("egress allowed")
+    node.write("policy.yaml", network_policy("c", "in", {"app": "server"}, ["Ingress"],
+                                             ingress=[{}]))
+    node.sync()
+    talk.all_cut("egress revoked")
+    talk.close()
+    got = a.agent.probe("tcp", server.ip4, 80)
+    equal(got, "EPERM", "a new connection fails at once with EPERM")
+
+
+def labels(node, a, b, server):
+    """Labels come from the manifest of the pod; they change under live connections."""
+    base = [OPEN_OUT, allow("peer", {"app": "server"}, pods_peer(role="friend"))]
+    node.write("policy.yaml", *base)
+    node.write("a.yaml", a.manifest({"app": "a", "role": "friend"}))
+    node.sync()
+    talk = Talk(a, server)
+    talk.all_live("a is a friend")
+    node.write("a.yaml", a.manifest({"app": "a"}))
+    node.sync()
+    talk.all_cut("a is a friend no more (label as peer)")
+    talk.close()
+    node.write("a.yaml", a.manifest({"app": "a", "role": "friend"}))
+    node.write("server.yaml", server.manifest({"app": "server"}))
+    node.sync()
+    talk = Talk(a, server)
+    talk.all_live("a is a friend again")
+    node.write("server.yaml", server.manifest({"app": "other"}))
+    node.sync()
+    talk.all_cut("the server is not selected any more (label as subject, default deny)")
+    talk.close()
+    node.write("server.yaml", server.manifest({"app": "server"}))
+    node.write("a.yaml", a.manifest({"app": "a"}))
+    node.sync()
+
+
+def namespace_labels(node, stranger, server):
+    node.write("policy.yaml", OPEN_OUT,
+               network_policy("d", "open-out", None, ["Egress"], egress=[{}]),
+               allow("peer", {"app": "server"}, PEER_NS))
+    node.write("ns.yaml", namespace("c"), namespace("d", team="red"))
+    node.sync()
+    talk = Talk(stranger, server)
+    talk.all_live("the namespace is red")
+    node.write("ns.yaml", namespace("c"), namespace("d", team="blue"))
+    node.sync()
+    talk.all_cut("the namespace is blue now")
+    talk.close()
+    node.write("ns.yaml", namespace("c"), namespace("d", team="red"))
+    node.sync()
+    equal(stranger.agent.probe("tcp", server.ip4, 80), "open", "red again: open again")
+
+
+def expiring(seconds):
+    """A rule that ends `seconds` from now, on a whole second; the Unix time of its end."""
+    end = int(time.time()) + seconds
+    text = datetime.datetime.fromtimestamp(end, datetime.timezone.utc).strftime(
+        "%Y-%m-%dT%H:%M:%SZ")
+    rule = {"action": "Allow", "from": [pods_peer(app="a")],
+            "reason": {"why": "test", "owner": "t@example.org", "expires": text}}
+    return segmentation_policy("c", "until", {"app": "server"}, ["Ingress"], ingress=[rule]), end
+
+
+def expiry(node, a, b, server, dead):
+    """The conversation ends at the second, not before and not noticeably after."""
+    word = "with the daemon dead" if dead else "with the daemon alive"
+    policy, end = expiring(5)
+    node.write("policy.yaml", OPEN_OUT, policy,
+               allow("b", {"app": "server"}, pods_peer(app="b")))
+    node.sync()
+    talk, other = Talk(a, server), Talk(b, server)
+    talk.all_live(f"before its end, {word}")
+    if dead:
+        node.kill()
+    other.reset()
+    before = {}
+    while time.time() < end - 0.15:
+        before = {what: s.state() for what, s in talk.streams.items()}
+        time.sleep(0.05)
+    for what, s in before.items():
+        check(not s["error"] and s["quiet"] < 0.3, f"{word}: {what} lives until its second", s)
+    wait_until(lambda: time.time() > end + 0.1, 5)
+    counted = {what: s.state()["echoed"] for what, s in talk.streams.items()}
+    talk.all_cut(f"expired, {word}")
+    for what, s in talk.streams.items():
+        late = s.state()["echoed"] - counted[what]
+        check(late == 0, f"{word}: {what} ended at its second", f"{late} answers later than 0.1 s")
+    check(not is_allowed(a.agent.probe("tcp", server.ip4, 80)), f"{word}: nothing new either")
+    other.never_noticed(f"a rule that does not end, {word}")
+    talk.close()
+    other.close()
+    if dead:
+        node.start()
+        check(not is_allowed(a.agent.probe("tcp", server.ip4, 80)), "and after the restart")
+        equal(b.agent.probe("tcp", server.ip4, 80), "open", "while the other is still allowed")
+
+
+def main():
+    node = Node().start()
+    node.write("ns.yaml", namespace("c"), namespace("d", team="red"))
+    node.sync()
+    a, b, server = (node.pod("c", app, {"app": app}, listen=SERVED) for app in
+                    ("a", "b", "server"))
+    stranger = node.pod("d", "stranger", {"app": "stranger"}, listen=SERVED)
+    with part("a policy changes"):
+        policy_change(node, a, b, server)
+    with part("the other direction"):
+        opposite_direction(node, a, server)
+    with part("pod labels"):
+        labels(node, a, b, server)
+    with part("namespace labels"):
+        namespace_labels(node, stranger, server)
+    with part("expiry"):
+        expiry(node, a, b, server, dead=False)
+    with part("expiry without the daemon"):
+        expiry(node, a, b, server, dead=True)
+
+
+testing.start()
+testing.main(main)
