@@ -1,0 +1,255 @@
+/* Peer classes: pod and node addresses. Both arrays are sorted, so one walk side by side finds what
+ * differs, and only that is written. Every value keeps the live side as it is. */
+#include "datapath/publish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DUMP_FROM 4096 /* this many writes are verified by one dump instead of by single reads */
+
+/* Steps through the union of what the kernel holds and what the tables want, of one family. */
+struct walk {
+	const struct bh_plan *pl;
+	enum bh_family family;
+	size_t i, j; /* next element of memory, of the tables */
+	struct bh_ip ip;
+	const struct bh_peer_memo *has; /* NULL: not in the kernel */
+	uint32_t want;			/* BH_CLASS_ABSENT: not in the tables */
+};
+
+static const struct bh_tpeer *wanted_at(struct walk *w)
+{
+	const struct bh_tables *t = w->pl->t;
+
+	while (w->j < t->n_peers && bh_ip_is4(&t->peers[w->j].ip) != (w->family == BH_V4))
+		w->j++;
+	return w->j < t->n_peers ? &t->peers[w->j] : NULL;
+}
+
+static bool walk_next(struct walk *w)
+{
+	const struct bh_tstate *ts = w->pl->ts;
+	const struct bh_tpeer *t = wanted_at(w);
+	int order;
+
+	w->has = w->i < ts->peers[w->family].n ? &ts->peers[w->family].v[w->i] : NULL;
+	if (!w->has && !t)
+		return false;
+	order = !w->has ? 1 : !t ? -1 : bh_ip_cmp(&w->has->ip, &t->ip);
+	w->want = BH_CLASS_ABSENT;
+	w->ip = order <= 0 ? w->has->ip : t->ip;
+	if (order > 0)
+		w->has = NULL;
+	if (w->has)
+		w->i++;
+	if (order >= 0) {
+		w->want = w->pl->class_kid[t->class] | (t->is_node ? BH_CLASS_NODE : 0);
+		w->j++;
+	}
+	return true;
+}
+
+static bool is_stale(const struct walk *w)
+{
+	return w->want == BH_CLASS_ABSENT && w->has->id[w->pl->live] == BH_CLASS_ABSENT;
+}
+
+struct counts {
+	size_t added, stale, changed;
+};
+
+static struct counts count(const struct bh_plan *pl, enum bh_family family)
+{
+	struct walk w = {.pl = pl, .family = family};
+	struct counts c = {0};
+
+	while (walk_next(&w)) {
+		if (!w.has)
+			c.added++;
+		else if (is_stale(&w))
+			c.stale++;
+		else if (w.has->id[pl->idle] != w.want)
+			c.changed++;
+	}
+	return c;
+}
+
+static struct bh_kmap *map_of(const struct bh_plan *pl, enum bh_family family)
+{
+	return &pl->dp->map[family == BH_V4 ? BH_M_PEER4 : BH_M_PEER6];
+}
+
+int bh_peers_preflight(struct bh_plan *pl, struct bh_err *err)
+{
+	for (int f = 0; f < 2; f++) {
+		struct counts c = count(pl, (enum bh_family)f);
+		int r = bh_plan_room(map_of(pl, (enum bh_family)f), pl->ts->peers[f].n - c.stale,
+				     c.added, "addresses that policies tell apart", err);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- write ---- */
+
+struct chunk {
+	uint8_t keys[BH_KMAP_CHUNK][16]; /* packed by the map's key size */
+	struct bh_class values[BH_KMAP_CHUNK];
+	struct bh_kbatch b;
+};
+
+static void chunk_add(struct chunk *c, const struct bh_kmap *m, const struct bh_peer_memo *p)
+{
+	memcpy((uint8_t *)c->keys + (size_t)c->b.n * m->key_size,
+	       p->ip.b + sizeof(p->ip.b) - m->key_size, m->key_size);
+	c->values[c->b.n++] = (struct bh_class){.id = {p->id[0], p->id[1]}};
+}
+
+static int flush(struct bh_plan *pl, struct bh_kmap *m, struct chunk *c, bool is_verified,
+		 struct bh_err *err)
+{
+	int r;
+
+	c->b.keys = c->keys;
+	c->b.values = c->values;
+	if (c->b.n == 0)
+		return 0;
+	pl->has_written = true;
+	r = bh_kmap_write(&pl->dp->fault, m, &c->b, err);
+	if (r == 0 && is_verified)
+		r = bh_kmap_verify(&pl->dp->fault, m, &c->b, err);
+	c->b.n = 0;
+	return r;
+}
+
+static int delete_stale(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
+{
+	struct bh_kmap *m = map_of(pl, family);
+	struct walk w = {.pl = pl, .family = family};
+	int r = 0;
+
+	while (r == 0 && walk_next(&w)) {
+		if (!w.has || !is_stale(&w))
+			continue;
+		pl->has_written = true;
+		r = bh_kmap_delete(
+			m,
+			&(struct bh_kbatch){.keys = w.ip.b + sizeof(w.ip.b) - m->key_size, .n = 1},
+			err);
+	}
+	return r;
+}
+
+/* Sum over all elements of a hash of the element: equal sets have equal sums. */
+struct sum {
+	const struct bh_kmap *m;
+	uint64_t sum, n;
+};
+
+static void sum_add(struct sum *s, const void *key, const uint32_t id[2])
+{
+	uint8_t bytes[24];
+
+	memcpy(bytes, key, s->m->key_size);
+	memcpy(bytes + s->m->key_size, id, sizeof(uint32_t) * 2);
+	s->sum += bh_hash(bytes, s->m->key_size + sizeof(uint32_t) * 2, 0);
+	s->n++;
+}
+
+static int sum_kernel(const void *key, const void *value, void *arg)
+{
+	sum_add(arg, key, ((const struct bh_class *)value)->id);
+	return 0;
+}
+
+static int verify_all(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
+{
+	struct bh_kmap *m = map_of(pl, family);
+	struct sum mine = {.m = m}, kernel = {.m = m};
+	const char *where = family == BH_V4 ? "peer4-readback" : "peer6-readback";
+	uint32_t n = (uint32_t)pl->ts->peers[family].n;
+	int r;
+
+	bh_vec_each (p, &pl->ts->peers[family])
+		sum_add(&mine, p->ip.b + sizeof(p->ip.b) - m->key_size, p->id);
+	if (bh_fault_room(&pl->dp->fault, where, n) < n)
+		return bh_fail_sys(err, pl->dp->fault.errnum, "read back from map %s", m->name);
+	r = bh_kmap_each(m, sum_kernel, &kernel, err);
+	if (r)
+		return r;
+	if (kernel.n != mine.n || kernel.sum != mine.sum)
+		return bh_fail(err, EIO, "map %s holds something else than was written", m->name);
+	return 0;
+}
+
+/* Writes what differs and leaves in `out` what the kernel holds then. */
+static int write_changes(struct bh_plan *pl, enum bh_family family, struct bh_peer_memo *out,
+			 bool is_verified, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) struct chunk *c = calloc(1, sizeof(*c));
+	struct bh_kmap *m = map_of(pl, family);
+	struct walk w = {.pl = pl, .family = family};
+	size_t n = 0;
+	int r = 0;
+
+	if (!c)
+		return bh_fail(err, ENOMEM, "no memory to publish");
+	while (r == 0 && walk_next(&w)) {
+		struct bh_peer_memo now = {.ip = w.ip, .id = {BH_CLASS_ABSENT, BH_CLASS_ABSENT}};
+		uint32_t before = w.has ? w.has->id[pl->idle] : BH_CLASS_ABSENT;
+
+		if (w.has && is_stale(&w))
+			continue;
+		if (w.has)
+			now.id[pl->live] = w.has->id[pl->live];
+		now.id[pl->idle] = w.want;
+		if (w.want != before || !w.has)
+			chunk_add(c, m, &now);
+		out[n++] = now;
+		if (c->b.n == BH_KMAP_CHUNK)
+			r = flush(pl, m, c, is_verified, err);
+	}
+	return r ? r : flush(pl, m, c, is_verified, err);
+}
+
+static int write_family(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
+{
+	struct counts c = count(pl, family);
+	size_t n = pl->ts->peers[family].n - c.stale + c.added;
+	bool is_small = c.added + c.changed < DUMP_FROM;
+	struct bh_peer_memo *out = pl->ts->peers[family].v;
+	BH_CLEANUP(bh_freep) struct bh_peer_memo *fresh = NULL;
+	int r;
+
+	if (c.added + c.stale + c.changed == 0)
+		return 0;
+	r = delete_stale(pl, family, err);
+	if (r)
+		return r;
+	if (c.added) { /* without additions the array can be rewritten in place: out <= in */
+		fresh = malloc(n * sizeof(*fresh));
+		if (!fresh)
+			return bh_fail(err, ENOMEM, "no memory to publish");
+		out = fresh;
+	}
+	r = write_changes(pl, family, out, is_small, err);
+	if (r)
+		return r;
+	if (fresh) {
+		free(pl->ts->peers[family].v);
+		pl->ts->peers[family].v = BH_TAKE(fresh);
+		pl->ts->peers[family].cap = n;
+	}
+	pl->ts->peers[family].n = n;
+	return is_small ? 0 : verify_all(pl, family, err);
+}
+
+int bh_peers_write(struct bh_plan *pl, struct bh_err *err)
+{
+	int r = write_family(pl, BH_V4, err);
+
+	return r ? r : write_family(pl, BH_V6, err);
+}
