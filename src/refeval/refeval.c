@@ -90,14 +90,12 @@ static bool pods_match(const struct bh_world *w, const struct bh_policy *p,
 
 	if (!is_selectable(pod))
 		return false;
-	if (peer->has_namespaces) {
-		ns = bh_world_namespace(w, pod->ident->ns);
-		if (!ns || !bh_selector_matches(&peer->namespaces, &ns->labels))
-			return false;
-	} else if (strcmp(p->ns, pod->ident->ns) != 0) {
+	if (peer->has_pods && !bh_selector_matches(&peer->pods, &pod->ident->labels))
 		return false;
-	}
-	return !peer->has_pods || bh_selector_matches(&peer->pods, &pod->ident->labels);
+	if (!peer->has_namespaces)
+		return strcmp(p->ns, pod->ident->ns) == 0;
+	ns = bh_world_namespace(w, pod->ident->ns);
+	return ns && bh_selector_matches(&peer->namespaces, &ns->labels);
 }
 
 static bool has_ports(uint8_t proto)

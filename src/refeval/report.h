@@ -17,8 +17,8 @@
  * node's address: no policy applies on its own side. */
 int bh_report_matrix(const struct bh_world *w, uint16_t port, uint8_t proto, json_t **ret,
 		     struct bh_err *err);
-/* One cell with "port"; each half also has "why" (a sentence) and, when a policy decided, "file" and
- * "line" of the rule (of the policy, when no rule matched). from/to: "NS/POD" or an address.
+/* One cell with "port"; each half also has "why" (a sentence) and, when a policy decided, "file"
+ * and "line" of the rule (of the policy, when no rule matched). from/to: "NS/POD" or an address.
  * -ENOENT: there is no such pod. */
 int bh_report_explain(const struct bh_world *w, const char *from, const char *to, uint16_t port,
 		      uint8_t proto, json_t **ret, struct bh_err *err);
@@ -29,9 +29,10 @@ int bh_report_explain(const struct bh_world *w, const char *from, const char *to
  * "any", a list, or {"except": list}. */
 int bh_report_diff(const struct bh_world *before, const struct bh_world *after, json_t **ret,
 		   struct bh_err *err);
-/* Assertions: JSON array of {"from","to","port","expect":"allowed|denied"} and optionally "process",
- * the executable that asks. Result: {"passed":N,"failed":N,"results":[{...,"verdict","rule","ok"}]};
- * where a pod does not exist {...,"error","ok":false}. -EINVAL names the malformed assertion. */
+/* Assertions: JSON array of {"from","to","port","expect":"allowed|denied"} and optionally
+ * "process", the executable that asks. Result:
+ * {"passed":N,"failed":N,"results":[{...,"verdict","rule","ok"}]}; where a pod does not exist
+ * {...,"error","ok":false}. -EINVAL names the malformed assertion. */
 int bh_report_test(const struct bh_world *w, const json_t *assertions, json_t **ret,
 		   struct bh_err *err);
 /* Every rule with a reason: [{"policy","rule","why","useCase","owner","expires","expired","file",
