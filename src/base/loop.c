@@ -7,8 +7,6 @@
 
 #include "base/log.h"
 
-#define MAX_DELAY_MS (1000ull * 60 * 60 * 24 * 365) /* longer waits overflow nothing this way */
-
 enum source_kind { SOURCE_FD, SOURCE_TIMER, SOURCE_SIGNAL };
 
 /* Every source is on its loop's list, so that the two may be freed in either order. */
@@ -116,8 +114,6 @@ struct event_base *bh_loop_base(struct bh_loop *l)
 
 static struct timeval to_timeval(uint64_t ms)
 {
-	if (ms > MAX_DELAY_MS)
-		ms = MAX_DELAY_MS;
 	return (struct timeval){.tv_sec = (time_t)(ms / 1000),
 				.tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 }

@@ -71,6 +71,19 @@ static void test_growth(void **state)
 	bh_str_done(&s);
 }
 
+/* one byte at a time, so that the string is once exactly as long as its memory */
+static void test_growth_by_one(void **state)
+{
+	struct bh_str s = { 0 };
+
+	(void)state;
+	for (size_t n = 1; n < 600; n++) {
+		bh_str_add(&s, "x");
+		assert_int_equal(strlen(s.s), n);
+	}
+	bh_str_done(&s);
+}
+
 static void test_out_of_memory_is_remembered(void **state)
 {
 	struct bh_str s = {0};
@@ -171,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_appending),
 		cmocka_unit_test(test_bytes_with_nul),
 		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_growth_by_one),
 		cmocka_unit_test(test_out_of_memory_is_remembered),
 		cmocka_unit_test(test_strf),
 		cmocka_unit_test(test_streq),
