@@ -179,6 +179,7 @@ struct bh_world {
 	size_t n_namespaces;
 	struct bh_pod **pods;
 	size_t n_pods;
+	size_t n_sorted_pods; /* while building: so many at the front are in order, each once */
 	struct bh_policy **policies;
 	size_t n_policies;
 	struct bh_ip *node_addresses; /* of this node, sorted */

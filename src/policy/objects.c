@@ -266,6 +266,17 @@ static bool differs(const struct bh_index *a, const struct bh_index *b,
 	return false;
 }
 
+static void mark_winners(struct bh_index *x, const struct bh_claims *keys)
+{
+	size_t i, at;
+
+	for (i = 0; i < keys->n; i++) {
+		at = bh_index_lower(x, &keys->v[i]);
+		if (at < x->n && !bh_claim_cmp_key(x->v[at], &keys->v[i]))
+			bh_index_mark(x, at);
+	}
+}
+
 /* Puts `now` in the place of the file's claims. On failure everything is as it was. */
 static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_claims *now,
 			  bool *ret_changed)
@@ -279,6 +290,8 @@ static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_cla
 		return -ENOMEM;
 	}
 	*ret_changed = differs(o->index, &next, &f->claims) || differs(o->index, &next, now);
+	mark_winners(&next, &f->claims);
+	mark_winners(&next, now);
 	free(o->index->v);
 	*o->index = next;
 	bh_claims_done(&f->claims);

@@ -228,6 +228,13 @@ static int claim_cmp(const void *a, const void *b)
 
 void bh_claims_sort(struct bh_claims *c)
 {
+	struct bh_claim *v = c->n ? realloc(c->v, c->n * sizeof(*v)) : NULL;
+
+	/* They stay; room to grow would be half as much again. */
+	if (v) {
+		c->v = v;
+		c->cap = c->n;
+	}
 	if (c->n)
 		qsort(c->v, c->n, sizeof(*c->v), claim_cmp);
 }

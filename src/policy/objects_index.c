@@ -38,6 +38,16 @@ struct bh_claim *bh_index_winner(const struct bh_index *x, size_t i, size_t *ret
 	return winner;
 }
 
+size_t bh_index_mark(struct bh_index *x, size_t i)
+{
+	size_t next;
+	struct bh_claim *winner = bh_index_winner(x, i, &next);
+
+	for (; i < next; i++)
+		x->v[i]->wins = x->v[i] == winner;
+	return next;
+}
+
 /* Copies whole stretches between the edits: one file's few claims among a hundred thousand cost a
  * few look-ups and one pass of memcpy. */
 int bh_index_change(const struct bh_index *x, const struct bh_claims *gone,
@@ -96,6 +106,8 @@ int bh_index_ready(const struct bh_objects *o)
 		qsort(v, n, sizeof(*v), pointer_cmp);
 	free(x->v);
 	*x = (struct bh_index){.v = v, .n = n};
+	for (i = 0; i < n;)
+		i = bh_index_mark(x, i);
 	return 0;
 }
 

@@ -23,16 +23,17 @@ static int fill_one(const struct bh_claim *c, struct bh_world *w)
 
 int bh_objects_fill(const struct bh_objects *o, struct bh_world *w, struct bh_err *err)
 {
-	size_t i = 0;
+	bool is_first = !w->n_pods;
+	size_t i;
 
 	if (bh_index_ready(o))
 		return bh_fail(err, ENOMEM, "world: no memory");
-	while (i < o->index->n) {
-		const struct bh_claim *c = bh_index_winner(o->index, i, &i);
-
-		if (c && fill_one(c, w))
+	for (i = 0; i < o->index->n; i++) {
+		if (o->index->v[i]->wins && fill_one(o->index->v[i], w))
 			return bh_fail(err, ENOMEM, "world: no memory");
 	}
+	if (is_first)
+		w->n_sorted_pods = w->n_pods;
 	return 0;
 }
 
@@ -57,16 +58,16 @@ int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh
 {
 	const struct bh_claim *c = bh_objects_find(o, BH_KIND_NODE, "", node);
 	const struct bh_node *n = c ? c->obj : NULL;
-	size_t i = 0;
+	size_t i;
 	int r = n ? add_addresses(w, n->ips, n->n_ips) : 0;
 
 	if (!r)
 		r = bh_index_ready(o);
-	while (!r && i < o->index->n) {
+	for (i = 0; !r && i < o->index->n; i++) {
 		const struct bh_pod *pod;
 
-		c = bh_index_winner(o->index, i, &i);
-		if (!c || c->kind != BH_KIND_POD)
+		c = o->index->v[i];
+		if (!c->wins || c->kind != BH_KIND_POD)
 			continue;
 		pod = c->obj;
 		if (pod->host_network && pod->node && !strcmp(pod->node, node))

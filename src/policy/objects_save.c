@@ -122,14 +122,12 @@ int bh_objects_saved(const struct bh_objects *o,
 		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		     void *arg)
 {
-	size_t i = 0;
+	size_t i;
 	int r = bh_index_ready(o);
 
-	while (!r && o->opt.keep_text && i < o->index->n) {
-		const struct bh_claim *c = bh_index_winner(o->index, i, &i);
-
-		if (c)
-			r = save(c, fn, arg);
+	for (i = 0; !r && o->opt.keep_text && i < o->index->n; i++) {
+		if (o->index->v[i]->wins)
+			r = save(o->index->v[i], fn, arg);
 	}
 	return r;
 }
@@ -148,7 +146,8 @@ static int line_shift(const char *text)
 }
 
 /* A loaded file takes a restored version only where its own is invalid or cannot be seen. */
-static int restore_into_loaded(struct bh_file *f, struct bh_claim *c, bool *ret_taken)
+static int restore_into_loaded(struct bh_objects *o, struct bh_file *f, struct bh_claim *c,
+			       bool *ret_taken)
 {
 	size_t i;
 
@@ -158,6 +157,7 @@ static int restore_into_loaded(struct bh_file *f, struct bh_claim *c, bool *ret_
 
 		if (bh_claim_cmp_key(x, c))
 			continue;
+		o->index->is_stale = true;
 		return x->obj ? 0 : bh_claim_inherit(x, c);
 	}
 	*ret_taken = !f->unseen;
@@ -181,7 +181,7 @@ static int restore_claim(struct bh_objects *o, const char *file, struct bh_claim
 	c->file = f;
 	c->state = BH_CLAIM_RESTORED;
 	if (f->is_loaded)
-		r = restore_into_loaded(f, c, &is_taken);
+		r = restore_into_loaded(o, f, c, &is_taken);
 	if (r || is_taken)
 		return r;
 	if (bh_vec_push(&f->claims, *c))

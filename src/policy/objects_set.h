@@ -43,6 +43,7 @@ struct bh_claim {
 	struct bh_file *file;
 	uint32_t pos; /* position in the file */
 	uint8_t kind, state;
+	bool wins; /* obj is the one in force; kept by the index */
 };
 
 struct bh_claims {
@@ -125,6 +126,8 @@ int bh_index_ready(const struct bh_objects *o);
 size_t bh_index_lower(const struct bh_index *x, const struct bh_claim *c);
 /* The claim in force of the group that begins at i, or NULL; *ret_next is behind the group. */
 struct bh_claim *bh_index_winner(const struct bh_index *x, size_t i, size_t *ret_next);
+/* Notes the winner of the group that begins at i; returns what is behind the group. */
+size_t bh_index_mark(struct bh_index *x, size_t i);
 /* The index without `gone` and with `added` (both sorted) into ret. */
 int bh_index_change(const struct bh_index *x, const struct bh_claims *gone,
 		    const struct bh_claims *added, struct bh_index *ret);

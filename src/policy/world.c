@@ -162,6 +162,68 @@ static int sort_unique(void **v, size_t *n, cmp_fn *cmp, void (*drop)(void *))
 	return 0;
 }
 
+/* First pod of the sorted front that does not stand before `pod`. */
+static size_t pod_position(const struct bh_world *w, size_t n, const struct bh_pod *pod)
+{
+	size_t lo = 0;
+
+	while (lo < n) {
+		size_t mid = lo + (n - lo) / 2;
+
+		if (pod_cmp(w->pods[mid], pod) < 0)
+			lo = mid + 1;
+		else
+			n = mid;
+	}
+	return lo;
+}
+
+/* Pods that are at the front already take their places there; returns how many others remain. */
+static size_t replace_pods(struct bh_world *w, size_t front, size_t tail)
+{
+	struct bh_pod **late = w->pods + front;
+	size_t i, n = 0;
+
+	for (i = 0; i < tail; i++) {
+		size_t at = pod_position(w, front, late[i]);
+
+		if (at < front && !pod_cmp(w->pods[at], late[i])) {
+			bh_pod_unref(w->pods[at]);
+			w->pods[at] = late[i];
+		} else {
+			late[n++] = late[i];
+		}
+	}
+	return n;
+}
+
+/* A hundred thousand pods come in order from the object set, a few hundred behind them from
+ * elsewhere: those are put in their places from the back, without a look at all the others. */
+static int sort_pods(struct bh_world *w)
+{
+	size_t front = w->n_sorted_pods, tail = w->n_pods - front, at;
+	struct bh_pod **v = w->pods, **late;
+
+	if (!tail)
+		return 0;
+	if (sort_unique((void **)v + front, &tail, pod_cmp, drop_pod))
+		return -ENOMEM;
+	late = malloc(tail * sizeof(struct bh_pod *));
+	if (!late)
+		return -ENOMEM;
+	tail = replace_pods(w, front, tail);
+	w->n_pods = front + tail;
+	memcpy(late, v + front, tail * sizeof(struct bh_pod *));
+	while (tail) {
+		at = pod_position(w, front, late[--tail]);
+		memmove(v + at + tail + 1, v + at, (front - at) * sizeof(struct bh_pod *));
+		v[at + tail] = late[tail];
+		front = at;
+	}
+	free(late);
+	return 0;
+}
+
 static int ip_cmp(const void *a, const void *b)
 {
 	return bh_ip_cmp(a, b);
@@ -192,7 +254,7 @@ static int add_implicit_namespaces(struct bh_world *w, struct bh_err *err)
 		struct bh_world seen = {.namespaces = w->namespaces, .n_namespaces = known};
 		int r;
 
-		if (last && !strcmp(last, name))
+		if (last && (last == name || !strcmp(last, name)))
 			continue;
 		last = name;
 		if (bh_world_namespace(&seen, name))
@@ -212,7 +274,7 @@ int bh_world_seal(struct bh_world *w, struct bh_err *err)
 {
 	int r;
 
-	if (sort_unique((void **)w->pods, &w->n_pods, pod_cmp, drop_pod) ||
+	if (sort_pods(w) ||
 	    sort_unique((void **)w->policies, &w->n_policies, policy_cmp, drop_policy) ||
 	    sort_unique((void **)w->namespaces, &w->n_namespaces, namespace_cmp, drop_namespace))
 		return bh_fail(err, ENOMEM, "world: no memory");

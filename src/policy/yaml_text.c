@@ -108,44 +108,41 @@ static bool is_marker(const char *s, const char *end, const char *marker)
 	       (end - s == 3 || s[3] == ' ' || s[3] == '\t');
 }
 
-/* Blank, a comment, or a directive: what may stand before a document's own marker. */
-static bool is_filler(const char *s, const char *end)
+static bool is_blank(const char *s, const char *end)
 {
-	if (s < end && *s == '%')
-		return true;
 	while (s < end && (*s == ' ' || *s == '\t'))
 		s++;
 	return s == end || *s == '#';
 }
 
-/* "---" and "..." at the first column are markers wherever they stand, also inside of scalars. */
+/* "---" and "..." at the first column are markers wherever they stand, also inside of scalars.
+ * Directives (%) go with the marker behind them. */
 bool bh_yaml_next(struct bh_yaml_stream *s, struct bh_yaml_slice *ret)
 {
 	bool has_marker = false, has_content = false;
 	const char *next, *end;
 
 	*ret = (struct bh_yaml_slice){.s = s->at, .line = s->line};
-	while (s->at < s->end) {
+	for (; s->at < s->end; s->at = next, s->line++) {
 		end = line_end(s->at, s->end, &next);
 		if (is_marker(s->at, end, "---")) {
-			if (has_marker || has_content)
+			if (has_content)
 				break;
+			if (has_marker)
+				*ret = (struct bh_yaml_slice){.s = s->at, .line = s->line};
 			has_marker = true;
+			has_content = !is_blank(s->at + 3, end);
 		} else if (is_marker(s->at, end, "...")) {
-			s->at = next;
-			s->line++;
-			if (has_marker || has_content)
+			if (has_content)
 				break;
-			*ret = (struct bh_yaml_slice){.s = s->at, .line = s->line};
-			continue;
-		} else if (has_marker || !is_filler(s->at, end)) {
+			has_marker = false;
+			*ret = (struct bh_yaml_slice){.s = next, .line = s->line + 1};
+		} else if (!is_blank(s->at, end) && (has_marker || *s->at != '%')) {
 			has_content = true;
 		}
-		s->at = next;
-		s->line++;
 	}
 	ret->n = (size_t)(s->at - ret->s);
-	return has_marker || has_content;
+	return has_content;
 }
 
 /* The first character that is neither blank, comment nor document marker is a brace or bracket. */
