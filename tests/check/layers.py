@@ -81,10 +81,10 @@ def check_edge(name, target):
     folder, head = folder_of(name), target.split("/")[0]
     if is_contract(target) or "/" not in target:
         return None  # contracts, headers of the same folder, generated ones
-    if folder == "bpf":
-        return None if head == "lib" else "bpf/ may include only contracts and bpf/lib"
     if not is_ours(target):
         return None
+    if folder == "bpf":
+        return "bpf/ may include only contracts and bpf/lib"
     if folder == "L0":
         return "a contract must not know our code"
     for entry in allowed_for(folder) or []:
@@ -117,8 +117,10 @@ def check(tree):
             continue
         for m in INCLUDE.finditer(code):
             where = f"{name}:{t.line_of(code, m.start())}"
-            # a library in quotes, or our header in angle brackets, changes nothing
-            edge, library = check_edge(name, m[2]), check_system(name, m[2])
+            # our header in angle brackets is still ours, unlike <net/if.h>
+            is_header = m[1] == '"' or "src/" + m[2] in tree.files
+            edge = check_edge(name, m[2]) if is_header else None
+            library = check_system(name, m[2])
             if edge:
                 rules["edges"].append(f"{where}: {edge}")
             if library:

@@ -74,7 +74,7 @@ static void test_growth(void **state)
 /* one byte at a time, so that the string is once exactly as long as its memory */
 static void test_growth_by_one(void **state)
 {
-	struct bh_str s = { 0 };
+	struct bh_str s = {0};
 
 	(void)state;
 	for (size_t n = 1; n < 600; n++) {

@@ -1,0 +1,2 @@
+#include <net/if.h>
+#include "ctl/client.h"
