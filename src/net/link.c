@@ -13,7 +13,7 @@
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 
-#include "net/netns.h"
+#include "net/visit.h"
 
 static void sock_freep(struct nl_sock **s)
 {
@@ -135,12 +135,12 @@ static int read_pod_end(int ns_fd, const char *ifname, struct bh_link *ret, stru
 {
 	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
 	BH_CLEANUP(link_putp) struct rtnl_link *l = NULL;
-	int home, r = bh_netns_enter(ns_fd, &home, err);
+	int home, r = bh_visit_enter(ns_fd, &home, err);
 
 	if (r)
 		return r;
 	r = rtnl_open(&s, err); /* stays in the namespace it was opened in */
-	bh_netns_leave(home);
+	bh_visit_leave(home);
 	if (r)
 		return r;
 	r = rtnl_link_get_kernel(s, 0, ifname, &l);
@@ -179,7 +179,7 @@ int bh_link_read(const char *netns_path, const char *ifname, struct bh_link *ret
 {
 	BH_CLEANUP(bh_closep) int ns = -1;
 	struct bh_link link = {0};
-	int r = bh_netns_open(netns_path, &ns, err);
+	int r = bh_visit_open(netns_path, &ns, err);
 
 	if (r == 0)
 		r = bh_netns_cookie(netns_path, &link.cookie, err);

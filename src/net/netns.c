@@ -1,4 +1,4 @@
-#include "net/netns.h"
+#include "net/visit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-int bh_netns_open(const char *path, int *ret_fd, struct bh_err *err)
+int bh_visit_open(const char *path, int *ret_fd, struct bh_err *err)
 {
 	BH_CLEANUP(bh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct statfs st;
@@ -32,7 +32,7 @@ int bh_netns_open(const char *path, int *ret_fd, struct bh_err *err)
 	return 0;
 }
 
-int bh_netns_enter(int fd, int *ret_home, struct bh_err *err)
+int bh_visit_enter(int fd, int *ret_home, struct bh_err *err)
 {
 	BH_CLEANUP(bh_closep) int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
@@ -44,7 +44,7 @@ int bh_netns_enter(int fd, int *ret_home, struct bh_err *err)
 	return 0;
 }
 
-void bh_netns_leave(int home)
+void bh_visit_leave(int home)
 {
 	if (setns(home, CLONE_NEWNET) != 0) {
 		perror("cannot return to the own network namespace");
@@ -61,15 +61,15 @@ int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err 
 	uint64_t cookie;
 	int home, r;
 
-	r = bh_netns_open(netns_path, &ns, err);
+	r = bh_visit_open(netns_path, &ns, err);
 	if (r)
 		return r;
-	r = bh_netns_enter(ns, &home, err);
+	r = bh_visit_enter(ns, &home, err);
 	if (r)
 		return r;
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	r = sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) ? errno : 0;
-	bh_netns_leave(home);
+	bh_visit_leave(home);
 	if (r)
 		return bh_fail_sys(err, r, "cookie of network namespace '%s'", netns_path);
 	*ret_cookie = cookie;

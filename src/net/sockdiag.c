@@ -10,7 +10,7 @@
 #include <libmnl/libmnl.h>
 
 #include "base/vec.h"
-#include "net/netns.h"
+#include "net/visit.h"
 
 #define EVERY_STATE 0xffffffffu
 
@@ -33,14 +33,14 @@ static void mnl_closep(struct mnl_socket **s)
 /* A socket of the namespace: it answers for the namespace it was opened in. */
 static int diag_open(int netns_fd, struct mnl_socket **ret, struct bh_err *err)
 {
-	int home, saved, r = bh_netns_enter(netns_fd, &home, err);
+	int home, saved, r = bh_visit_enter(netns_fd, &home, err);
 	struct mnl_socket *s;
 
 	if (r)
 		return r;
 	s = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	saved = errno;
-	bh_netns_leave(home);
+	bh_visit_leave(home);
 	if (!s)
 		return bh_fail_sys(err, saved, "sock_diag");
 	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0) {
