@@ -3,7 +3,7 @@
  * Made for hostile text: at most 4 MiB per file, nesting to 64, a million nodes per file counted
  * after alias expansion. Duplicate keys, merge keys, tags beyond the core ones, control characters
  * and invalid UTF-8 are refused. Plain scalars are typed as Kubernetes tooling types them
- * (YAML 1.1: `yes` is a boolean). JSON is read by the same parser; what JSON has and YAML 1.1 has
+ * (YAML 1.1: `yes` is a boolean; y and n alone are text, as most writers leave them unquoted). JSON is read by the same parser; what JSON has and YAML 1.1 has
  * not (surrogate pairs, tabs before the first brace) is rewritten first in documents that begin
  * with a brace or bracket.
  *

@@ -17,7 +17,7 @@ static bool is_word(const char *s, size_t n, const char *const *words)
 static const char *const null_words[] = {"", "~", "null", "Null", "NULL", NULL};
 static const char *const bool_words[] = {
 	"true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES", "no", "No", "NO",
-	"on",	"On",	"ON",	"off",	 "Off",	  "OFF",   "y",	  "Y",	 "n",	"N",  NULL};
+	"on",	"On",	"ON",	"off",	 "Off",	  "OFF", NULL};
 static const char *const float_words[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf",
 					  "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
 					  ".NaN",  ".NAN",  NULL};
