@@ -15,9 +15,9 @@ static bool is_word(const char *s, size_t n, const char *const *words)
 }
 
 static const char *const null_words[] = {"", "~", "null", "Null", "NULL", NULL};
-static const char *const bool_words[] = {
-	"true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES", "no", "No", "NO",
-	"on",	"On",	"ON",	"off",	 "Off",	  "OFF", NULL};
+static const char *const bool_words[] = {"true", "True", "TRUE", "false", "False", "FALSE", "yes",
+					 "Yes",	 "YES",	 "no",	 "No",	  "NO",	   "on",    "On",
+					 "ON",	 "off",	 "Off",	 "OFF",	  NULL};
 static const char *const float_words[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf",
 					  "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
 					  ".NaN",  ".NAN",  NULL};
