@@ -1,0 +1,4 @@
+void f(void)
+{
+	exit(1);
+}
