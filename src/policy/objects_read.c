@@ -77,6 +77,7 @@ static int unseen(struct bh_reading *r, const struct bh_yaml_err *e)
 		r->unseen = bh_strf("%u:%u: %s", e->line, e->col, e->err.text);
 	if (!r->unseen)
 		return -ENOMEM;
+	bh_problem_scrub(r->unseen);
 	return problem(r, BH_PROBLEM_ERROR, &at, "%s", e->err.text);
 }
 

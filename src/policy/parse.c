@@ -39,7 +39,9 @@ static void refuse(struct bh_parse *p, const struct bh_place *place, const char 
 	if (p->why)
 		return;
 	p->why = bh_strf("%u:%u: %s", place->line, place->col, text);
-	if (!p->why)
+	if (p->why)
+		bh_problem_scrub(p->why);
+	else
 		bh_parse_no_memory(p);
 }
 

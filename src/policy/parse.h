@@ -45,6 +45,9 @@ void bh_node_unref(struct bh_node *n);
 
 /* ---- shared by the parsers ---- */
 
+/* Replaces control characters and what is not valid UTF-8 (a text cut in the middle) by '?'. */
+void bh_problem_scrub(char *text);
+
 struct bh_place bh_parse_place(const struct bh_parse *p, const struct bh_yaml *at);
 /* The object is invalid. */
 void bh_parse_refuse(struct bh_parse *p, const struct bh_yaml *at, const char *fmt, ...)

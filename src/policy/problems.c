@@ -1,4 +1,4 @@
-#include "policy/objects.h"
+#include "policy/parse.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,27 @@ static void problem_done(struct bh_problem *p)
 	free(p->text);
 }
 
+/* What is quoted from a manifest goes to terminals and into JSON. */
+void bh_problem_scrub(char *text)
+{
+	size_t left = strlen(text), n;
+
+	for (; left; text += n, left -= n) {
+		bool is_c1 =
+			left > 1 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
+
+		n = bh_utf8_len(text, left);
+		if (n == 1 && (unsigned char)*text >= 0x20 && *text != 0x7f)
+			continue;
+		if (n > 1 && !is_c1)
+			continue;
+		*text = '?';
+		if (n > 1)
+			text[1] = '?';
+		n = n ? n : 1;
+	}
+}
+
 int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
 		    const struct bh_place *place, const char *object, const char *fmt, ...)
 {
@@ -26,6 +47,7 @@ int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
 	va_end(ap);
 	if (n < 0)
 		return -ENOMEM;
+	bh_problem_scrub(x.text);
 	if (place) {
 		x.line = place->line;
 		x.col = place->col;

@@ -10,7 +10,8 @@
 
 int bh_yaml_fail(struct bh_yaml_err *err, const struct bh_yaml *at, const char *fmt, ...)
 {
-	char text[BH_ERR_TEXT];
+	char text[BH_ERR_TEXT +
+		  8]; /* more than fits, so that bh_fail cuts where a character ends */
 	va_list ap;
 
 	va_start(ap, fmt);
