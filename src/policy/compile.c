@@ -12,6 +12,7 @@ static void vecs_done(struct bh_compile_memo *m)
 	bh_vec_done(&m->exes);
 	bh_vec_done(&m->preds);
 	bh_vec_done(&m->subjects);
+	bh_vec_done(&m->marked_subjects);
 	bh_vec_done(&m->active_cidrs);
 	bh_vec_done(&m->active_exes);
 	bh_vec_done(&m->table_cidrs);
@@ -55,7 +56,7 @@ static int memo_init(struct bh_compile_memo *m)
 {
 	uint32_t number;
 
-	*m = (struct bh_compile_memo){.epoch = 0};
+	*m = (struct bh_compile_memo){.is_mark_old = true};
 	bh_map_init(&m->cells_ids, bh_cm_cells_free);
 	if (bh_hasher_init(&m->hasher) ||
 	    bh_vec_push(&m->preds, ((struct bh_cm_pred){.kind = BH_CM_EVERYONE})) ||

@@ -1,5 +1,6 @@
 #include "policy/compile_memo.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -108,12 +109,19 @@ static int contested_part(struct bh_compile_memo *m, const struct bh_cm_claim *c
 
 /* ---- classes ---- */
 
+/* Pods of one ident mostly lie in the same address block, so each part remembers its last class. */
 static int class_get(struct bh_compile_memo *m, uint32_t selectors, uint32_t cidrs, uint32_t *ret)
 {
+	struct bh_cm_part *last = &m->parts.v[selectors];
 	uint64_t key = (uint64_t)selectors << 32 | cidrs;
 	struct bh_cm_class c = {.part = {selectors, cidrs}};
-	uint32_t n = bh_nummap_get(&m->class_ids, key);
+	uint32_t n;
 
+	if (last->has_class && last->cidrs == cidrs) {
+		*ret = last->class;
+		return 0;
+	}
+	n = bh_nummap_get(&m->class_ids, key);
 	if (n == BH_CM_NONE) {
 		n = (uint32_t)m->classes.n;
 		bh_hasher_begin(&m->hasher, "class");
@@ -128,7 +136,9 @@ static int class_get(struct bh_compile_memo *m, uint32_t selectors, uint32_t cid
 		if (bh_vec_push(&m->classes, c) || bh_nummap_set(&m->class_ids, key, n))
 			return -ENOMEM;
 	}
-	*ret = n;
+	last->has_class = true;
+	last->cidrs = cidrs;
+	*ret = last->class = n;
 	return 0;
 }
 
@@ -137,29 +147,74 @@ static int class_get(struct bh_compile_memo *m, uint32_t selectors, uint32_t cid
 struct walk {
 	size_t claim, node, prefix;
 	uint32_t last[2]; /* by family: the last prefix that begins at or before the address */
+	/* what the last address got holds for all of its family up to here */
+	bool has_part, is4;
+	struct bh_ip part_end;
+	uint32_t part;
 };
+
+/* As bh_ip_cmp; a hundred thousand times per compile, so in place. */
+static int cmp_ip(const struct bh_ip *a, const struct bh_ip *b)
+{
+	uint64_t x, y;
+
+	for (int i = 0; i < 16; i += 8) {
+		memcpy(&x, a->b + i, sizeof(x));
+		memcpy(&y, b->b + i, sizeof(y));
+		if (x != y)
+			return be64toh(x) < be64toh(y) ? -1 : 1;
+	}
+	return 0;
+}
+
+static struct bh_ip last_of(const struct bh_cidr *c)
+{
+	struct bh_ip ip = c->ip;
+
+	for (int i = c->len; i < 128; i++)
+		ip.b[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	return ip;
+}
+
+/* Longest prefix that contains ip, BH_CM_NONE when none does. */
+static uint32_t find_prefix(const struct bh_compile_memo *m, struct walk *w, const struct bh_ip *ip)
+{
+	uint32_t i;
+
+	for (; w->prefix < m->prefixes.n; w->prefix++) {
+		const struct bh_cm_prefix *p = &m->prefixes.v[w->prefix];
+
+		if (cmp_ip(&p->cidr.ip, ip) > 0)
+			break;
+		w->last[p->is4] = (uint32_t)w->prefix;
+	}
+	for (i = w->last[w->is4]; i != BH_CM_NONE; i = m->prefixes.v[i].parent) {
+		if (bh_cidr_has(&m->prefixes.v[i].cidr, ip))
+			break;
+	}
+	return i;
+}
 
 /* Part of the longest prefix that contains ip. ip never gets smaller from call to call. */
 static uint32_t cidr_part(const struct bh_compile_memo *m, struct walk *w, const struct bh_ip *ip)
 {
-	bool is4;
+	bool is4 = bh_ip_is4(ip);
 	uint32_t i;
 
 	if (!m->prefixes.n)
 		return 0;
-	for (; w->prefix < m->prefixes.n; w->prefix++) {
-		const struct bh_cm_prefix *p = &m->prefixes.v[w->prefix];
-
-		if (bh_ip_cmp(&p->cidr.ip, ip) > 0)
-			break;
-		w->last[p->is4] = (uint32_t)w->prefix;
-	}
-	is4 = bh_ip_is4(ip);
-	for (i = w->last[is4]; i != BH_CM_NONE; i = m->prefixes.v[i].parent) {
-		if (bh_cidr_has(&m->prefixes.v[i].cidr, ip))
-			return m->prefixes.v[i].part;
-	}
-	return 0;
+	if (w->has_part && w->is4 == is4 && cmp_ip(ip, &w->part_end) <= 0 &&
+	    (w->prefix == m->prefixes.n || cmp_ip(ip, &m->prefixes.v[w->prefix].cidr.ip) < 0))
+		return w->part;
+	w->has_part = true;
+	w->is4 = is4;
+	i = find_prefix(m, w, ip);
+	w->part = i == BH_CM_NONE ? 0 : m->prefixes.v[i].part;
+	if (i == BH_CM_NONE)
+		memset(&w->part_end, 0xff, sizeof(w->part_end));
+	else
+		w->part_end = last_of(&m->prefixes.v[i].cidr);
+	return w->part;
 }
 
 /* The next address with all who claim it. Returns false at the end. */
@@ -174,13 +229,12 @@ static bool next_address(const struct bh_cm_job *j, struct walk *w, struct bh_tp
 
 	if (!claim && !node)
 		return false;
-	ret->ip = claim && (!node || bh_ip_cmp(claim, node) <= 0) ? *claim : *node;
-	while (w->claim + n < m->claims.n &&
-	       bh_ip_cmp(&m->claims.v[w->claim + n].ip, &ret->ip) == 0)
+	ret->ip = claim && (!node || cmp_ip(claim, node) <= 0) ? *claim : *node;
+	while (w->claim + n < m->claims.n && cmp_ip(&m->claims.v[w->claim + n].ip, &ret->ip) == 0)
 		n++;
 	ret->is_node = false;
 	for (; w->node < j->world->n_node_addresses; w->node++) {
-		if (bh_ip_cmp(&j->world->node_addresses[w->node], &ret->ip) != 0)
+		if (cmp_ip(&j->world->node_addresses[w->node], &ret->ip) != 0)
 			break;
 		ret->is_node = true;
 	}
@@ -188,13 +242,11 @@ static bool next_address(const struct bh_cm_job *j, struct walk *w, struct bh_tp
 	return true;
 }
 
-static int check_peers(const struct bh_cm_job *j, const struct bh_ip *ip, size_t n[2],
-		       struct bh_err *err)
+static int check_peers(const struct bh_ip *ip, size_t n[2], struct bh_err *err)
 {
 	char text[BH_IP_TEXT];
 	bool is4 = bh_ip_is4(ip);
 
-	(void)j;
 	if (++n[is4] <= BH_MAX_PEERS)
 		return 0;
 	return bh_fail(err, E2BIG,
@@ -207,9 +259,10 @@ static int add_peers(struct bh_cm_job *j, struct bh_err *err)
 {
 	struct bh_compile_memo *m = j->m;
 	struct walk w = {.last = {BH_CM_NONE, BH_CM_NONE}};
-	struct bh_tpeer peer = {.class = 0};
+	struct bh_tpeer peer;
 	size_t n_claims, n[2] = {0};
 
+	memset(&peer, 0, sizeof(peer)); /* the padding too: tables are compared as bytes */
 	while (next_address(j, &w, &peer, &n_claims)) {
 		const struct bh_cm_claim *c = m->claims.v + w.claim;
 		uint32_t part = 0;
@@ -226,7 +279,7 @@ static int add_peers(struct bh_cm_job *j, struct bh_err *err)
 			r = class_get(m, part, cidr_part(m, &w, &peer.ip), &peer.class);
 		if (r)
 			return bh_fail(err, -r, "no memory for peers");
-		r = check_peers(j, &peer.ip, n, err);
+		r = check_peers(&peer.ip, n, err);
 		if (r)
 			return r;
 		j->t->peers[j->t->n_peers++] = peer;

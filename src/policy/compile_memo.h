@@ -50,7 +50,7 @@ struct bh_cm_family {
 	enum bh_action action;
 	const char *name;
 	BH_VEC(struct bh_cm_member) members;
-	uint32_t active; /* epoch in which a rule in force named it */
+	uint32_t active; /* memo->mark while a rule in force names it */
 };
 
 enum bh_cm_pred_kind { BH_CM_EVERYONE, BH_CM_PODS, BH_CM_NAMED, BH_CM_CIDR };
@@ -90,7 +90,7 @@ struct bh_cm_procs {
 
 struct bh_cm_exe {
 	const char *path;
-	uint32_t active; /* epoch */
+	uint32_t active; /* memo->mark while a rule in force names it */
 	uint32_t index;	 /* in the tables, while active */
 };
 
@@ -116,7 +116,7 @@ struct bh_cm_policy {
 	unsigned n_seen; /* times it stands in the world */
 	bool is_built[2];
 	bool lends;	    /* the memo points into p: keep it until reset */
-	uint32_t marked[2]; /* epoch in which its atoms were marked active */
+	uint32_t marked[2]; /* memo->mark when its atoms are marked */
 	BH_VEC(struct bh_cm_atom) atoms[2];
 };
 
@@ -159,6 +159,8 @@ struct bh_cm_part {
 	struct bh_content id;
 	const uint32_t *preds;
 	size_t n;
+	bool has_class; /* with these CIDRs it is that class */
+	uint32_t cidrs, class;
 };
 
 struct bh_cm_class {
@@ -266,7 +268,11 @@ struct bh_compile_memo {
 	BH_VEC(struct bh_cm_claim) added, removed; /* while the world is compared */
 	BH_VEC(uint32_t) touched;		   /* idents that lost a pod */
 
-	BH_VEC(uint32_t) subjects; /* distinct idents, of this compile */
+	BH_VEC(uint32_t) subjects;	  /* distinct idents, of this compile */
+	BH_VEC(uint32_t) marked_subjects; /* those that mark was made for */
+	uint32_t mark;			  /* what is active bears this number */
+	bool is_mark_old;		  /* policies came or went, or select other pods */
+	int64_t mark_from_s, mark_to_s;	  /* the times for which it holds */
 	BH_VEC(uint32_t) active_cidrs;
 	bool exes_changed;
 	BH_VEC(uint32_t) active_exes; /* sorted by path */

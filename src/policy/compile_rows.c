@@ -282,9 +282,13 @@ static int by_part(const void *a, const void *b)
 static int add_row(struct fill *f, uint32_t class, const struct part_of_row *parts, size_t n)
 {
 	struct bh_cm_cells *c = f->c;
-	struct bh_trow row = {.class = class};
+	struct bh_trow row;
 	size_t n_dflt = 0;
-	int r = make_row(f, &f->bits[class], parts, n, &row.row);
+	int r;
+
+	memset(&row, 0, sizeof(row)); /* the padding too: tables are compared as bytes */
+	row.class = class;
+	r = make_row(f, &f->bits[class], parts, n, &row.row);
 
 	while (n_dflt < c->procs.n && c->procs.v[n_dflt].class == BH_CLASS_DEFAULT)
 		n_dflt++;

@@ -19,6 +19,7 @@ static int select_policies(struct bh_compile_memo *m, struct bh_cm_ident *ident)
 		ident->shape[dir] = NULL;
 	}
 	ident->is_selected = true;
+	m->is_mark_old = true;
 	return 0;
 }
 
@@ -60,9 +61,9 @@ static int mark_procs(struct bh_cm_job *j, const struct bh_cm_policy *p, uint32_
 	for (size_t i = 0; i < m->procs.v[procs].n; i++) {
 		uint32_t n = m->procs.v[procs].exe[i];
 
-		if (m->exes.v[n].active == m->epoch)
+		if (m->exes.v[n].active == m->mark)
 			continue;
-		m->exes.v[n].active = m->epoch;
+		m->exes.v[n].active = m->mark;
 		if (bh_vec_push(&m->scratch, n))
 			return bh_fail(err, ENOMEM, "no memory for executables");
 		if (m->scratch.n > BH_MAX_EXES)
@@ -87,12 +88,12 @@ static int mark_atom(struct bh_cm_job *j, const struct bh_cm_policy *p, const st
 			return r;
 	}
 	if (a->kind == BH_CM_ATOM_NAMED) {
-		m->families.v[a->pred].active = m->epoch;
+		m->families.v[a->pred].active = m->mark;
 		return 0;
 	}
-	if (pred->active == m->epoch)
+	if (pred->active == m->mark)
 		return 0;
-	pred->active = m->epoch;
+	pred->active = m->mark;
 	pred->owner = p->p;
 	if (pred->kind == BH_CM_CIDR && bh_vec_push(&m->active_cidrs, a->pred))
 		return bh_fail(err, ENOMEM, "no memory for address blocks");
@@ -104,17 +105,22 @@ static int mark_policy(struct bh_cm_job *j, struct bh_cm_policy *p, enum bh_dir 
 {
 	int r;
 
-	if (!p->p->applies[dir] || p->marked[dir] == j->m->epoch)
+	if (!p->p->applies[dir] || p->marked[dir] == j->m->mark)
 		return 0;
-	p->marked[dir] = j->m->epoch;
+	p->marked[dir] = j->m->mark;
 	if (!p->is_built[dir]) {
 		r = bh_cm_atoms_build(j->m, p, dir, err);
 		if (r)
 			return r;
 	}
 	bh_vec_each (a, &p->atoms[dir]) {
-		if (a->expires_s <= j->world->now_s)
+		if (a->expires_s <= j->world->now_s) {
+			if (a->expires_s > j->m->mark_from_s)
+				j->m->mark_from_s = a->expires_s;
 			continue;
+		}
+		if (a->expires_s < j->m->mark_to_s)
+			j->m->mark_to_s = a->expires_s;
 		r = mark_atom(j, p, a, err);
 		if (r)
 			return r;
@@ -154,13 +160,41 @@ static int list_exes(struct bh_compile_memo *m)
 	return 0;
 }
 
-int bh_cm_select(struct bh_cm_job *j, struct bh_err *err)
-{
-	struct bh_compile_memo *m = j->m;
-	int r = find_subjects(j, err);
+/* ---- all ---- */
 
+/* The same subjects, policies and rules in force as in the last compile: what was active still is.
+ */
+static bool is_marked(const struct bh_cm_job *j)
+{
+	const struct bh_compile_memo *m = j->m;
+	size_t n = m->subjects.n;
+
+	return !m->is_mark_old && j->world->now_s >= m->mark_from_s &&
+	       j->world->now_s < m->mark_to_s && n == m->marked_subjects.n &&
+	       (n == 0 || memcmp(m->subjects.v, m->marked_subjects.v, n * sizeof(uint32_t)) == 0);
+}
+
+static int begin_mark(struct bh_compile_memo *m)
+{
+	m->mark++;
+	m->is_mark_old = false;
+	m->mark_from_s = INT64_MIN;
+	m->mark_to_s = INT64_MAX;
 	m->active_cidrs.n = 0;
 	m->scratch.n = 0;
+	m->marked_subjects.n = 0;
+	if (bh_vec_reserve(&m->marked_subjects, m->subjects.n))
+		return -ENOMEM;
+	bh_vec_each (n, &m->subjects)
+		m->marked_subjects.v[m->marked_subjects.n++] = *n;
+	return 0;
+}
+
+static int mark_all(struct bh_cm_job *j, struct bh_err *err)
+{
+	struct bh_compile_memo *m = j->m;
+	int r = 0;
+
 	for (size_t i = 0; !r && i < m->subjects.n; i++) {
 		const struct bh_cm_ident *ident = m->idents.v[m->subjects.v[i]];
 
@@ -172,6 +206,20 @@ int bh_cm_select(struct bh_cm_job *j, struct bh_err *err)
 				r = mark_policy(j, p, BH_INGRESS, err);
 		}
 	}
+	return r;
+}
+
+int bh_cm_select(struct bh_cm_job *j, struct bh_err *err)
+{
+	struct bh_compile_memo *m = j->m;
+	int r = find_subjects(j, err);
+
+	m->exes_changed = false;
+	if (r || is_marked(j))
+		return r;
+	if (begin_mark(m))
+		return bh_fail(err, ENOMEM, "no memory for subjects");
+	r = mark_all(j, err);
 	if (!r && list_exes(m))
 		return bh_fail(err, ENOMEM, "no memory for executables");
 	return r;
