@@ -170,6 +170,31 @@ static __always_inline int call_verdict(struct call *c, struct exe_scratch **s, 
 	return r;
 }
 
+/* An answer to a datagram that was let in: its flow vouches for it at the interface. Which of the
+ * pod's addresses it will leave from is not known yet. */
+static __always_inline int call_is_reply(const struct bpf_sock_addr *ctx, const struct call *c)
+{
+	struct bh_flow_key key = {.slot = c->slot_id, .proto = c->proto, .rport = c->port};
+	__u64 now = bpf_ktime_get_ns();
+	struct bh_flow *f;
+	__u32 i;
+
+	if (c->proto != IPPROTO_UDP || !ctx->sk || slot_is_closed(c->slot))
+		return 0;
+	if (c->slot->flags & BH_SLOT_MORE_ADDRS) /* left to the interface */
+		return 1;
+	__builtin_memcpy(key.remote, &c->remote, sizeof(key.remote));
+	key.lport = bpf_htons(ctx->sk->src_port);
+	for (i = 0; i < BH_INLINE_ADDRS; i++) {
+		key.addr_no = (c->is_v6 ? BH_INLINE_ADDRS : 0) + i;
+		f = bpf_map_lookup_elem(&flow, &key);
+		if (f && f->generation == c->slot->generation && f->dir == BH_INGRESS &&
+		    (__s64)(now - f->last_ns) <= (__s64)verdict_idle_limit(c->proto, f->flags))
+			return 1;
+	}
+	return 0;
+}
+
 /* connect and sendmsg: the only exit. */
 static __always_inline int call_judge(struct bpf_sock_addr *ctx, struct call *c)
 {
@@ -190,6 +215,8 @@ static __always_inline int call_judge(struct bpf_sock_addr *ctx, struct call *c)
 	if (ctx->protocol == PROTO_MPTCP)
 		c->proto = IPPROTO_TCP;
 	r = call_is_local(c) ? BH_R_POLICY : call_verdict(c, &s, &path_len);
+	if (!verdict_passes(r) && call_is_reply(ctx, c))
+		r = BH_R_ESTABLISHED;
 	if (verdict_passes(r))
 		call_remember(ctx, c);
 	else

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/vec.h"
 #include "daemon/daemon.h"
@@ -69,6 +70,16 @@ static int slot_lists_fill(const struct bh_daemon *d, const struct bh_tables *t,
 	return 0;
 }
 
+/* The kernel's clock at the very start of Unix second unix_s. */
+static uint64_t ktime_of(int64_t unix_s)
+{
+	struct timespec real;
+	uint64_t now_ns = bh_datapath_now_ns();
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	return now_ns - (uint64_t)((real.tv_sec - unix_s) * 1000000000ll + real.tv_nsec);
+}
+
 static int publish(struct bh_reconciler *rc, const struct bh_tables *t, int64_t now_s,
 		   struct bh_err *err)
 {
@@ -78,7 +89,7 @@ static int publish(struct bh_reconciler *rc, const struct bh_tables *t, int64_t 
 	if (r < 0)
 		return r;
 	l.p.now_s = now_s;
-	l.p.now_ns = bh_datapath_now_ns();
+	l.p.now_ns = ktime_of(now_s);
 	return bh_datapath_publish(rc->d->dp, &l.p, err);
 }
 
