@@ -541,6 +541,19 @@ static int adopt_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh
 	return r;
 }
 
+/* One pod that cannot be taken over is shut; the others must not suffer for it. */
+static void adopt_or_shut(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	struct bh_err err = {0};
+
+	if (adopt_endpoint(d, ep, &err) >= 0)
+		return;
+	bh_error("pod '%s/%s' could not be taken over and is shut: %s", ep->ns, ep->name, err.text);
+	ep->is_refused = true;
+	ep->is_open = false;
+	bh_datapath_set_flags(d->dp, ep->slot, BH_SLOT_SHUT, 0);
+}
+
 int bh_admit_adopt(struct bh_daemon *d, struct bh_err *err)
 {
 	struct adoption a = {d, err};
@@ -549,9 +562,7 @@ int bh_admit_adopt(struct bh_daemon *d, struct bh_err *err)
 	for (size_t i = 0; r >= 0 && i < d->endpoints.eps.n;) {
 		struct bh_endpoint *ep = d->endpoints.eps.v[i];
 
-		r = adopt_endpoint(d, ep, err);
-		if (r < 0)
-			return bh_note(err, r, "pod '%s/%s'", ep->ns, ep->name);
+		adopt_or_shut(d, ep);
 		if (i < d->endpoints.eps.n && d->endpoints.eps.v[i] == ep)
 			i++;
 	}
