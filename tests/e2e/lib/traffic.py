@@ -57,16 +57,16 @@ class Agent:
         return slot
 
     @staticmethod
-    def wait(slot, timeout=60):
-        if not slot["done"].wait(timeout):
+    def wait(slot, patience=60):
+        if not slot["done"].wait(patience):
             raise AgentError("ETIMEDOUT", "the agent does not answer")
         body = slot["body"]
         if "error" in body:
             raise AgentError(body["error"], body.get("text", ""))
         return body["result"]
 
-    def call(self, do, timeout=60, **args):
-        return self.wait(self.begin(do, **args), timeout)
+    def call(self, do, patience=60, **args):
+        return self.wait(self.begin(do, **args), patience)
 
     # ---- what tests say ----
 
