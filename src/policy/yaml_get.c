@@ -119,7 +119,7 @@ int bh_yaml_get_bool(const struct bh_yaml *map, const char *key, bool required, 
 	const struct bh_yaml *n;
 	int r = get(map, key, required, BH_YAML_BOOL, &n, err);
 
-	/* The words for true are true, yes, y and on in three spellings each. */
+	/* The words for true are true, yes and on in three spellings each. */
 	if (!r && n)
 		*ret = strchr("tTyY", *n->text) || !strcmp(n->text, "on") ||
 		       !strcmp(n->text, "On") || !strcmp(n->text, "ON");
@@ -183,11 +183,14 @@ int bh_yaml_get_time(const struct bh_yaml *map, const char *key, bool required, 
 
 uint64_t bh_yaml_hash(const struct bh_yaml *n, bool with_places)
 {
-	uint64_t h = (uint64_t)n->type << 32 | n->n;
+	/* null has many spellings. */
+	uint64_t h = (uint64_t)n->type << 32 | (n->type == BH_YAML_NULL ? 0 : n->n);
 	size_t i;
 
 	if (with_places)
 		h += ((uint64_t)n->line << 20 | n->col) * 0x9e3779b97f4a7c15u;
+	if (n->type == BH_YAML_NULL)
+		return h;
 	if (n->type < BH_YAML_LIST)
 		return bh_hash(n->text, n->n, h);
 	for (i = 0; i < n->n; i++) {
