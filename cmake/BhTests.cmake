@@ -73,12 +73,14 @@ foreach(source ${sources})
 	target_link_libraries(${target} PRIVATE ${all_libs})
 endforeach()
 
-# Scripts. Executable files only: helpers that are sourced or imported are not tests.
+# Scripts. Only executable files that start with "#!": helpers that are sourced or imported are not
+# tests.
 function(bh_script_tests label timeout)
 	bh_glob(scripts tests/${label}/*.sh tests/${label}/*.py)
 	foreach(script ${scripts})
 		execute_process(COMMAND test -x ${script} RESULT_VARIABLE not_executable)
-		if(NOT not_executable)
+		file(READ ${script} start LIMIT 2)
+		if(NOT not_executable AND start STREQUAL "#!")
 			get_filename_component(name ${script} NAME_WE)
 			bh_register(${label}_${name} ${label} ${timeout} ${script})
 		endif()

@@ -19,7 +19,8 @@ import time
 
 import leftovers
 
-TAIL_LINES = 60
+TAIL_LINES, WIDTH = 60, 240
+KEY_LINES = re.compile(r"ERROR|\[   LINE|FAIL|runtime error|Traceback")
 GRACE_S = 10  # between asking a test to end and ending it
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -218,11 +219,14 @@ class Runner:
             print(f"{text} {test.seconds:.1f} s{why}", flush=True)
 
     def show_tail(self, test, output):
-        lines = output.rstrip().splitlines()[-TAIL_LINES:]
+        """The end of the output, and what looks like a reason further up."""
+        lines = output.rstrip().splitlines()
+        early = [x for x in lines[:-TAIL_LINES] if KEY_LINES.search(x)][:TAIL_LINES]
+        late = lines[-TAIL_LINES:]
         with self.lock:
-            print(f"---- {test.name}: the last {len(lines)} lines", flush=True)
-            for line in lines:
-                print(f"| {line}")
+            print(f"---- {test.name}: the last {len(late)} of {len(lines)} lines", flush=True)
+            for line in early + ["..."] * bool(early) + late:
+                print(f"| {line[:WIDTH]}")
             print("----", flush=True)
 
 
