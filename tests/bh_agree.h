@@ -50,8 +50,7 @@ static inline size_t bh_agree_half(const struct bh_world *w, const struct bh_tab
 				   const struct bh_ask *ask)
 {
 	const struct bh_pod *pod = ask->self.pod;
-	struct bh_half half = bh_refeval_half(w, ask->dir, &ask->self, &ask->peer, ask->proto,
-					      ask->port, ask->exe);
+	struct bh_half half = bh_refeval_ask(w, ask);
 	const struct bh_tsubject *s;
 	struct bh_tverdict got;
 	bool is_same;

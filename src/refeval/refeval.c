@@ -328,7 +328,7 @@ int bh_refeval_selecting(const struct bh_world *w, const struct bh_pod *pod, enu
 
 /* ---- answers ---- */
 
-static struct bh_half ask_alone(const struct bh_world *w, const struct bh_ask *ask)
+struct bh_half bh_refeval_ask(const struct bh_world *w, const struct bh_ask *ask)
 {
 	BH_CLEANUP(bh_policies_done) struct bh_policies selecting = {0};
 
@@ -341,24 +341,27 @@ struct bh_half bh_refeval_half(const struct bh_world *w, enum bh_dir dir, const 
 			       const struct bh_end *peer, uint8_t proto, uint16_t port,
 			       const char *exe)
 {
-	return ask_alone(w, &(struct bh_ask){.dir = dir,
-					     .self = *self,
-					     .peer = *peer,
-					     .proto = proto,
-					     .port = port,
-					     .exe = exe});
+	return bh_refeval_ask(w, &(struct bh_ask){.dir = dir,
+						  .self = *self,
+						  .peer = *peer,
+						  .proto = proto,
+						  .port = port,
+						  .exe = exe});
 }
 
-struct bh_cell bh_refeval_cell(const struct bh_world *w, const struct bh_end *from,
-			       const struct bh_end *to, uint8_t proto, uint16_t port,
-			       const char *exe)
+struct bh_cell bh_refeval_cell(const struct bh_world *w, const struct bh_ask *ask)
 {
-	struct bh_cell cell = {
-		.egress = bh_refeval_half(w, BH_EGRESS, from, to, proto, port, exe),
-		.ingress = bh_refeval_half(w, BH_INGRESS, to, from, proto, port, exe),
-	};
-	bool is_allowed = cell.egress.verdict == BH_ALLOWED && cell.ingress.verdict == BH_ALLOWED;
+	struct bh_ask egress = *ask, ingress = *ask;
+	struct bh_cell cell;
+	bool is_allowed;
 
+	egress.dir = BH_EGRESS;
+	ingress.dir = BH_INGRESS;
+	ingress.self = ask->peer;
+	ingress.peer = ask->self;
+	cell.egress = bh_refeval_ask(w, &egress);
+	cell.ingress = bh_refeval_ask(w, &ingress);
+	is_allowed = cell.egress.verdict == BH_ALLOWED && cell.ingress.verdict == BH_ALLOWED;
 	cell.verdict = is_allowed ? BH_ALLOWED : BH_DENIED;
 	return cell;
 }

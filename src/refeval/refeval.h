@@ -26,33 +26,33 @@ struct bh_half { /* the verdict of one side */
 	bool is_self;			/* a pod to itself: never leaves it, allowed */
 };
 
-/* Decides one direction of `self` (a pod of the world) against `peer`, for destination port/proto.
- * exe: path of the opening executable, or NULL for "any that may": a process-bound Allow then
- * counts as allowed with is_conditional set. port is ignored for protocols other than TCP, UDP,
- * SCTP. */
-struct bh_half bh_refeval_half(const struct bh_world *w, enum bh_dir dir, const struct bh_end *self,
-			       const struct bh_end *peer, uint8_t proto, uint16_t port,
-			       const char *exe);
-
-struct bh_cell { /* from opens a connection to `to` */
-	enum bh_verdict verdict;
-	struct bh_half egress;	/* of from; ALLOWED with policy NULL when from is no pod */
-	struct bh_half ingress; /* of to */
-};
-struct bh_cell bh_refeval_cell(const struct bh_world *w, const struct bh_end *from,
-			       const struct bh_end *to, uint8_t proto, uint16_t port,
-			       const char *exe);
-
-/* ---- the same question in steps, for callers that ask many ---- */
-
-/* One half asked: may self, in direction dir, have this connection with peer? */
+/* One half asked: may self (a pod of the world), in direction dir, have this connection with peer?
+ */
 struct bh_ask {
 	enum bh_dir dir;
 	struct bh_end self, peer;
 	uint8_t proto;
-	uint16_t port;
-	const char *exe; /* as in bh_refeval_half */
+	uint16_t port; /* of the destination; ignored for protocols other than TCP, UDP, SCTP */
+	/* Path of the opening executable, or NULL for "any that may": a process-bound Allow then
+	 * counts as allowed with is_conditional set. */
+	const char *exe;
 };
+/* Without memory the answer is denied, by no policy. */
+struct bh_half bh_refeval_ask(const struct bh_world *w, const struct bh_ask *ask);
+/* The same with its parts spelled out. */
+struct bh_half bh_refeval_half(const struct bh_world *w, enum bh_dir dir, const struct bh_end *self,
+			       const struct bh_end *peer, uint8_t proto, uint16_t port,
+			       const char *exe);
+
+struct bh_cell { /* one end opens a connection to the other */
+	enum bh_verdict verdict;
+	struct bh_half egress;	/* of the opener; ALLOWED with policy NULL when it is no pod */
+	struct bh_half ingress; /* of the other end */
+};
+/* Both halves: self opens a connection to peer; dir is not read. */
+struct bh_cell bh_refeval_cell(const struct bh_world *w, const struct bh_ask *ask);
+
+/* ---- the same question in steps, for callers that ask many ---- */
 
 /* Policies in world order, borrowed from the world; v is the caller's. */
 struct bh_policies {
@@ -63,7 +63,7 @@ struct bh_policies {
 int bh_refeval_selecting(const struct bh_world *w, const struct bh_pod *pod, enum bh_dir dir,
 			 struct bh_policies *list);
 void bh_policies_done(struct bh_policies *list);
-/* bh_refeval_half, told by `selecting` which policies select self in this direction. */
+/* bh_refeval_ask, told by `selecting` which policies select self in this direction. */
 struct bh_half bh_refeval_among(const struct bh_world *w, const struct bh_policies *selecting,
 				const struct bh_ask *ask);
 

@@ -259,12 +259,13 @@ static void check_row(struct play *p, const struct bh_world *w, const struct bh_
 	assert_int_equal(strlen(want), json_array_size(columns));
 	json_array_foreach(columns, i, column)
 	{
-		struct bh_end to = end_of(w, json_string_value(column));
+		struct bh_ask one = *ask;
 		struct bh_cell cell;
 
-		if (to.pod == ask->self.pod)
+		one.peer = end_of(w, json_string_value(column));
+		if (one.peer.pod == one.self.pod)
 			continue;
-		cell = bh_refeval_cell(w, &ask->self, &to, ask->proto, ask->port, NULL);
+		cell = bh_refeval_cell(w, &one);
 		if ((cell.verdict == BH_ALLOWED) != (want[i] == '.'))
 			fail_msg("%s/%s to %s on %u: expected '%c'", ask->self.pod->ident->ns,
 				 ask->self.pod->name, json_string_value(column), ask->port,

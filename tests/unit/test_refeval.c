@@ -100,6 +100,20 @@ static struct bh_half half_as(const struct fixture *f, enum bh_dir dir, const ch
 	return bh_refeval_half(f->w, dir, &self, &peer, IPPROTO_TCP, 80, exe);
 }
 
+static struct bh_half half(const struct fixture *f, enum bh_dir dir, const struct bh_end *self,
+			   const struct bh_end *peer)
+{
+	return bh_refeval_half(f->w, dir, self, peer, IPPROTO_TCP, 80, NULL);
+}
+
+static struct bh_cell cell(const struct fixture *f, const struct bh_end *from,
+			   const struct bh_end *to)
+{
+	return bh_refeval_cell(
+		f->w,
+		&(struct bh_ask){.self = *from, .peer = *to, .proto = IPPROTO_TCP, .port = 80});
+}
+
 /* ---- ends ---- */
 
 static void test_end_finds_the_living_pod(void **state)
@@ -315,17 +329,15 @@ static void test_ends_that_no_policy_holds(void **state)
 	a = bh_refeval_pod_end(f.a, 0);
 	b = bh_refeval_pod_end(f.b, 0);
 	host = bh_refeval_pod_end(f.host, 0);
-	assert_int_equal(bh_refeval_half(f.w, BH_EGRESS, &bare, &a, 6, 80, NULL).verdict,
-			 BH_ALLOWED);
-	assert_int_equal(bh_refeval_half(f.w, BH_EGRESS, &host, &a, 6, 80, NULL).verdict,
-			 BH_ALLOWED);
-	h = bh_refeval_half(f.w, BH_EGRESS, &a, &bare_own, 6, 80, NULL);
+	assert_int_equal(half(&f, BH_EGRESS, &bare, &a).verdict, BH_ALLOWED);
+	assert_int_equal(half(&f, BH_EGRESS, &host, &a).verdict, BH_ALLOWED);
+	h = half(&f, BH_EGRESS, &a, &bare_own);
 	assert_true(h.verdict == BH_ALLOWED && h.is_self);
-	h = bh_refeval_half(f.w, BH_INGRESS, &a, &a, 6, 80, NULL);
+	h = half(&f, BH_INGRESS, &a, &a);
 	assert_true(h.verdict == BH_ALLOWED && h.is_self);
-	assert_int_equal(bh_refeval_cell(f.w, &a, &b, 6, 80, NULL).verdict, BH_DENIED);
-	assert_int_equal(bh_refeval_cell(f.w, &bare, &b, 6, 80, NULL).egress.verdict, BH_ALLOWED);
-	assert_int_equal(bh_refeval_cell(f.w, &bare, &b, 6, 80, NULL).verdict, BH_DENIED);
+	assert_int_equal(cell(&f, &a, &b).verdict, BH_DENIED);
+	assert_int_equal(cell(&f, &bare, &b).egress.verdict, BH_ALLOWED);
+	assert_int_equal(cell(&f, &bare, &b).verdict, BH_DENIED);
 	bh_world_unref(f.w);
 }
 
@@ -344,11 +356,11 @@ static void test_unknown_address_matches_no_block(void **state)
 	f = make((struct bh_policy *[]){&p, NULL});
 	a = bh_refeval_pod_end(f.a, 0);
 	b = bh_refeval_pod_end(f.b, 4);
-	assert_int_equal(bh_refeval_half(f.w, BH_EGRESS, &a, &b, 6, 80, NULL).verdict, BH_ALLOWED);
+	assert_int_equal(half(&f, BH_EGRESS, &a, &b).verdict, BH_ALLOWED);
 	b = bh_refeval_pod_end(f.b, 6);
-	assert_int_equal(bh_refeval_half(f.w, BH_EGRESS, &a, &b, 6, 80, NULL).verdict, BH_DENIED);
+	assert_int_equal(half(&f, BH_EGRESS, &a, &b).verdict, BH_DENIED);
 	b.has_ip = false;
-	assert_int_equal(bh_refeval_half(f.w, BH_EGRESS, &a, &b, 6, 80, NULL).verdict, BH_DENIED);
+	assert_int_equal(half(&f, BH_EGRESS, &a, &b).verdict, BH_DENIED);
 	bh_world_unref(f.w);
 }
 

@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "policy/objects.h"
 
-#define WORLDS 200
+#define WORLDS 150
 #define NOW    1767225600 /* 2026-01-01T00:00:00Z */
 #define LATER  1767312000 /* the day after: when rules that expire have done so */
 #define EXPIRY "2026-01-02T00:00:00Z"
@@ -34,7 +34,7 @@ static unsigned roll(struct dice *d, unsigned sides)
 
 static const char *const spaces[] = {"x", "y"};
 static const char *const values[] = {"a", "b", ""};
-static const char *const protos[] = {"TCP", "UDP", "SCTP"};
+static const char *const protos[] = {"TCP", "TCP", "UDP", "SCTP"};
 static const char *const names[] = {"http", "dns"};
 static const char *const exes[] = {"/bin/a", "/bin/b", "/bin/other"};
 static const uint16_t numbers[] = {1, 53, 80, 81, 255, 256, 8080, 65535};
@@ -112,12 +112,12 @@ static json_t *peer(struct dice *d)
 
 static json_t *port(struct dice *d)
 {
-	unsigned kind = roll(d, 5), one = pick(d, numbers), two = pick(d, numbers);
+	unsigned kind = roll(d, 6), one = pick(d, numbers), two = pick(d, numbers);
 	json_t *j = json_pack("{s:s}", "protocol", pick(d, protos));
 
 	if (kind == 1)
 		json_object_set_new(j, "port", json_integer(one));
-	if (kind == 2)
+	if (kind == 2 || kind == 5)
 		json_object_set_new(j, "port", json_string(pick(d, names)));
 	if (kind == 3) {
 		json_object_set_new(j, "port", json_integer(one < two ? one : two));
@@ -195,7 +195,7 @@ static json_t *container_ports(struct dice *d)
 {
 	json_t *list = json_array();
 
-	for (unsigned n = roll(d, 4); n; n--)
+	for (unsigned n = roll(d, 5); n; n--)
 		json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "name", pick(d, names),
 						      "containerPort", pick(d, numbers), "protocol",
 						      pick(d, protos)));
