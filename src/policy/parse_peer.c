@@ -168,6 +168,9 @@ void bh_parse_port(struct bh_parse *p, const struct bh_yaml *n, struct bh_port *
 	} else if (port && port->type == BH_YAML_INT) {
 		ret->kind = BH_PORT_RANGE;
 		ret->first = ret->last = parse_number(p, n, "port");
+	} else if (port && port->type == BH_YAML_FLOAT) {
+		bh_parse_refuse(p, port, "'port': %s is not 1-65535", port->text);
+		return;
 	} else if (port) {
 		bh_parse_refuse(p, port, "'port': expected a number or a name, found %s",
 				bh_yaml_type_text(port->type));

@@ -264,7 +264,7 @@ struct bh_policy *bh_parse_policy(struct bh_parse *p, const struct bh_yaml *obje
 	bh_parse_keys(p, object, keys);
 	bh_parse_annotations(p, metadata, &reason, &policy->keep_established);
 	spec = bh_parse_map(p, object, "spec");
-	if (!spec && !bh_yaml_find(object, "spec"))
+	if (!p->is_refused && !spec)
 		bh_parse_warn(p, object,
 			      "'spec' is missing: every pod of namespace '%s' is selected "
 			      "and all ingress denied",
