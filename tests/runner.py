@@ -273,7 +273,11 @@ def gather(args):
     for spec in args.build:
         build, _, rest = spec.partition("=")
         labels, _, prefix = rest.partition(":")
-        tests += load_tests(build, labels.split(","), prefix)
+        found = load_tests(build, labels.split(","), prefix)
+        # tests that silently vanish from the list would be worse than failing ones
+        args.failed += [f"no {label} test is registered in {build}" for label in labels.split(",")
+                        if not any(t.label == label for t in found)]
+        tests += found
     return [t for t in tests if args.only in t.name]
 
 
