@@ -1,0 +1,113 @@
+/* ocsf.h - what happened > one JSON object of the Open Cybersecurity Schema Framework,
+ * version 1.3.0 (schema.ocsf.io/1.3.0), profiles host, container and security_control.
+ *
+ *   4001 network activity       an edge allowed (Open) or denied (Refuse)
+ *   5002 device config state    a policy, an exception, an image verdict changed (Log)
+ *   6002 application lifecycle  a pod's interface opened or went, the daemon started or stopped
+ *   7004 network remediation    quarantine (Isolate), release (Restore)
+ *
+ * What the schema has no place for is in "unmapped": {"bulkhead": {"pod": "NS/NAME", ...}}. Pure:
+ * time and identity come from the caller. Text from outside is made valid UTF-8 without control
+ * characters. Builders return an object the caller owns, or NULL when memory ran out. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "event/event.h"
+
+#define BH_OCSF_VERSION "1.3.0"
+
+enum bh_ocsf_class {
+	BH_OCSF_NETWORK = 4001,
+	BH_OCSF_CONFIG = 5002,
+	BH_OCSF_LIFECYCLE = 6002,
+	BH_OCSF_REMEDIATION = 7004,
+};
+
+/* The source of events. Strings are borrowed. */
+struct bh_ocsf {
+	const char *node, *version; /* of the product */
+	const char *instance;	    /* unique per start of the daemon; makes metadata.uid unique */
+	uint64_t n;		    /* events built so far */
+};
+
+/* A pod; NULL where not known. */
+struct bh_ocsf_pod {
+	const char *ns, *name, *uid, *container_id, *image;
+};
+
+/* Who asked for something. */
+struct bh_ocsf_actor {
+	bool is_known; /* false: the daemon by itself */
+	pid_t pid;
+	uid_t uid;
+	const char *exe;
+};
+
+struct bh_ocsf_edge {
+	int64_t time_ms; /* Unix time in ms, here and below */
+	const struct bh_edge_event *event;
+	struct bh_ocsf_pod pod;
+	const struct bh_ip *local; /* the pod's address; NULL: not known */
+	const char *peer;	   /* "NS/NAME" of the other pod, or a service's; NULL: not a pod */
+	const char *rule;	   /* "NetworkPolicy ns/name egress[0]", "default" or NULL */
+	const char *place;	   /* "file:line", or NULL */
+	uint64_t packets, bytes;
+};
+json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *e);
+
+enum bh_ocsf_change {
+	BH_CHANGE_ADDED,
+	BH_CHANGE_CHANGED,
+	BH_CHANGE_REMOVED,
+	BH_CHANGE_REFUSED,  /* its last good version, if any, stays in force */
+	BH_CHANGE_EXPIRING, /* a rule's expiry is near */
+	BH_CHANGE_EXPIRED,
+	BH_CHANGE_FAILED, /* it could not be published to the kernel */
+};
+struct bh_ocsf_config {
+	int64_t time_ms;
+	enum bh_ocsf_change change;
+	const char *object; /* "NetworkPolicy shop/web" */
+	const char *place;  /* "file:line", or NULL */
+	const char *text;   /* one sentence more, or NULL */
+	uint64_t revision;
+	struct bh_ocsf_actor actor;
+};
+json_t *bh_ocsf_config(struct bh_ocsf *o, const struct bh_ocsf_config *c);
+
+enum bh_ocsf_life { BH_LIFE_STARTED, BH_LIFE_STOPPED, BH_LIFE_REFUSED, BH_LIFE_CHANGED };
+struct bh_ocsf_lifecycle {
+	int64_t time_ms;
+	enum bh_ocsf_life life;
+	struct bh_ocsf_pod pod; /* name NULL: the daemon itself */
+	const char *text;	/* one sentence more, or NULL */
+	const json_t *details;	/* borrowed; added to unmapped.bulkhead; NULL: none */
+};
+json_t *bh_ocsf_lifecycle(struct bh_ocsf *o, const struct bh_ocsf_lifecycle *l);
+
+struct bh_ocsf_quarantine {
+	int64_t time_ms;
+	bool is_release;
+	struct bh_ocsf_pod pod;
+	const char *reason;
+	const char *failure;   /* sentence when it did not work; NULL: success */
+	const json_t *receipt; /* borrowed; NULL: none */
+	struct bh_ocsf_actor actor;
+};
+json_t *bh_ocsf_quarantine(struct bh_ocsf *o, const struct bh_ocsf_quarantine *q);
+
+/* ---- choosing ---- */
+
+struct bh_event_filter {
+	int64_t since_ms; /* INT64_MIN: all */
+	int class_uid;	  /* 0: all */
+	const char *pod;  /* "NS/NAME", matched against both ends; NULL: all */
+};
+bool bh_event_matches(const struct bh_event_filter *f, const json_t *event);
+/* "network_activity", "Network Activity", "4001", or a short word (network, policy, pod,
+ * quarantine) > class. -EINVAL with the possible names. */
+int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err);
