@@ -1,0 +1,262 @@
+#include "sink/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/str.h"
+#include "sink/parts.h"
+
+#define MAX_DAMAGED 1000
+
+struct bh_event_log {
+	char *path;
+	int fd; /* -1 after a rotation that could not make the new file */
+	uint64_t size, max_bytes;
+	unsigned keep;
+	uint64_t torn; /* bytes removed, not yet told in a line */
+	struct bh_chain head;
+};
+
+char *bh_event_log_name(const char *path, unsigned n)
+{
+	return n ? bh_strf("%s.%u", path, n) : strdup(path);
+}
+
+/* ---- opening ---- */
+
+static int open_file(struct bh_event_log *l, struct bh_err *err)
+{
+	BH_CLEANUP(bh_closep)
+	int fd = open(l->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		      0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return bh_fail_sys(err, errno, "open '%s'", l->path);
+	if (!S_ISREG(st.st_mode))
+		return bh_fail(err, EINVAL, "'%s' is not a regular file", l->path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return bh_fail(err, EBUSY, "another process writes '%s'", l->path);
+		return bh_fail_sys(err, errno, "lock '%s'", l->path);
+	}
+	l->fd = BH_TAKE_FD(fd);
+	l->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Reads the file's end: the last whole line into *ret_head, and how many bytes follow it. -ENODATA:
+ * the file holds no whole line; -EBADMSG: the last one is not ours. */
+static int read_tail(int fd, uint64_t size, struct bh_chain *ret_head, size_t *ret_torn,
+		     struct bh_err *err)
+{
+	size_t want = size < 2 * BH_CHAIN_MAX_LINE ? (size_t)size : 2 * BH_CHAIN_MAX_LINE;
+	BH_CLEANUP(bh_freep) char *buf = malloc(want + 1);
+	const char *end, *start;
+	ssize_t n;
+
+	if (!buf)
+		return bh_fail(err, ENOMEM, "event log");
+	n = pread(fd, buf, want, (off_t)(size - want));
+	if (n < 0 || (size_t)n != want)
+		return bh_fail_sys(err, n < 0 ? errno : EIO, "read the event log");
+	end = memrchr(buf, '\n', want);
+	*ret_torn = end ? want - (size_t)(end - buf) - 1 : want;
+	if (!end)
+		return want == size ? -ENODATA : bh_fail(err, EBADMSG, "a line has no end");
+	start = memrchr(buf, '\n', (size_t)(end - buf));
+	start = start ? start + 1 : buf;
+	return bh_chain_read(start, (size_t)(end - start), ret_head, NULL, NULL, err);
+}
+
+/* The head of the youngest rotated file, or the caller's, whichever is further. */
+static void inherit_head(struct bh_event_log *l, const struct bh_chain *known)
+{
+	BH_CLEANUP(bh_freep) char *name = bh_event_log_name(l->path, 1);
+	BH_CLEANUP(bh_closep) int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	struct bh_chain head = {0};
+	struct bh_err err;
+	struct stat st;
+	size_t torn;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 &&
+	    read_tail(fd, (uint64_t)st.st_size, &head, &torn, &err) == 0)
+		l->head = head;
+	if (known->seq > l->head.seq)
+		l->head = *known;
+}
+
+static int move_aside(struct bh_event_log *l, struct bh_err *err)
+{
+	for (unsigned n = 1; n <= MAX_DAMAGED; n++) {
+		BH_CLEANUP(bh_freep) char *to = bh_strf("%s.damaged-%u", l->path, n);
+		struct stat st;
+
+		if (!to)
+			return bh_fail(err, ENOMEM, "move '%s' aside", l->path);
+		if (lstat(to, &st) == 0)
+			continue;
+		if (rename(l->path, to) < 0)
+			return bh_fail_sys(err, errno, "move '%s' aside", l->path);
+		l->torn = l->size;
+		bh_closep(&l->fd);
+		return open_file(l, err);
+	}
+	return bh_fail(err, EEXIST, "'%s' is damaged, and %u damaged ones lie beside it", l->path,
+		       MAX_DAMAGED);
+}
+
+static int cut(struct bh_event_log *l, size_t torn, struct bh_err *err)
+{
+	if (!torn)
+		return 0;
+	if (ftruncate(l->fd, (off_t)(l->size - torn)) < 0)
+		return bh_fail_sys(err, errno, "cut the torn line off '%s'", l->path);
+	l->size -= torn;
+	l->torn = torn;
+	return 0;
+}
+
+static int find_head(struct bh_event_log *l, const struct bh_chain *known, struct bh_err *err)
+{
+	size_t torn = 0;
+	int r = read_tail(l->fd, l->size, &l->head, &torn, err);
+
+	if (r == -EBADMSG) {
+		r = move_aside(l, err);
+		inherit_head(l, known);
+		return r;
+	}
+	if (r && r != -ENODATA)
+		return r;
+	if (r == -ENODATA)
+		inherit_head(l, known);
+	else if (known->seq > l->head.seq)
+		l->head = *known; /* lines are missing: the gap in the numbers says so */
+	return cut(l, torn, err);
+}
+
+int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_log **ret,
+		      struct bh_err *err)
+{
+	BH_CLEANUP(bh_event_log_closep) struct bh_event_log *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return bh_fail(err, ENOMEM, "event log");
+	l->fd = -1;
+	l->path = strdup(opt->path);
+	l->max_bytes = opt->max_bytes ? opt->max_bytes : BH_LOG_MAX_BYTES;
+	l->keep = opt->keep ? opt->keep : BH_LOG_KEEP;
+	if (l->keep > BH_LOG_MAX_KEEP)
+		return bh_fail(err, EINVAL, "event log: %u files to keep, 1-%u are possible",
+			       l->keep, BH_LOG_MAX_KEEP);
+	if (!l->path)
+		return bh_fail(err, ENOMEM, "event log");
+	r = open_file(l, err);
+	if (!r)
+		r = find_head(l, &opt->known, err);
+	if (r)
+		return bh_note(err, r, "event log");
+	*ret = BH_TAKE(l);
+	return 0;
+}
+
+void bh_event_log_close(struct bh_event_log *l)
+{
+	if (!l)
+		return;
+	bh_closep(&l->fd);
+	free(l->path);
+	free(l);
+}
+
+void bh_event_log_closep(struct bh_event_log **l)
+{
+	bh_event_log_close(*l);
+	*l = NULL;
+}
+
+/* ---- writing ---- */
+
+/* Oldest first, so that a crash in between leaves a hole in the numbers but loses no file. */
+static int rotate(struct bh_event_log *l, struct bh_err *err)
+{
+	if (fdatasync(l->fd) < 0)
+		return bh_fail_sys(err, errno, "sync '%s'", l->path);
+	for (unsigned n = l->keep; n > 0; n--) {
+		BH_CLEANUP(bh_freep) char *from = bh_event_log_name(l->path, n - 1);
+		BH_CLEANUP(bh_freep) char *to = bh_event_log_name(l->path, n);
+
+		if (!from || !to)
+			return bh_fail(err, ENOMEM, "rotate '%s'", l->path);
+		if (rename(from, to) < 0 && errno != ENOENT)
+			return bh_fail_sys(err, errno, "rotate '%s'", from);
+	}
+	bh_closep(&l->fd);
+	return open_file(l, err);
+}
+
+static int write_line(struct bh_event_log *l, const char *line, size_t len, struct bh_err *err)
+{
+	ssize_t n;
+
+	do {
+		n = write(l->fd, line, len);
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)len) {
+		l->size += len;
+		return 0;
+	}
+	/* a part of it (a full disk) must not stay before the next line */
+	bh_fail_sys(err, n < 0 ? errno : ENOSPC, "write '%s'", l->path);
+	if (n > 0 && ftruncate(l->fd, (off_t)l->size) < 0)
+		bh_closep(&l->fd);
+	return err->code;
+}
+
+/* The file could not be kept in order: start again from what is on the disk. */
+static int reopen(struct bh_event_log *l, struct bh_err *err)
+{
+	struct bh_chain known = l->head;
+	int r = open_file(l, err);
+
+	return r || !l->size ? r : find_head(l, &known, err);
+}
+
+int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) char *line = NULL;
+	struct bh_chain next;
+	size_t len;
+	int r = l->fd < 0 ? reopen(l, err) : 0;
+
+	if (!r)
+		r = bh_chain_line(&l->head, event, l->torn, &line, &len, &next, err);
+	if (!r && l->size && l->size + len > l->max_bytes)
+		r = rotate(l, err);
+	if (!r)
+		r = write_line(l, line, len, err);
+	if (r)
+		return bh_note(err, r, "event log");
+	l->head = next;
+	l->torn = 0;
+	return 0;
+}
+
+int bh_event_log_sync(struct bh_event_log *l, struct bh_err *err)
+{
+	if (l->fd >= 0 && fdatasync(l->fd) < 0)
+		return bh_fail_sys(err, errno, "sync '%s'", l->path);
+	return 0;
+}
+
+struct bh_chain bh_event_log_head(const struct bh_event_log *l)
+{
+	return l->head;
+}
