@@ -22,7 +22,7 @@ static bool find_cgroup2(char out[BH_DP_PATH])
 	while (f && !is_found && (m = getmntent(f))) {
 		if (strcmp(m->mnt_type, "cgroup2") != 0 || strlen(m->mnt_dir) >= BH_DP_PATH)
 			continue;
-		strcpy(out, m->mnt_dir);
+		snprintf(out, BH_DP_PATH, "%s", m->mnt_dir);
 		is_found = true;
 	}
 	if (f)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +17,8 @@
 /* First among the filters; the handle tells ours from others'. */
 #define TC_PRIORITY 1
 #define TC_HANDLE   0xb01c
+
+#define CREATE_TRIES 100 /* a millisecond apart */
 
 static int prog_of(const struct bh_datapath *dp, enum bh_dir dir)
 {
@@ -80,10 +83,49 @@ static int open_link(const char *path, uint32_t ifindex, struct bpf_link_info *i
 	return fd;
 }
 
-static int tcx_attach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir, struct bh_err *err)
+/* The link by which our program is attached there already although the pin is gone; -1: none. */
+static int find_link(uint32_t ifindex, enum bpf_attach_type type, uint32_t prog_id)
+{
+	struct bpf_link_info info;
+	uint32_t id = 0;
+
+	while (bpf_link_get_next_id(id, &id) == 0) {
+		int fd = bpf_link_get_fd_by_id(id);
+
+		if (fd < 0)
+			continue;
+		if (link_info(fd, &info) == 0 && info.type == BPF_LINK_TYPE_TCX &&
+		    info.tcx.ifindex == ifindex && info.tcx.attach_type == type &&
+		    info.prog_id == prog_id)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+/* A link whose pin was removed dies a little later, and until then a second one is refused. */
+static int create_link(const struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
 {
 	/* at the head: a program of somebody else must not let past what we would drop */
 	struct bpf_link_create_opts opts = {.sz = sizeof(opts), .flags = BPF_F_BEFORE};
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int fd = -EEXIST;
+
+	for (int i = 0; fd == -EEXIST && i < CREATE_TRIES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		fd = bpf_link_create(prog_of(dp, dir), (int)ifindex, tcx_of(dir), &opts);
+		if (fd == -EEXIST) {
+			int found = find_link(ifindex, tcx_of(dir), prog_id_of(dp, dir));
+
+			fd = found < 0 ? fd : found;
+		}
+	}
+	return fd;
+}
+
+static int tcx_attach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir, struct bh_err *err)
+{
 	BH_CLEANUP(bh_closep) int fd = -1;
 	struct bpf_link_info info;
 	char path[BH_DP_PATH];
@@ -98,7 +140,7 @@ static int tcx_attach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir,
 			    : bpf_link_update(fd, prog_of(dp, dir), NULL);
 		return r ? bh_fail_sys(err, -r, "replace the program on interface %u", ifindex) : 0;
 	}
-	fd = bpf_link_create(prog_of(dp, dir), (int)ifindex, tcx_of(dir), &opts);
+	fd = create_link(dp, ifindex, dir);
 	if (fd < 0)
 		return bh_fail_sys(err, -fd, "attach to interface %u", ifindex);
 	return bh_dp_pin(fd, path, err);

@@ -93,6 +93,8 @@ int bh_kmap_write(struct bh_fault *f, struct bh_kmap *m, const struct bh_kbatch 
 	r = write_some(m, b, room);
 	if (r == 0 && room < b->n)
 		r = -f->errnum;
+	if (r == -E2BIG || r == -ENOSPC) /* what maps answer when they are full */
+		return bh_fail(err, ENOSPC, "map %s is full (%u entries)", m->name, m->max);
 	return r ? bh_fail_sys(err, -r, "write to map %s", m->name) : 0;
 }
 

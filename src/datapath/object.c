@@ -184,9 +184,9 @@ static int choose_set(struct bh_datapath *dp, const struct objects *o, bool *ret
 		if (bh_dp_path(path, dp->base, s.name[i], NULL))
 			continue;
 		if (!dp->dir[0] && is_our_abi(s.name[i]) && is_compatible(o, path))
-			strcpy(dp->dir, path);
+			memcpy(dp->dir, path, sizeof(path));
 		else
-			strcpy(dp->old, path);
+			memcpy(dp->old, path, sizeof(path));
 	}
 	*ret_found = dp->dir[0];
 	for (int k = 1; !dp->dir[0] && k <= MAX_SETS; k++) {
@@ -196,7 +196,7 @@ static int choose_set(struct bh_datapath *dp, const struct objects *o, bool *ret
 			snprintf(suffix, sizeof(suffix), "-%d", k);
 		snprintf(path, sizeof(path), "%.200s/abi%d%s", dp->base, BH_ABI_VERSION, suffix);
 		if (!exists(path))
-			strcpy(dp->dir, path);
+			memcpy(dp->dir, path, sizeof(path));
 	}
 	if (!dp->dir[0])
 		return bh_fail(err, EEXIST, "'%s' holds too many sets", dp->base);

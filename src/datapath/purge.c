@@ -18,6 +18,7 @@ int bh_dp_sweep(struct bh_datapath *dp, struct bh_sweep_args *args, struct bh_er
 	for (int i = 0; i < SWEEP_TRIES; i++) {
 		struct bh_sweep_args run = *args;
 		/* a syscall program's context is copied back to where it came from */
+		/* the kernel writes the context back where it came from */
 		struct bpf_test_run_opts opts = {
 			.sz = sizeof(opts), .ctx_in = &run, .ctx_size_in = sizeof(run)};
 		int r = bpf_prog_test_run_opts(dp->prog[BH_P_SWEEP].fd, &opts);

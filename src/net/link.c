@@ -140,7 +140,7 @@ static int read_pod_end(int ns_fd, const char *ifname, struct bh_link *ret, stru
 	if (r)
 		return r;
 	r = rtnl_open(&s, err); /* stays in the namespace it was opened in */
-	bh_visit_leave(home);
+	r = bh_visit_leave(home, r, err);
 	if (r)
 		return r;
 	r = rtnl_link_get_kernel(s, 0, ifname, &l);

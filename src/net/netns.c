@@ -44,13 +44,12 @@ int bh_visit_enter(int fd, int *ret_home, struct bh_err *err)
 	return 0;
 }
 
-void bh_visit_leave(int home)
+int bh_visit_leave(int home, int r, struct bh_err *err)
 {
-	if (setns(home, CLONE_NEWNET) != 0) {
-		perror("cannot return to the own network namespace");
-		abort();
-	}
+	if (setns(home, CLONE_NEWNET) != 0)
+		r = bh_fail_sys(err, errno, "return to the own network namespace");
 	close(home);
+	return r;
 }
 
 int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err *err)
@@ -68,10 +67,11 @@ int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err 
 	if (r)
 		return r;
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	r = sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) ? errno : 0;
-	bh_visit_leave(home);
+	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) != 0)
+		r = bh_fail_sys(err, errno, "cookie of network namespace '%s'", netns_path);
+	r = bh_visit_leave(home, r, err);
 	if (r)
-		return bh_fail_sys(err, r, "cookie of network namespace '%s'", netns_path);
+		return r;
 	*ret_cookie = cookie;
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include <libmnl/libmnl.h>
@@ -33,23 +34,18 @@ static void mnl_closep(struct mnl_socket **s)
 /* A socket of the namespace: it answers for the namespace it was opened in. */
 static int diag_open(int netns_fd, struct mnl_socket **ret, struct bh_err *err)
 {
-	int home, saved, r = bh_visit_enter(netns_fd, &home, err);
-	struct mnl_socket *s;
+	BH_CLEANUP(mnl_closep) struct mnl_socket *s = NULL;
+	int home, r = bh_visit_enter(netns_fd, &home, err);
 
 	if (r)
 		return r;
 	s = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	saved = errno;
-	bh_visit_leave(home);
-	if (!s)
-		return bh_fail_sys(err, saved, "sock_diag");
-	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0) {
-		saved = errno;
-		mnl_socket_close(s);
-		return bh_fail_sys(err, saved, "sock_diag");
-	}
-	*ret = s;
-	return 0;
+	if (!s || mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0)
+		r = bh_fail_sys(err, errno, "sock_diag");
+	r = bh_visit_leave(home, r, err);
+	if (r == 0)
+		*ret = BH_TAKE(s);
+	return r;
 }
 
 struct listing {
@@ -172,6 +168,8 @@ static int remember(const struct inet_diag_msg *m, uint8_t proto, void *arg)
 	struct targets *v = arg;
 	struct target t = {.family = m->idiag_family, .proto = proto, .id = m->id};
 
+	if (m->idiag_state == TCP_LISTEN || m->idiag_state == TCP_CLOSE)
+		return 0;
 	return bh_vec_push(&v->found, t);
 }
 

@@ -18,5 +18,5 @@ struct bh_socket {
 /* Lists TCP and UDP sockets of both families in the namespace. */
 int bh_sockdiag_list(int netns_fd, int (*fn)(const struct bh_socket *s, void *arg), void *arg,
 		     struct bh_err *err);
-/* Destroys all of them (fallback where bpf_sock_destroy is missing). */
+/* Destroys the connected ones (fallback where bpf_sock_destroy is missing). */
 int bh_sockdiag_destroy_all(int netns_fd, uint32_t *ret_destroyed, struct bh_err *err);

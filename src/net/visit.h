@@ -7,8 +7,7 @@
 
 /* Enters the namespace of fd. *ret_home: descriptor of the one left, for bh_visit_leave. */
 int bh_visit_enter(int fd, int *ret_home, struct bh_err *err);
-/* Goes back and closes home. A thread that cannot get home must not go on elsewhere: it ends the
- * process. */
-void bh_visit_leave(int home);
+/* Goes back and closes home. r: what the visit came to; a failure to return outweighs it. */
+int bh_visit_leave(int home, int r, struct bh_err *err);
 /* Opens a namespace file; -ENOENT with a sentence when it is gone or is not a network namespace. */
 int bh_visit_open(const char *path, int *ret_fd, struct bh_err *err);
