@@ -39,6 +39,13 @@ def split_add(pod):
     return began, done
 
 
+def connected_after(pod, storm, when):
+    """Unix time of the first connection made from `when` on; None while there is none."""
+    offset = time.time() - time.monotonic()
+    at = pod.agent.call("storm_state", storm=storm)["connectedAt"]
+    return next((t + offset for t in at if t + offset >= when), None)
+
+
 def storm_pods(node, good, bad):
     """Pods that shout at both peers from before ADD on."""
     for i in range(PODS):
@@ -49,15 +56,14 @@ def storm_pods(node, good, bad):
         mark = os.urandom(16).hex()
         sniffer = bad.agent.call("sniff_start", marks=[mark], interface="eth0")
         shout = pod.agent.call("storm_start", addr=to_bad, udp_port=53, tcp_port=80, mark=mark)
-        hope = pod.agent.call("storm_start", addr=to_good, udp_port=53, tcp_port=80, mark=mark,
-                              pause=0.001)
         before = pod.agent.call("storm_state", storm=shout)
         began, done = split_add(pod)
-        # allowed traffic first: it is also the fence behind which late packets would be seen
-        first = testing.wait_until(
-            lambda: [t for t in pod.agent.call("storm_state", storm=hope)["connectedAt"]],
-            5, "an allowed connection")[0]
-        first += time.time() - time.monotonic()
+        # begun only now: a bridge loses address resolution while its port comes up, with or without
+        # us, and the kernel asks again a second later. It is also the fence for late packets.
+        hope = pod.agent.call("storm_start", addr=to_good, udp_port=53, tcp_port=80, mark=mark,
+                              pause=0.001)
+        first = testing.wait_until(lambda: connected_after(pod, hope, done), 5,
+                                   "an allowed connection")
         back = good.agent.probe("tcp", pod.ip6 if v6 else pod.ip4, 80)
         sent = pod.agent.call("storm_state", storm=shout)["sent"]
         testing.wait_until(lambda: pod.agent.call("storm_state", storm=shout)["sent"] > sent + 50 or
@@ -71,7 +77,7 @@ def storm_pods(node, good, bad):
               f"{(last - began) * 1000:.1f} ms after the plugin began)", state)
         check(first - done <= RIGHT_AWAY_S,
               f"{pod.name}: allowed traffic right after ADD ({(first - done) * 1000:.1f} ms)",
-              f"{first - done:.3f} s")
+              lambda: node.ask("status")["drops"])
         equal(back, "open", f"{pod.name}: and towards it")
         check(done - began < 2, f"{pod.name}: bulkhead-cni took {(done - began) * 1000:.1f} ms")
         check(before["connected"] == 0, f"{pod.name}: the storm began before there was a network")

@@ -423,7 +423,7 @@ def do_storm_start(addr, udp_port, tcp_port, mark, pause=0.0005):
 def do_storm_state(storm):
     s = storms[storm]
     return {"sent": s.sent, "connected": s.connected, "errors": s.errors,
-            "connectedAt": s.connected_at[:1000]}
+            "connectedAt": s.connected_at[-2000:]}
 
 
 def do_storm_stop(storm):
