@@ -1,4 +1,6 @@
-/* kill.bpf.c - destroys every TCP and UDP socket of a network namespace (kernel 6.5 and later).
+/* kill.bpf.c - destroys every connected TCP and UDP socket of a network namespace (kernel 6.5 and
+ * later). Listening sockets and unconnected UDP sockets stay: nothing passes to them while the pod
+ * is cut off, and a pod that is released must serve again.
  *
  * The iterators see only the namespace of the thread that opens them: enter the pod's namespace,
  * set kill_cookie, open and read the iterator to its end, look at kill_destroyed. The cookie makes
@@ -13,9 +15,14 @@ extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
 __u64 kill_cookie;
 __u64 kill_destroyed;
 
+#define SK_CLOSE  7 /* UDP: not connected */
+#define SK_LISTEN 10
+
 static __always_inline int kill(struct sock_common *sk)
 {
 	if (!kill_cookie || sk->skc_net.net->net_cookie != kill_cookie)
+		return 0;
+	if (sk->skc_state == SK_CLOSE || sk->skc_state == SK_LISTEN)
 		return 0;
 	if (bpf_sock_destroy(sk) == 0)
 		__sync_fetch_and_add(&kill_destroyed, 1);

@@ -49,26 +49,41 @@ static __always_inline int pkt_parse(struct __sk_buff *skb, struct pkt *p,
 	return r == PKT_SHORT ? BH_R_MALFORMED : r;
 }
 
+/* Packets that must be understood as part of something else first. */
+static __always_inline int pkt_judge_rare(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict;
+
+	if (p->kind == PK_NEIGH)
+		return BH_R_NEIGHBOUR;
+	if (p->kind == PK_LATER) {
+		verdict = frag_match(skb, p);
+		if (!verdict)
+			verdict = conn_decide(skb, p);
+		return verdict_passes(verdict) ? BH_R_FRAGMENT | (verdict & VERDICT_COUNTED)
+					       : verdict;
+	}
+	if (p->kind == PK_ICMP_ERR) {
+		verdict = icmp_open(skb, p);
+		if (!verdict)
+			verdict = conn_decide(skb, p);
+		icmp_close(skb, p);
+		return verdict_passes(verdict) ? BH_R_ICMP_RELATED : BH_R_ICMP_ORPHAN;
+	}
+	if (p->kind != PK_CONN)
+		return BH_R_MALFORMED;
+	verdict = conn_decide(skb, p);
+	if ((p->flags & PF_FRAG) && verdict_passes(verdict) && frag_remember(p))
+		return BH_R_FRAGMENT_TABLE;
+	return verdict;
+}
+
 static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
 {
 	struct bh_flow *f;
 
-	switch (p->kind) {
-	case PK_CONN:
-		break;
-	case PK_NEIGH:
-		return BH_R_NEIGHBOUR;
-	case PK_LATER:
-		return frag_later(skb, p);
-	case PK_ICMP_ERR:
-		return icmp_related(skb, p);
-	default:
-		return BH_R_MALFORMED;
-	}
-	if (unlikely(p->flags & PF_FRAG))
-		return frag_first(skb, p);
-	if (unlikely(p->flags & PF_OPENS))
-		return conn_decide(skb, p);
+	if (unlikely(p->kind != PK_CONN || (p->flags & (PF_FRAG | PF_OPENS))))
+		return pkt_judge_rare(skb, p);
 	f = bpf_map_lookup_elem(&flow, PKT_KEY(p));
 	if (!f || !flow_is_good(f, p, skb))
 		return conn_decide(skb, p);

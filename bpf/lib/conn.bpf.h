@@ -106,6 +106,23 @@ __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant
 	return 1;
 }
 
+/* What comes back through the interface it left by is the pod's own, checked when it left. */
+static __always_inline int is_hairpin(const struct __sk_buff *skb, const struct pkt *p)
+{
+	return p->dir == BH_INGRESS && skb->ingress_ifindex == skb->ifindex;
+}
+
+/* Somebody outside says that it is the pod. */
+static __always_inline int conn_is_spoofed(const struct __sk_buff *skb, const struct pkt *p)
+{
+	struct bh_slot *slot;
+
+	if (p->dir != BH_INGRESS || is_hairpin(skb, p))
+		return 0;
+	slot = slot_of(p->slot);
+	return !slot || addr_own(slot, p->slot, &p->remote, p->flags & PF_V6) != ADDR_NOT_OWN;
+}
+
 /* The node itself, shown by a packet that came from no interface. */
 static __always_inline int node_exempts(struct __sk_buff *skb, const struct pkt *p,
 					const struct grant *g, const struct bh_config *cfg)
@@ -145,7 +162,7 @@ __noinline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct gra
 	struct ask a = {};
 	struct bh_slot *slot;
 	__u32 class, side;
-	int v6, is_hairpin;
+	int v6;
 
 	if (!p || !g || !cfg || p->epoch < 2) /* nothing was published yet */
 		return BH_R_TABLE_INCOMPLETE;
@@ -159,16 +176,11 @@ __noinline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct gra
 		g->flags = (g->flags & ~BH_FLOW_SELF) | BH_FLOW_NODE;
 		return BH_R_NODE;
 	}
-	/* what comes back through the interface it left by is the pod's own, checked when it left
-	 */
-	is_hairpin = p->dir == BH_INGRESS && skb->ingress_ifindex == skb->ifindex;
-	if (g->dir == BH_INGRESS && (is_hairpin || (g->flags & BH_FLOW_SELF))) {
+	if (g->dir == BH_INGRESS && (is_hairpin(skb, p) || (g->flags & BH_FLOW_SELF))) {
 		g->flags = (g->flags & ~BH_FLOW_NODE) | BH_FLOW_SELF;
 		return BH_R_POLICY;
 	}
 	g->flags &= ~(BH_FLOW_NODE | BH_FLOW_SELF);
-	if (p->dir == BH_INGRESS && addr_own(slot, p->slot, &p->remote, v6) != ADDR_NOT_OWN)
-		return BH_R_SPOOFED_IP;
 	a.ruleset = slot->side[side].ruleset[g->dir & 1];
 	a.class = class & ~BH_CLASS_NODE;
 	a.port = g->dir == BH_EGRESS ? p->rport : p->lport;
@@ -248,9 +260,15 @@ static __always_inline int conn_verdict(struct __sk_buff *skb, struct pkt *p, st
 		g->reason = f->reason;
 		return f->reason;
 	}
+	if (conn_is_spoofed(skb, p)) {
+		g->reason = BH_R_SPOOFED_IP;
+		return BH_R_SPOOFED_IP;
+	}
 	r = conn_origin(skb, p, f, g);
 	if (!r)
 		r = conn_judge(skb, p, g);
+	if (r == BH_R_NO_CONNECTION && (p->flags & PF_PROBE))
+		return r;
 	if (verdict_is_policy(r) && (p->slot_flags & BH_SLOT_SHADOW)) {
 		r = BH_R_SHADOW;
 		g->until_ns = 0;
@@ -283,9 +301,9 @@ __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p)
 	f = bpf_map_lookup_elem(&flow, &key);
 	seen = f ? *(volatile __u32 *)&f->epoch : 0;
 	if (f && !(p->flags & PF_OPENS) && flow_is_good(f, p, skb)) {
-		p->init_dir = f->dir;
 		if (p->flags & PF_PROBE)
 			return BH_R_ESTABLISHED;
+		p->init_dir = f->dir;
 		flow_touch(f, p);
 		return BH_R_ESTABLISHED | VERDICT_COUNTED;
 	}

@@ -71,6 +71,7 @@ typedef struct {
 } possible_net_t;
 
 struct sock_common {
+	unsigned char skc_state;
 	possible_net_t skc_net;
 };
 

@@ -23,11 +23,13 @@ static __always_inline void frag_key(const struct pkt *p, struct bh_frag_key *k)
 }
 
 /* After the first fragment was allowed. */
-static __always_inline int frag_remember(const struct pkt *p)
+__noinline int frag_remember(const struct pkt *p)
 {
 	struct bh_frag_key key = {};
 	struct bh_frag f = {};
 
+	if (!p)
+		return BH_R_FRAGMENT_TABLE;
 	frag_key(p, &key);
 	f.seen_ns = p->now;
 	f.generation = p->generation;
@@ -43,33 +45,21 @@ static __always_inline int frag_orphan(struct __sk_buff *skb, struct pkt *p)
 
 	if ((p->flags & PF_V6) && ip6_is_ext(p->proto))
 		return BH_R_FRAGMENT_ORPHAN;
+	if (conn_is_spoofed(skb, p))
+		return BH_R_SPOOFED_IP;
 	if (verdict_passes(conn_judge(skb, p, &g)) || (p->slot_flags & BH_SLOT_SHADOW))
 		return BH_R_FRAGMENT;
 	return BH_R_FRAGMENT_ORPHAN;
 }
 
-__noinline int frag_first(struct __sk_buff *skb, struct pkt *p)
-{
-	int verdict, r;
-
-	if (!p)
-		return BH_R_NONE;
-	verdict = conn_decide(skb, p);
-	if (!verdict_passes(verdict))
-		return verdict;
-	r = frag_remember(p);
-	return r ? r : verdict;
-}
-
-__noinline int frag_later(struct __sk_buff *skb, struct pkt *p)
+/* Gives a later fragment the tuple of its first one. 0, or the verdict. */
+__noinline int frag_match(struct __sk_buff *skb, struct pkt *p)
 {
 	struct bh_frag_key key = {};
 	struct bh_frag *f;
-	int verdict;
 
 	if (!p)
-		return BH_R_NONE;
-	p->init_dir = p->dir;
+		return BH_R_MALFORMED;
 	frag_key(p, &key);
 	f = bpf_map_lookup_elem(&frag, &key);
 	if (!f || f->generation != p->generation ||
@@ -81,8 +71,5 @@ __noinline int frag_later(struct __sk_buff *skb, struct pkt *p)
 	p->lport = f->flow.lport;
 	p->rport = f->flow.rport;
 	p->kind = PK_CONN;
-	verdict = conn_decide(skb, p);
-	if (!verdict_passes(verdict))
-		return verdict;
-	return BH_R_FRAGMENT | (verdict & VERDICT_COUNTED);
+	return 0;
 }

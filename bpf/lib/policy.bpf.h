@@ -83,6 +83,11 @@ static __always_inline __u32 port_class_of(__u32 portmap_id, __u8 proto, __be16 
 	return page ? page->class[n & 255] : PORT_CLASS_MISSING;
 }
 
+static __always_inline int proto_has_ports(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == 132;
+}
+
 static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 class,
 					__u32 port_class)
 {
@@ -123,7 +128,7 @@ __noinline int policy_eval_one(struct ask *a, __u32 id)
 		r = &rs->dflt;
 		key.class = BH_CLASS_DEFAULT;
 	}
-	if (a->is_any_port) {
+	if (a->is_any_port && rs->portmap && proto_has_ports(a->proto)) {
 		a->allow = verdict_any_port(r);
 		a->reason = a->allow ? BH_R_POLICY : BH_R_DEFAULT_DENY;
 		return 0;
