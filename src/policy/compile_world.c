@@ -292,7 +292,6 @@ void bh_cm_policy_free(struct bh_cm_policy *p)
 
 static void select_again(struct bh_compile_memo *m, uint32_t ns)
 {
-	m->is_mark_old = true;
 	bh_vec_each (i, &m->ns.v[ns].idents)
 		m->idents.v[*i]->is_selected = false;
 }
