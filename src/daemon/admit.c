@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "net/neigh.h"
 
 #define MAX_TIMEOUT_MS 600000
 
@@ -54,7 +55,7 @@ static void on_published(int r, const struct bh_err *err, void *arg)
 {
 	struct pending_add *p = arg;
 	struct bh_endpoint *ep = pending_endpoint(p);
-	struct bh_err gone = {0};
+	struct bh_err gone = {0}, ignored;
 
 	if (r < 0 || !ep) {
 		if (!ep)
@@ -62,6 +63,8 @@ static void on_published(int r, const struct bh_err *err, void *arg)
 		refuse(p);
 		bh_request_fail(p->rq, ep ? err : &gone, true);
 	} else {
+		/* Only time is lost when this fails. */
+		bh_neigh_forget_pending(ep->netns, NULL, &ignored);
 		bh_request_reply(
 			p->rq,
 			json_pack("{si sI}", "slot", (int)ep->slot, "revision",

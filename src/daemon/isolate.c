@@ -16,7 +16,8 @@
 #include "daemon/procs.h"
 #include "net/sockdiag.h"
 
-#define MAX_ALLOW 64
+#define MAX_ALLOW  64
+#define BH_TICK_NS 10000000 /* the longest tick a kernel has, HZ=100 */
 
 struct record {
 	char *ns, *name, *reason, *by;
@@ -172,7 +173,7 @@ static int apply_flags(struct bh_isolation *q, const struct record *rec, struct 
 		ep->is_quarantined = true;
 		r = bh_datapath_set_flags(q->d->dp, ep->slot, set, clear);
 		if (r < 0)
-			return bh_fail(err, -r, "interface '%s'", ep->host_ifname);
+			return bh_fail_sys(err, -r, "interface '%s'", ep->host_ifname);
 		n++;
 	}
 	return n;
@@ -229,7 +230,7 @@ static int sum_passed(struct bh_isolation *q, const struct record *rec, struct p
 	return 0;
 }
 
-/* Ends the pod's sockets, so that its applications see it at once. */
+/* Ends the pod's connections, so that its applications see it at once. */
 static int end_sockets(struct bh_isolation *q, const struct bh_endpoint *ep, int netns_fd,
 		       uint32_t *ret_n, struct bh_err *err)
 {
@@ -300,10 +301,20 @@ static int aftermath(struct bh_isolation *q, const struct bh_isolate_request *rq
 	return r;
 }
 
+/* Time from the command to the last packet that passed, rounded up. Packets carry the kernel's
+ * tick, which lags by up to BH_TICK_NS: one that may have passed after the command did so before
+ * the cut, for every run that began later saw the flag. */
+static uint64_t last_packet_ns(const struct cut *c)
+{
+	if (c->after.last_ns > c->cut_ns)
+		return c->after.last_ns - c->began_ns;
+	return c->after.last_ns + BH_TICK_NS > c->began_ns ? c->cut_ns - c->began_ns : 0;
+}
+
 static json_t *receipt_json(const struct record *rec, const struct bh_isolate_request *rq,
 			    const struct cut *c)
 {
-	uint64_t last = c->after.last_ns > c->began_ns ? c->after.last_ns - c->began_ns : 0;
+	uint64_t last = last_packet_ns(c);
 	char pod[600], since[32];
 
 	snprintf(pod, sizeof(pod), "%s/%s", rec->ns, rec->name);

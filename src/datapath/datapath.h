@@ -121,7 +121,7 @@ int bh_datapath_set_qallow(struct bh_datapath *dp, uint32_t slot, const struct b
 /* hostNetwork pods: refuses every socket call of the cgroup (id: inode of its cgroup2 directory). */
 int bh_datapath_quarantine_cgroup(struct bh_datapath *dp, uint64_t cgroup_id, bool on,
 				  struct bh_err *err);
-/* Destroys every TCP and UDP socket of the network namespace (open fd); by BPF iterator where the
+/* Destroys every connected TCP and UDP socket of the network namespace (open fd); by BPF iterator where the
  * kernel has bpf_sock_destroy, else -EOPNOTSUPP (then net/sockdiag does it). */
 int bh_datapath_destroy_sockets(struct bh_datapath *dp, int netns_fd, uint64_t cookie,
 				uint32_t *ret_destroyed, struct bh_err *err);
