@@ -36,7 +36,7 @@ def main():
     node = Node().start()
     node.write("world.yaml", *POLICIES)
     node.sync()
-    outside = node.outside((OUT4,), (OUT6,))
+    outside = node.outside(OUT4, OUT6)
     outside.listen("80/tcp", "81/tcp", hosts=(OUT4, OUT6))
     served = ("80/tcp", "81/tcp", "53/udp", "54/udp")
     pods = {app: node.pod("shop", app, {"app": app}, listen=served)

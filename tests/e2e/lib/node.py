@@ -116,24 +116,24 @@ class Node:
         with open(self.path("config.yaml"), "w") as f:
             yaml.safe_dump(config, f)
 
-    def outside(self, addresses4=("203.0.113.9",), addresses6=("2001:db8::9",)):
-        """A network behind the node, with these addresses; its agent."""
-        if self.outer:
-            return self.outer
+    def outside(self, *addresses):
+        """A network behind the node; addresses are added to it. Its agent."""
         name = f"{self.prefix}-out"
-        add_netns(name)
-        self.sh(f"ip link add up0 type veth peer name up1 netns {name}",
-                "ip addr add 192.0.2.1/24 dev up0", "ip addr add 2001:db8:ffff::1/64 dev up0",
-                "ip link set up0 up")
-        lines = ["ip addr add 192.0.2.2/24 dev up1", "ip addr add 2001:db8:ffff::2/64 dev up1",
-                 "ip link set up1 up", "ip route add default via 192.0.2.1",
-                 "ip -6 route add default via 2001:db8:ffff::1"]
-        lines += [f"ip addr add {a}/32 dev lo" for a in addresses4]
-        lines += [f"ip addr add {a}/128 dev lo" for a in addresses6]
-        run(*enter(name), "sh", "-ec", "; ".join(lines))
-        self.sh(*[f"ip route add {a} via 192.0.2.2" for a in addresses4],
-                *[f"ip -6 route add {a} via 2001:db8:ffff::2" for a in addresses6])
-        self.outer = Agent(enter(name))
+        if not self.outer:
+            add_netns(name)
+            self.sh(f"ip link add up0 type veth peer name up1 netns {name}",
+                    "ip addr add 192.0.2.1/30 dev up0", "ip addr add 2001:db8:ffff::1/64 dev up0",
+                    "ip link set up0 up")
+            run(*enter(name), "sh", "-ec", "; ".join((
+                "ip addr add 192.0.2.2/30 dev up1", "ip addr add 2001:db8:ffff::2/64 dev up1",
+                "ip link set up1 up", "ip route add default via 192.0.2.1",
+                "ip -6 route add default via 2001:db8:ffff::1")))
+            self.outer = Agent(enter(name))
+        for a in addresses:
+            v6 = ":" in a
+            run(*enter(name), "ip", "addr", "add", f"{a}/{128 if v6 else 32}", "dev", "lo")
+            self.sh(f"ip -6 route add {a} via 2001:db8:ffff::2" if v6 else
+                    f"ip route add {a} via 192.0.2.2")
         return self.outer
 
     def sh(self, *lines):
