@@ -279,16 +279,26 @@ static const struct bh_cidr *covering_except(const struct bh_peer *peer, const s
 	return NULL;
 }
 
+/* IPv4 stands in the middle of the order, as ::ffff:0:0/96, and belongs to no IPv6 block. */
+static size_t skip_ipv4(const struct bh_view *v, const struct bh_peer *peer, size_t i)
+{
+	struct bh_cidr all4 = {.ip = bh_ip_from4(0), .len = 96};
+
+	if (i < v->n_ips && bh_ip_is4(&v->ips[i].ip) && !bh_ip_is4(&peer->cidr.ip))
+		return position_behind(v, &all4);
+	return i;
+}
+
 const struct bh_view_ip *bh_view_covered(const struct bh_view *v, const struct bh_peer *peer)
 {
-	size_t i = ip_position(v, &peer->cidr.ip);
+	size_t i = skip_ipv4(v, peer, ip_position(v, &peer->cidr.ip));
 	const struct bh_cidr *except;
 
 	while (i < v->n_ips && bh_cidr_has(&peer->cidr, &v->ips[i].ip)) {
 		except = covering_except(peer, &v->ips[i].ip);
 		if (!except)
 			return &v->ips[i];
-		i = position_behind(v, except);
+		i = skip_ipv4(v, peer, position_behind(v, except));
 	}
 	return NULL;
 }
