@@ -39,15 +39,16 @@ int bh_client_open(const char *socket_path, int timeout_ms, struct bh_client **r
 			     .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
 	BH_CLEANUP(bh_client_closep) struct bh_client *c = calloc(1, sizeof(*c));
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t path_len = strlen(socket_path);
 
 	if (!c)
 		return bh_fail(err, ENOMEM, "connect to '%s'", socket_path);
 	c->fd = -1;
 	c->timeout_ms = timeout_ms;
 	c->in.max = BH_CTL_MAX_REPLY;
-	if (strlen(socket_path) >= sizeof(sa.sun_path))
+	if (path_len >= sizeof(sa.sun_path))
 		return bh_fail_sys(err, ENAMETOOLONG, "socket '%s'", socket_path);
-	strcpy(sa.sun_path, socket_path);
+	memcpy(sa.sun_path, socket_path, path_len + 1);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return bh_fail_sys(err, errno, "connect to '%s'", socket_path);

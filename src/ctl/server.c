@@ -157,12 +157,13 @@ static int open_group(const char *path, gid_t group)
 static int listen_at(struct bh_server *s, gid_t group, struct bh_err *err)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t path_len = strlen(s->path);
 	struct stat st;
 	int r;
 
-	if (strlen(s->path) >= sizeof(sa.sun_path))
+	if (path_len >= sizeof(sa.sun_path))
 		return bh_fail_sys(err, ENAMETOOLONG, "socket '%s'", s->path);
-	strcpy(sa.sun_path, s->path);
+	memcpy(sa.sun_path, s->path, path_len + 1);
 	r = clear_stale(&sa, err);
 	if (r)
 		return r;

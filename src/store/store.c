@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION "1"
 #define FILE_NAME      "bulkhead.db"
 #define MAX_DAMAGED    1000
 #define QUARANTINE     "quarantine"
@@ -126,9 +126,8 @@ static int make_tables(struct bh_store *s, struct bh_err *err)
 			 tables[i]);
 		r = run(s, sql, err);
 	}
-	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", SCHEMA_VERSION);
 	if (!r)
-		r = run(s, sql, err);
+		r = run(s, "PRAGMA user_version = " SCHEMA_VERSION, err);
 	return r ? r : run(s, "COMMIT", err);
 }
 
@@ -146,10 +145,11 @@ static int check_schema(struct bh_store *s, struct bh_err *err)
 		return r;
 	if (!strcmp(version, "0"))
 		return make_tables(s, err);
-	if (atoi(version) != SCHEMA_VERSION)
-		return bh_fail(err, EPROTONOSUPPORT,
-			       "store: its schema has version %s, this program knows %d", version,
-			       SCHEMA_VERSION);
+	if (strcmp(version, SCHEMA_VERSION))
+		return bh_fail(
+			err, EPROTONOSUPPORT,
+			"store: its schema has version %s, this program knows " SCHEMA_VERSION,
+			version);
 	return 0;
 }
 
