@@ -2,29 +2,74 @@
  * differs, and only that is written. Every value keeps the live side as it is. */
 #include "datapath/publish.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DUMP_FROM 4096 /* this many writes are verified by one dump instead of by single reads */
 
-/* Steps through the union of what the kernel holds and what the tables want, of one family. */
+/* Steps through the union of what the kernel holds and what the tables want, of one family. IPv4 is
+ * a block in the middle of the tables' array, for it is sorted with v4-mapped addresses. */
 struct walk {
 	const struct bh_plan *pl;
 	enum bh_family family;
-	size_t i, j; /* next element of memory, of the tables */
+	size_t i, j;		      /* next element of memory, of the tables */
+	size_t block, block_end, end; /* in the tables: IPv4's block; where the family ends */
 	struct bh_ip ip;
 	const struct bh_peer_memo *has; /* NULL: not in the kernel */
 	uint32_t want;			/* BH_CLASS_ABSENT: not in the tables */
 };
 
+/* As bh_ip_cmp, for 100 000 comparisons at a time: the bytes as two big-endian words. */
+static inline int order_of(const struct bh_ip *a, const struct bh_ip *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->b, sizeof(x));
+	memcpy(y, b->b, sizeof(y));
+	if (x[0] != y[0])
+		return be64toh(x[0]) < be64toh(y[0]) ? -1 : 1;
+	if (x[1] != y[1])
+		return be64toh(x[1]) < be64toh(y[1]) ? -1 : 1;
+	return 0;
+}
+
+/* The first element of the tables that is not below ip. */
+static size_t lower_bound(const struct bh_tables *t, const struct bh_ip *ip)
+{
+	size_t low = 0, high = t->n_peers;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (order_of(&t->peers[mid].ip, ip) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct walk walk_begin(const struct bh_plan *pl, enum bh_family family)
+{
+	static const struct bh_ip first = {.b = {[10] = 0xff, [11] = 0xff}};
+	static const struct bh_ip after = {
+		.b = {[9] = 1}}; /* ::1:0:0:0, next to ::ffff:ffff:ffff */
+	struct walk w = {.pl = pl, .family = family};
+
+	w.block = lower_bound(pl->t, &first);
+	w.block_end = lower_bound(pl->t, &after);
+	w.j = family == BH_V4 ? w.block : 0;
+	w.end = family == BH_V4 ? w.block_end : pl->t->n_peers;
+	return w;
+}
+
 static const struct bh_tpeer *wanted_at(struct walk *w)
 {
-	const struct bh_tables *t = w->pl->t;
-
-	while (w->j < t->n_peers && bh_ip_is4(&t->peers[w->j].ip) != (w->family == BH_V4))
-		w->j++;
-	return w->j < t->n_peers ? &t->peers[w->j] : NULL;
+	if (w->family == BH_V6 && w->j == w->block)
+		w->j = w->block_end;
+	return w->j < w->end ? &w->pl->t->peers[w->j] : NULL;
 }
 
 static bool walk_next(struct walk *w)
@@ -36,7 +81,7 @@ static bool walk_next(struct walk *w)
 	w->has = w->i < ts->peers[w->family].n ? &ts->peers[w->family].v[w->i] : NULL;
 	if (!w->has && !t)
 		return false;
-	order = !w->has ? 1 : !t ? -1 : bh_ip_cmp(&w->has->ip, &t->ip);
+	order = !w->has ? 1 : !t ? -1 : order_of(&w->has->ip, &t->ip);
 	w->want = BH_CLASS_ABSENT;
 	w->ip = order <= 0 ? w->has->ip : t->ip;
 	if (order > 0)
@@ -55,14 +100,10 @@ static bool is_stale(const struct walk *w)
 	return w->want == BH_CLASS_ABSENT && w->has->id[w->pl->live] == BH_CLASS_ABSENT;
 }
 
-struct counts {
-	size_t added, stale, changed;
-};
-
-static struct counts count(const struct bh_plan *pl, enum bh_family family)
+static struct bh_peer_counts count(const struct bh_plan *pl, enum bh_family family)
 {
-	struct walk w = {.pl = pl, .family = family};
-	struct counts c = {0};
+	struct walk w = walk_begin(pl, family);
+	struct bh_peer_counts c = {0};
 
 	while (walk_next(&w)) {
 		if (!w.has)
@@ -83,12 +124,13 @@ static struct bh_kmap *map_of(const struct bh_plan *pl, enum bh_family family)
 int bh_peers_preflight(struct bh_plan *pl, struct bh_err *err)
 {
 	for (int f = 0; f < 2; f++) {
-		struct counts c = count(pl, (enum bh_family)f);
+		struct bh_peer_counts c = count(pl, (enum bh_family)f);
 		int r = bh_plan_room(map_of(pl, (enum bh_family)f), pl->ts->peers[f].n - c.stale,
 				     c.added, "addresses that policies tell apart", err);
 
 		if (r)
 			return r;
+		pl->peers[f] = c;
 	}
 	return 0;
 }
@@ -128,7 +170,7 @@ static int flush(struct bh_plan *pl, struct bh_kmap *m, struct chunk *c, bool is
 static int delete_stale(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
 {
 	struct bh_kmap *m = map_of(pl, family);
-	struct walk w = {.pl = pl, .family = family};
+	struct walk w = walk_begin(pl, family);
 	int r = 0;
 
 	while (r == 0 && walk_next(&w)) {
@@ -191,7 +233,7 @@ static int write_changes(struct bh_plan *pl, enum bh_family family, struct bh_pe
 {
 	BH_CLEANUP(bh_freep) struct chunk *c = calloc(1, sizeof(*c));
 	struct bh_kmap *m = map_of(pl, family);
-	struct walk w = {.pl = pl, .family = family};
+	struct walk w = walk_begin(pl, family);
 	size_t n = 0;
 	int r = 0;
 
@@ -217,7 +259,7 @@ static int write_changes(struct bh_plan *pl, enum bh_family family, struct bh_pe
 
 static int write_family(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
 {
-	struct counts c = count(pl, family);
+	struct bh_peer_counts c = pl->peers[family];
 	size_t n = pl->ts->peers[family].n - c.stale + c.added;
 	bool is_small = c.added + c.changed < DUMP_FROM;
 	struct bh_peer_memo *out = pl->ts->peers[family].v;
@@ -226,7 +268,7 @@ static int write_family(struct bh_plan *pl, enum bh_family family, struct bh_err
 
 	if (c.added + c.stale + c.changed == 0)
 		return 0;
-	r = delete_stale(pl, family, err);
+	r = c.stale ? delete_stale(pl, family, err) : 0;
 	if (r)
 		return r;
 	if (c.added) { /* without additions the array can be rewritten in place: out <= in */

@@ -8,6 +8,11 @@
 
 #define BH_KID_NONE UINT32_MAX /* content that the kernel does not have yet */
 
+/* What differs between the peers in the kernel and those wanted. */
+struct bh_peer_counts {
+	size_t added, stale, changed;
+};
+
 struct bh_plan {
 	struct bh_datapath *dp;
 	struct bh_tstate *ts;
@@ -17,7 +22,8 @@ struct bh_plan {
 	/* by index in t; owned */
 	uint32_t *class_kid, *page_kid, *portmap_kid, *ruleset_kid;
 	uint16_t *exe_proc;
-	bool has_written; /* something of the idle side may differ from ts */
+	struct bh_peer_counts peers[2]; /* by family, from the preflight */
+	bool has_written;		/* something of the idle side may differ from ts */
 };
 
 /* tload.c */
