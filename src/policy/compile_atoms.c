@@ -188,6 +188,19 @@ static size_t lent(const struct bh_compile_memo *m)
 	return m->scopes.n + m->pairs.n + m->families.n + m->preds.n;
 }
 
+/* There are thousands of policies with a few atoms each: no spare room. */
+static void fit(struct bh_cm_policy *p, enum bh_dir dir)
+{
+	void *v = p->atoms[dir].n
+			  ? realloc(p->atoms[dir].v, p->atoms[dir].n * sizeof(*p->atoms[dir].v))
+			  : NULL;
+
+	if (!v)
+		return;
+	p->atoms[dir].v = v;
+	p->atoms[dir].cap = p->atoms[dir].n;
+}
+
 int bh_cm_atoms_build(struct bh_compile_memo *m, struct bh_cm_policy *p, enum bh_dir dir,
 		      struct bh_err *err)
 {
@@ -202,6 +215,7 @@ int bh_cm_atoms_build(struct bh_compile_memo *m, struct bh_cm_policy *p, enum bh
 	}
 	if (lent(m) != before)
 		p->lends = true;
+	fit(p, dir);
 	p->is_built[dir] = true;
 	return 0;
 }

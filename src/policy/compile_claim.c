@@ -61,12 +61,12 @@ static int sort_claims(struct bh_cm_claim *v, size_t n)
 /* true when c is among the removed from *at on; each removal counts once. */
 static bool take_removed(struct bh_compile_memo *m, const struct bh_cm_claim *c, size_t *at)
 {
-	while (*at < m->removed.n && bh_ip_cmp(&m->removed.v[*at].ip, &c->ip) < 0)
+	while (*at < m->removed.n && bh_cm_ip_cmp(&m->removed.v[*at].ip, &c->ip) < 0)
 		(*at)++;
 	for (size_t i = *at; i < m->removed.n; i++) {
 		struct bh_cm_claim *gone = &m->removed.v[i];
 
-		if (bh_ip_cmp(&gone->ip, &c->ip) != 0)
+		if (bh_cm_ip_cmp(&gone->ip, &c->ip) != 0)
 			break;
 		if (gone->ident != c->ident)
 			continue;
@@ -76,9 +76,25 @@ static bool take_removed(struct bh_compile_memo *m, const struct bh_cm_claim *c,
 	return false;
 }
 
+/* First claim at or behind ip. */
+static size_t claim_at(const struct bh_compile_memo *m, const struct bh_ip *ip)
+{
+	size_t low = 0, high = m->claims.n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (bh_cm_ip_cmp(&m->claims.v[mid].ip, ip) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 static void remove_claims(struct bh_compile_memo *m)
 {
-	size_t at = 0, kept = 0, i = 0;
+	size_t i = claim_at(m, &m->removed.v[0].ip), kept = i, at = 0;
 
 	while (i < m->claims.n && at < m->removed.n) {
 		if (!take_removed(m, &m->claims.v[i], &at))
@@ -94,15 +110,19 @@ static void remove_claims(struct bh_compile_memo *m)
 /* From the end, so that the claims move within their own array. */
 static int add_claims(struct bh_compile_memo *m)
 {
-	size_t i = m->claims.n, k = m->added.n, out = i + k;
+	size_t i = m->claims.n, k = m->added.n, out;
 
-	if (bh_vec_reserve(&m->claims, out))
+	if (bh_vec_reserve(&m->claims, i + k))
 		return -ENOMEM;
-	m->claims.n = out;
+	/* what lies behind all of them moves as one */
+	i = claim_at(m, &m->added.v[k - 1].ip);
+	out = i + k;
+	memmove(m->claims.v + out, m->claims.v + i, (m->claims.n - i) * sizeof(*m->claims.v));
+	m->claims.n += k;
 	while (k) {
 		const struct bh_cm_claim *new = &m->added.v[k - 1];
 
-		if (i && bh_ip_cmp(&m->claims.v[i - 1].ip, &new->ip) > 0)
+		if (i && bh_cm_ip_cmp(&m->claims.v[i - 1].ip, &new->ip) > 0)
 			m->claims.v[--out] = m->claims.v[--i];
 		else
 			m->claims.v[--out] = m->added.v[--k];

@@ -1,6 +1,5 @@
 #include "policy/compile_memo.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -153,20 +152,6 @@ struct walk {
 	uint32_t part;
 };
 
-/* As bh_ip_cmp; a hundred thousand times per compile, so in place. */
-static int cmp_ip(const struct bh_ip *a, const struct bh_ip *b)
-{
-	uint64_t x, y;
-
-	for (int i = 0; i < 16; i += 8) {
-		memcpy(&x, a->b + i, sizeof(x));
-		memcpy(&y, b->b + i, sizeof(y));
-		if (x != y)
-			return be64toh(x) < be64toh(y) ? -1 : 1;
-	}
-	return 0;
-}
-
 static struct bh_ip last_of(const struct bh_cidr *c)
 {
 	struct bh_ip ip = c->ip;
@@ -184,7 +169,7 @@ static uint32_t find_prefix(const struct bh_compile_memo *m, struct walk *w, con
 	for (; w->prefix < m->prefixes.n; w->prefix++) {
 		const struct bh_cm_prefix *p = &m->prefixes.v[w->prefix];
 
-		if (cmp_ip(&p->cidr.ip, ip) > 0)
+		if (bh_cm_ip_cmp(&p->cidr.ip, ip) > 0)
 			break;
 		w->last[p->is4] = (uint32_t)w->prefix;
 	}
@@ -203,8 +188,8 @@ static uint32_t cidr_part(const struct bh_compile_memo *m, struct walk *w, const
 
 	if (!m->prefixes.n)
 		return 0;
-	if (w->has_part && w->is4 == is4 && cmp_ip(ip, &w->part_end) <= 0 &&
-	    (w->prefix == m->prefixes.n || cmp_ip(ip, &m->prefixes.v[w->prefix].cidr.ip) < 0))
+	if (w->has_part && w->is4 == is4 && bh_cm_ip_cmp(ip, &w->part_end) <= 0 &&
+	    (w->prefix == m->prefixes.n || bh_cm_ip_cmp(ip, &m->prefixes.v[w->prefix].cidr.ip) < 0))
 		return w->part;
 	w->has_part = true;
 	w->is4 = is4;
@@ -229,12 +214,13 @@ static bool next_address(const struct bh_cm_job *j, struct walk *w, struct bh_tp
 
 	if (!claim && !node)
 		return false;
-	ret->ip = claim && (!node || cmp_ip(claim, node) <= 0) ? *claim : *node;
-	while (w->claim + n < m->claims.n && cmp_ip(&m->claims.v[w->claim + n].ip, &ret->ip) == 0)
+	ret->ip = claim && (!node || bh_cm_ip_cmp(claim, node) <= 0) ? *claim : *node;
+	while (w->claim + n < m->claims.n &&
+	       bh_cm_ip_cmp(&m->claims.v[w->claim + n].ip, &ret->ip) == 0)
 		n++;
 	ret->is_node = false;
 	for (; w->node < j->world->n_node_addresses; w->node++) {
-		if (cmp_ip(&j->world->node_addresses[w->node], &ret->ip) != 0)
+		if (bh_cm_ip_cmp(&j->world->node_addresses[w->node], &ret->ip) != 0)
 			break;
 		ret->is_node = true;
 	}

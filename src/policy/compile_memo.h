@@ -19,6 +19,9 @@
  */
 #pragma once
 
+#include <endian.h>
+#include <string.h>
+
 #include "base/vec.h"
 #include "policy/compile_mem.h"
 
@@ -310,6 +313,20 @@ static inline bool bh_cm_bit(const __u64 bits[BH_PORT_WORDS], unsigned n)
 static inline void bh_cm_bit_set(__u64 bits[BH_PORT_WORDS], unsigned n)
 {
 	bits[n / 64] |= UINT64_C(1) << n % 64;
+}
+
+/* As bh_ip_cmp; a hundred thousand times per compile, so in place. */
+static inline int bh_cm_ip_cmp(const struct bh_ip *a, const struct bh_ip *b)
+{
+	uint64_t x, y;
+
+	for (int i = 0; i < 16; i += 8) {
+		memcpy(&x, a->b + i, sizeof(x));
+		memcpy(&y, b->b + i, sizeof(y));
+		if (x != y)
+			return be64toh(x) < be64toh(y) ? -1 : 1;
+	}
+	return 0;
 }
 
 /* ---- compile_world.c ---- */

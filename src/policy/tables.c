@@ -210,25 +210,36 @@ static struct bh_tverdict decide_cell(const struct cell *c, uint16_t proc)
 	return v;
 }
 
+struct bh_tverdict bh_tables_ask(const struct bh_tables *t, const struct bh_tquestion *q)
+{
+	const struct bh_truleset *first = &t->rulesets[q->subject->ruleset[q->dir]], *r = first;
+	bool is_node;
+	uint32_t class = bh_tables_class(t, &q->peer, &is_node);
+	uint16_t proc = proc_id(t, q->exe);
+	struct bh_tverdict v;
+	struct cell c;
+
+	for (int i = 1; i < BH_UNTIL_CHAIN && q->now_s >= r->until_s; i++)
+		r = &t->rulesets[r->next];
+	c = find_cell(r, class, port_class(t, r, q->proto, q->port));
+	v = decide_cell(&c, proc);
+	if (r == first || v.verdict == BH_ALLOWED)
+		return v;
+	c = find_cell(first, class, port_class(t, first, q->proto, q->port));
+	if (decide_cell(&c, proc).verdict == BH_ALLOWED)
+		v.reason = BH_R_EXPIRED;
+	return v;
+}
+
 struct bh_tverdict bh_tables_decide(const struct bh_tables *t, const struct bh_tsubject *s,
 				    enum bh_dir dir, const struct bh_ip *peer, uint8_t proto,
 				    uint16_t port, const char *exe, int64_t now_s)
 {
-	const struct bh_truleset *first = &t->rulesets[s->ruleset[dir]], *r = first;
-	bool is_node;
-	uint32_t class = bh_tables_class(t, peer, &is_node);
-	uint16_t proc = proc_id(t, exe);
-	struct bh_tverdict v;
-	struct cell c;
-
-	for (int i = 1; i < BH_UNTIL_CHAIN && now_s >= r->until_s; i++)
-		r = &t->rulesets[r->next];
-	c = find_cell(r, class, port_class(t, r, proto, port));
-	v = decide_cell(&c, proc);
-	if (r == first || v.verdict == BH_ALLOWED)
-		return v;
-	c = find_cell(first, class, port_class(t, first, proto, port));
-	if (decide_cell(&c, proc).verdict == BH_ALLOWED)
-		v.reason = BH_R_EXPIRED;
-	return v;
+	return bh_tables_ask(t, &(struct bh_tquestion){.subject = s,
+						       .dir = dir,
+						       .peer = *peer,
+						       .proto = proto,
+						       .port = port,
+						       .exe = exe,
+						       .now_s = now_s});
 }

@@ -133,6 +133,17 @@ struct bh_tverdict {
 struct bh_tverdict bh_tables_decide(const struct bh_tables *t, const struct bh_tsubject *s,
 				    enum bh_dir dir, const struct bh_ip *peer, uint8_t proto,
 				    uint16_t port, const char *exe, int64_t now_s);
+/* The same with its parts in a struct. */
+struct bh_tquestion {
+	const struct bh_tsubject *subject;
+	enum bh_dir dir;
+	struct bh_ip peer;
+	uint8_t proto;
+	uint16_t port;
+	const char *exe;
+	int64_t now_s;
+};
+struct bh_tverdict bh_tables_ask(const struct bh_tables *t, const struct bh_tquestion *q);
 const struct bh_tsubject *bh_tables_subject(const struct bh_tables *t, const char *ns,
 					    const char *name);
 /* Stable text of everything, for golden tests. Caller frees; NULL without memory. */

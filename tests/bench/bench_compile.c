@@ -331,7 +331,8 @@ int main(int argc, char **argv)
 	struct bh_err err;
 
 	make(&b);
-	printf("%u policies, %u pods, %u of them local\n", b.n_policies, b.n_peers, b.n_local);
+	printf("%u policies, %u pods, %u of them local; objects: %.1f MB\n", b.n_policies,
+	       b.n_peers, b.n_local, (double)heap() / 1e6);
 	describe(&b);
 	printf("%-34s %8s %8s %8s\n", "ms", "min", "median", "max");
 	measure(&b, "from nothing", NULL, change_nothing);

@@ -70,10 +70,10 @@ static inline struct bh_tverdict ask(const struct fixture *f, struct ask a, cons
 				     int64_t now_s)
 {
 	const struct bh_tsubject *s = bh_tables_subject(f->t, "shop", a.pod);
-	struct bh_ip ip = wk_ip(a.peer);
 
 	assert_non_null(s);
-	return bh_tables_decide(f->t, s, a.dir, &ip, a.proto, a.port, exe, now_s);
+	return bh_tables_ask(
+		f->t, &(struct bh_tquestion){s, a.dir, wk_ip(a.peer), a.proto, a.port, exe, now_s});
 }
 
 #define expect(f, want, ...) expect_of(f, want, NULL, NOW, __VA_ARGS__)

@@ -200,7 +200,8 @@ static void ask_one(const struct query *q, const struct bh_tables *t, bool is_ex
 	bool is_allowed = brute(q);
 
 	assert_non_null(s);
-	v = bh_tables_decide(t, s, q->dir, &q->ip, q->proto, q->port, q->exe, q->now_s);
+	v = bh_tables_ask(
+		t, &(struct bh_tquestion){s, q->dir, q->ip, q->proto, q->port, q->exe, q->now_s});
 	if ((v.verdict == BH_ALLOWED) != is_allowed && (is_exact || !is_allowed))
 		show(q, &v, seed);
 }

@@ -42,8 +42,9 @@ static size_t ask_contested(const struct bh_world *w, const struct bh_tables *t,
 
 	if (pod->host_network)
 		return 0;
-	got = bh_tables_decide(t, bh_tables_subject(t, pod->ident->ns, pod->name), ask->dir,
-			       &ask->peer.ip, ask->proto, ask->port, ask->exe, w->now_s);
+	got = bh_tables_ask(
+		t, &(struct bh_tquestion){bh_tables_subject(t, pod->ident->ns, pod->name), ask->dir,
+					  ask->peer.ip, ask->proto, ask->port, ask->exe, w->now_s});
 	if (got.verdict == BH_ALLOWED && half.verdict == BH_DENIED)
 		bh_agree_fail_(ask, &half, &got);
 	return 1;

@@ -145,9 +145,8 @@ struct question {
 static struct bh_tverdict ask(const struct fixture *f, const struct bh_tsubject *s,
 			      const struct question *q)
 {
-	struct bh_ip ip = wk_ip(q->peer);
-
-	return bh_tables_decide(&f->t, s, q->dir, &ip, q->proto, q->port, q->exe, q->now_s);
+	return bh_tables_ask(&f->t, &(struct bh_tquestion){s, q->dir, wk_ip(q->peer), q->proto,
+							   q->port, q->exe, q->now_s});
 }
 
 static void test_decide(void **state)
