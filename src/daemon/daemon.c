@@ -135,6 +135,7 @@ static void on_tick(void *arg)
 	struct bh_daemon *d = arg;
 
 	bh_observer_sweep(d->observer);
+	bh_journal_note_head(d->journal);
 	bh_admit_sweep(d);
 }
 

@@ -15,10 +15,10 @@
 #include "policy/objects.h"
 #include "store/store.h"
 
-struct bh_isolation; /* isolate.h */
-struct bh_observer;  /* observe.h */
-struct bh_journal;   /* journal.h */
-struct bh_http;	     /* http/server.h */
+struct bh_isolation;   /* isolate.h */
+struct bh_observer;    /* observe.h */
+struct bh_journal;     /* journal.h */
+struct bh_http_server; /* http/server.h */
 
 struct bh_daemon {
 	struct bh_settings *cfg;
@@ -33,13 +33,14 @@ struct bh_daemon {
 	struct bh_isolation *isolation;
 	struct bh_observer *observer;
 	struct bh_journal *journal;
-	struct bh_http *http;
+	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;
 	struct bh_source *addr_source, *ring_source, *tick_timer, *term_source, *int_source;
 	struct bh_ip *local_addresses; /* of the node, as of the last look */
 	size_t n_local_addresses;
 	int64_t started_s;
 	char http_trouble[128];	 /* why there is no HTTP listener; "" when all is well */
+	char log_trouble[224];	 /* the event log cannot be written */
 	char store_trouble[128]; /* the database was damaged, or a write failed */
 };
 

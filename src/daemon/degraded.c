@@ -24,6 +24,8 @@ json_t *bh_degraded_json(const struct bh_daemon *d)
 		add(a, "manifests", bh_manifests_trouble(d->manifests));
 	if (d->http_trouble[0])
 		add(a, "http", d->http_trouble);
+	if (d->log_trouble[0])
+		add(a, "events", d->log_trouble);
 	if (d->store_trouble[0])
 		add(a, "state", d->store_trouble);
 	if (d->cfg->asks_runtime && d->cfg->runtime_mode != BH_RUNTIME_OFF)

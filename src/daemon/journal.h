@@ -7,19 +7,30 @@
 
 #include "base/err.h"
 #include "ctl/server.h"
+#include "event/chain.h"
 #include "policy/model.h"
 
 struct bh_daemon;
 struct bh_endpoint;
 struct bh_edge_fact;
+struct bh_ip;
 struct bh_journal;
+struct bh_bus;
+struct bh_loop;
 
 int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err);
 void bh_journal_close(struct bh_journal *j);
 
-/* An edge that is new: allowed or denied. path: executable, "" when not known. edge is one element
- * of the flows verb's reply. */
-void bh_journal_edge(struct bh_journal *j, const json_t *edge);
+/* An edge that is new: allowed or denied. What is not known is NULL. */
+struct bh_journal_edge {
+	const struct bh_edge_fact *fact;
+	const struct bh_endpoint *ep;
+	const struct bh_ip *local; /* the pod's end */
+	const char *path;	   /* of the executable */
+	const char *peer;	   /* NS/NAME when the other end is a pod */
+	const char *rule;	   /* that decided */
+};
+void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e);
 /* what: "registered", "opened", "removed", "refused". */
 void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, const char *what);
 /* Policies that came, went or changed between two enforced worlds (before may be NULL). */
@@ -31,5 +42,13 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 			   const struct bh_caller *by);
 /* Once a minute: announces rules that end within seven days or one day, and those that ended. */
 void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now_s);
-/* Answers the events verb: streams, takes over the request. */
+/* Notes the end of the chain in the database, so that a shortened log shows. */
+void bh_journal_note_head(struct bh_journal *j);
+
+/* journal_stream.c: answer the verbs events and events.verify; both take over the request. */
 void bh_journal_stream(struct bh_journal *j, struct bh_request *rq, const json_t *args);
+void bh_journal_verify(struct bh_journal *j, struct bh_request *rq);
+struct bh_bus *bh_journal_bus(struct bh_journal *j);
+const char *bh_journal_path(const struct bh_journal *j);
+struct bh_chain bh_journal_head(const struct bh_journal *j);
+struct bh_loop *bh_journal_loop(const struct bh_journal *j);

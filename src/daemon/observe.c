@@ -133,46 +133,57 @@ static const char *path_of(const struct bh_observer *o, const struct bh_edge_fac
 	return bh_map_get(&o->paths, &key, sizeof(key));
 }
 
-struct edge_names {
+/* One edge with everything a person wants to know about it. */
+struct edge_view {
+	const struct bh_endpoint *ep;
+	const struct bh_edge_fact *fact;
+	struct bh_ip own, remote;
 	char *pod, *peer, *rule;
+	const char *path; /* of the executable, NULL: not known */
 };
 
-static void edge_names_done(struct edge_names *n)
+static void edge_view_done(struct edge_view *v)
 {
-	free(n->pod);
-	free(n->peer);
-	free(n->rule);
+	free(v->pod);
+	free(v->peer);
+	free(v->rule);
 }
 
-static json_t *edge_json(struct bh_observer *o, const struct bh_world *w,
-			 const struct bh_endpoint *ep, const struct bh_edge_fact *e)
+static void edge_view_fill(struct bh_observer *o, const struct bh_endpoint *ep,
+			   const struct bh_edge_fact *e, struct edge_view *v)
 {
-	BH_CLEANUP(edge_names_done) struct edge_names n = {0};
-	bool out = e->key.dir == BH_EGRESS;
-	struct bh_ip remote, own;
-	char own_text[BH_IP_TEXT], remote_text[BH_IP_TEXT], proto[8], port[16];
-	const char *process = path_of(o, e);
+	const struct bh_world *w = bh_reconcile_state(o->d->reconciler).world;
 
-	memcpy(remote.b, e->key.remote, sizeof(remote.b));
-	own = own_address(ep, &remote);
-	bh_ip_format(&own, own_text);
-	bh_ip_format(&remote, remote_text);
-	bh_proto_format(e->key.proto, proto);
-	snprintf(port, sizeof(port), "%u/%s", ntohs(e->key.port), proto);
-	n.pod = bh_strf("%s/%s", ep->ns, ep->name);
-	n.peer = peer_name(o, w, &remote);
-	n.rule = rule_text(o, w, ep, &e->key);
-	if (!process && e->value.comm[0])
-		process = e->value.comm;
+	v->ep = ep;
+	v->fact = e;
+	memcpy(v->remote.b, e->key.remote, sizeof(v->remote.b));
+	v->own = own_address(ep, &v->remote);
+	v->pod = bh_strf("%s/%s", ep->ns, ep->name);
+	v->peer = peer_name(o, w, &v->remote);
+	v->rule = rule_text(o, w, ep, &e->key);
+	v->path = path_of(o, e);
+}
+
+static json_t *edge_json(const struct edge_view *v)
+{
+	const struct bh_edge_key *k = &v->fact->key;
+	const struct bh_edge *e = &v->fact->value;
+	bool out = k->dir == BH_EGRESS;
+	char own[BH_IP_TEXT], remote[BH_IP_TEXT], proto[8], port[16];
+	const char *process = v->path ? v->path : e->comm[0] ? e->comm : NULL;
+
+	bh_ip_format(&v->own, own);
+	bh_ip_format(&v->remote, remote);
+	snprintf(port, sizeof(port), "%u/%s", ntohs(k->port), bh_proto_format(k->proto, proto));
 	return json_pack("{ss ss ss ss ss ss ss ss? ss? si sI sI so so si ss ss}", "from",
-			 out ? n.pod : n.peer, "fromAddress", out ? own_text : remote_text, "to",
-			 out ? n.peer : n.pod, "toAddress", out ? remote_text : own_text, "port",
-			 port, "verdict", e->key.verdict == BH_ALLOWED ? "allowed" : "denied",
-			 "reason", bh_reason_name(e->key.reason), "rule", n.rule, "process",
-			 process, "pid", (int)e->value.pid, "packets", (json_int_t)e->value.packets,
-			 "bytes", (json_int_t)e->value.bytes, "first", wall_json(e->value.first_ns),
-			 "last", wall_json(e->value.last_ns), "liveFlows", (int)e->live_flows,
-			 "pod", n.pod, "direction", out ? "egress" : "ingress");
+			 out ? v->pod : v->peer, "fromAddress", out ? own : remote, "to",
+			 out ? v->peer : v->pod, "toAddress", out ? remote : own, "port", port,
+			 "verdict", k->verdict == BH_ALLOWED ? "allowed" : "denied", "reason",
+			 bh_reason_name(k->reason), "rule", v->rule, "process", process, "pid",
+			 (int)e->pid, "packets", (json_int_t)e->packets, "bytes",
+			 (json_int_t)e->bytes, "first", wall_json(e->first_ns), "last",
+			 wall_json(e->last_ns), "liveFlows", (int)v->fact->live_flows, "pod",
+			 v->pod, "direction", out ? "egress" : "ingress");
 }
 
 static const struct bh_world *world_of(const struct bh_observer *o)
@@ -205,6 +216,7 @@ struct listing {
 
 static int list_edge(const struct bh_edge_fact *e, void *arg)
 {
+	BH_CLEANUP(edge_view_done) struct edge_view v = {0};
 	struct listing *l = arg;
 	const struct bh_endpoint *ep = endpoint_of(l->o, e);
 	const struct bh_world *w = world_of(l->o);
@@ -212,7 +224,8 @@ static int list_edge(const struct bh_edge_fact *e, void *arg)
 	if (!ep || !w || !filter_takes(l->filter, ep, &e->key) ||
 	    e->value.last_ns < l->changed_since_ns)
 		return 0;
-	return json_array_append_new(l->rows, edge_json(l->o, w, ep, e)) ? -ENOMEM : 0;
+	edge_view_fill(l->o, ep, e, &v);
+	return json_array_append_new(l->rows, edge_json(&v)) ? -ENOMEM : 0;
 }
 
 static int list_kept(const char *key, const char *json, void *arg)
@@ -272,15 +285,19 @@ static void announce(struct bh_observer *o, const struct bh_edge_fact *e)
 {
 	const struct bh_endpoint *ep = endpoint_of(o, e);
 	const struct bh_world *w = world_of(o);
+	BH_CLEANUP(edge_view_done) struct edge_view v = {0};
 	BH_CLEANUP(bh_json_decrefp) json_t *row = NULL;
+	struct bh_journal_edge told;
 
 	if (!ep || !w)
 		return;
-	row = edge_json(o, w, ep, e);
-	if (!row)
-		return;
-	bh_journal_edge(o->d->journal, row);
-	tell_followers(o, ep, e, row);
+	edge_view_fill(o, ep, e, &v);
+	told = (struct bh_journal_edge){
+		e, ep, &v.own, v.path, strchr(v.peer ? v.peer : "", '/') ? v.peer : NULL, v.rule};
+	bh_journal_edge(o->d->journal, &told);
+	row = o->followers.n ? edge_json(&v) : NULL;
+	if (row)
+		tell_followers(o, ep, e, row);
 }
 
 static void remember_path(struct bh_observer *o, const struct bh_event_edge *ev)
@@ -352,11 +369,13 @@ static int keep_edge(const struct bh_edge_fact *e, void *arg)
 	struct keeping *k = arg;
 	const struct bh_endpoint *ep = endpoint_of(k->o, e);
 	const struct bh_world *w = world_of(k->o);
+	BH_CLEANUP(edge_view_done) struct edge_view v = {0};
 	BH_CLEANUP(bh_json_decrefp) json_t *row = NULL;
 
 	if (!ep || !w || (k->before_ns && (e->live_flows || e->value.last_ns >= k->before_ns)))
 		return 0;
-	row = edge_json(k->o, w, ep, e);
+	edge_view_fill(k->o, ep, e, &v);
+	row = edge_json(&v);
 	if (row)
 		keep_row(k->o, row);
 	return 0;

@@ -126,6 +126,12 @@ static void verb_events(struct bh_daemon *d, struct bh_request *rq, const json_t
 	bh_journal_stream(d->journal, rq, args);
 }
 
+static void verb_events_verify(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
+{
+	(void)args;
+	bh_journal_verify(d->journal, rq);
+}
+
 enum permission {
 	ANYONE, /* who may connect */
 	ROOT,	/* uid 0, and logged */
@@ -147,6 +153,7 @@ static const struct verb {
 	{"flows", ANYONE, bh_verb_flows},
 	{"top", ANYONE, bh_verb_top},
 	{"events", ANYONE, verb_events},
+	{"events.verify", ANYONE, verb_events_verify},
 	{"policy.matrix", ANYONE, bh_verb_matrix},
 	{"policy.explain", ANYONE, bh_verb_explain},
 	{"policy.verify", ANYONE, bh_verb_verify},

@@ -1,0 +1,402 @@
+#include "daemon/journal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "bulkhead_version.h"
+#include "daemon/daemon.h"
+#include "daemon/observe.h"
+#include "event/bus.h"
+#include "event/ocsf.h"
+#include "sink/file.h"
+
+#define DAY_S 86400
+
+struct bh_journal {
+	struct bh_daemon *d;
+	struct bh_event_log *log;
+	struct bh_bus *bus;
+	struct bh_ocsf ocsf;
+	char *path;
+	char instance[40];
+	struct bh_chain noted;	 /* head as the database has it */
+	struct bh_map announced; /* "rule at stage": expiries told already */
+	char last_failure[BH_ERR_TEXT];
+};
+
+struct bh_bus *bh_journal_bus(struct bh_journal *j)
+{
+	return j->bus;
+}
+
+const char *bh_journal_path(const struct bh_journal *j)
+{
+	return j->path;
+}
+
+struct bh_chain bh_journal_head(const struct bh_journal *j)
+{
+	return bh_event_log_head(j->log);
+}
+
+struct bh_loop *bh_journal_loop(const struct bh_journal *j)
+{
+	return j->d->loop;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Writes the event and hands it to followers. A log that cannot be written never stops enforcement;
+ * status says so. */
+static void emit(struct bh_journal *j, json_t *take_event)
+{
+	struct bh_err err = {0};
+
+	if (!take_event)
+		return;
+	if (bh_event_log_append(j->log, take_event, &err) < 0) {
+		snprintf(j->d->log_trouble, sizeof(j->d->log_trouble), "%.200s", err.text);
+		bh_error("event log: %s", err.text);
+	} else {
+		j->d->log_trouble[0] = '\0';
+	}
+	bh_bus_publish(j->bus, take_event);
+	json_decref(take_event);
+}
+
+static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
+{
+	return (struct bh_ocsf_pod){
+		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
+}
+
+static struct bh_ocsf_actor actor_of(const struct bh_caller *by)
+{
+	return (struct bh_ocsf_actor){true, by->pid, by->uid, by->exe};
+}
+
+void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e)
+{
+	const struct bh_edge_key *k = &e->fact->key;
+	const struct bh_edge *v = &e->fact->value;
+	struct bh_edge_event ev = {
+		.ts_ns = v->last_ns,
+		.slot = k->slot,
+		.generation = v->generation,
+		.dir = k->dir,
+		.verdict = k->verdict,
+		.reason = k->reason,
+		.proto = k->proto,
+		.port = ntohs(k->port),
+		.pid = v->pid,
+		.uid = v->uid,
+	};
+	struct bh_ocsf_edge o = {
+		.time_ms = bh_wall_ms(v->last_ns),
+		.event = &ev,
+		.pod = pod_of(e->ep),
+		.local = e->local,
+		.peer = e->peer,
+		.rule = e->rule,
+		.packets = v->packets,
+		.bytes = v->bytes,
+	};
+
+	memcpy(ev.remote.b, k->remote, sizeof(ev.remote.b));
+	memcpy(ev.comm, v->comm, sizeof(v->comm));
+	if (e->path)
+		snprintf(ev.path, sizeof(ev.path), "%s", e->path);
+	emit(j, bh_ocsf_edge(&j->ocsf, &o));
+}
+
+void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, const char *what)
+{
+	static const struct {
+		const char *what, *text;
+		enum bh_ocsf_life life;
+	} known[] = {
+		{"registered", "the interface is registered and shut", BH_LIFE_CHANGED},
+		{"opened", "the pod's table is live", BH_LIFE_STARTED},
+		{"removed", "the interface is gone", BH_LIFE_STOPPED},
+		{"refused", "ADD failed; the interface stays shut", BH_LIFE_REFUSED},
+	};
+	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .pod = pod_of(ep)};
+	BH_CLEANUP(bh_json_decrefp) json_t *details = NULL;
+	struct bh_err err;
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(known); i++) {
+		if (!strcmp(known[i].what, what)) {
+			l.text = known[i].text;
+			l.life = known[i].life;
+		}
+	}
+	bh_endpoint_to_json(ep, &details, &err);
+	l.details = details;
+	emit(j, bh_ocsf_lifecycle(&j->ocsf, &l));
+}
+
+static int policy_cmp(const struct bh_policy *a, const struct bh_policy *b)
+{
+	int r = (int)a->kind - (int)b->kind;
+
+	if (!r)
+		r = strcmp(a->ns, b->ns);
+	return r ? r : strcmp(a->name, b->name);
+}
+
+static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh_ocsf_change change)
+{
+	BH_CLEANUP(bh_freep)
+	char *object = bh_strf("%s %s/%s", bh_policy_kind_name(p->kind), p->ns, p->name);
+	BH_CLEANUP(bh_freep)
+	char *place = p->file ? bh_strf("%s:%u", p->file, p->place.line) : NULL;
+	struct bh_ocsf_config c = {
+		.time_ms = now_ms(),
+		.change = change,
+		.object = object,
+		.place = place,
+		.revision = bh_reconcile_state(j->d->reconciler).revision + 1,
+	};
+
+	if (object)
+		emit(j, bh_ocsf_config(&j->ocsf, &c));
+}
+
+/* Both worlds list their policies in the same order; an object that did not change is the same. */
+void bh_journal_world(struct bh_journal *j, const struct bh_world *before,
+		      const struct bh_world *after)
+{
+	size_t n_before = before ? before->n_policies : 0, b = 0, a = 0;
+
+	j->last_failure[0] = '\0';
+	if (!before) /* the start of the daemon changes no policy */
+		return;
+
+	while (b < n_before || a < after->n_policies) {
+		int r;
+
+		if (b == n_before)
+			r = 1;
+		else if (a == after->n_policies)
+			r = -1;
+		else
+			r = policy_cmp(before->policies[b], after->policies[a]);
+		if (r < 0) {
+			tell_policy(j, before->policies[b++], BH_CHANGE_REMOVED);
+		} else if (r > 0) {
+			tell_policy(j, after->policies[a++], BH_CHANGE_ADDED);
+		} else {
+			if (before->policies[b] != after->policies[a])
+				tell_policy(j, after->policies[a], BH_CHANGE_CHANGED);
+			a++;
+			b++;
+		}
+	}
+}
+
+void bh_journal_publish_failed(struct bh_journal *j, const char *why)
+{
+	struct bh_ocsf_config c = {
+		.time_ms = now_ms(),
+		.change = BH_CHANGE_FAILED,
+		.object = "policy set",
+		.text = why,
+		.revision = bh_reconcile_state(j->d->reconciler).revision,
+	};
+
+	/* It is tried again and again; told once. */
+	if (!strcmp(j->last_failure, why))
+		return;
+	snprintf(j->last_failure, sizeof(j->last_failure), "%s", why);
+	bh_error("policy is not live: %s", why);
+	emit(j, bh_ocsf_config(&j->ocsf, &c));
+}
+
+void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
+			   const struct bh_caller *by)
+{
+	const char *pod = json_string_value(json_object_get(receipt, "pod"));
+	const char *slash = pod ? strchr(pod, '/') : NULL;
+	BH_CLEANUP(bh_freep)
+	char *ns = slash ? bh_strf("%.*s", (int)(slash - pod), pod) : NULL;
+	const struct bh_endpoint *ep =
+		ns ? bh_endpoint_table_pod(&j->d->endpoints, ns, slash + 1) : NULL;
+	struct bh_ocsf_quarantine q = {
+		.time_ms = now_ms(),
+		.is_release = released,
+		.reason = json_string_value(json_object_get(receipt, "reason")),
+		.receipt = receipt,
+		.actor = actor_of(by),
+	};
+	struct bh_err err = {0};
+
+	if (!ns)
+		return;
+	q.pod = ep ? pod_of(ep) : (struct bh_ocsf_pod){.ns = ns, .name = slash + 1};
+	emit(j, bh_ocsf_quarantine(&j->ocsf, &q));
+	/* The record of who and why must not be lost to a power cut. */
+	if (bh_event_log_sync(j->log, &err) < 0)
+		bh_error("event log: %s", err.text);
+	bh_journal_note_head(j);
+}
+
+static void tell_expiry(struct bh_journal *j, const struct bh_policy *p, enum bh_dir dir,
+			const struct bh_rule *rule, const char *stage)
+{
+	BH_CLEANUP(bh_freep)
+	char *object = bh_strf("%s %s/%s %s[%u]", bh_policy_kind_name(p->kind), p->ns, p->name,
+			       dir == BH_EGRESS ? "egress" : "ingress", rule->index);
+	BH_CLEANUP(bh_freep)
+	char *key = object ? bh_strf("%s %lld %s", object, (long long)rule->reason.expires_s, stage)
+			   : NULL;
+	char until[32], text[160];
+	struct bh_ocsf_config c = {.time_ms = now_ms(), .object = object, .text = text};
+
+	if (!key || bh_map_get_s(&j->announced, key))
+		return;
+	bh_map_set_s(&j->announced, key, j);
+	bh_time_format(rule->reason.expires_s, until);
+	c.change = !strcmp(stage, "ended") ? BH_CHANGE_EXPIRED : BH_CHANGE_EXPIRING;
+	snprintf(text, sizeof(text), "%s %s, owner %s",
+		 c.change == BH_CHANGE_EXPIRED ? "ended at" : "ends at", until,
+		 rule->reason.owner ? rule->reason.owner : "not named");
+	emit(j, bh_ocsf_config(&j->ocsf, &c));
+}
+
+static void tick_rule(struct bh_journal *j, const struct bh_policy *p, enum bh_dir dir,
+		      const struct bh_rule *rule, int64_t now_s)
+{
+	int64_t left = rule->reason.expires_s - now_s;
+
+	if (rule->reason.expires_s == INT64_MAX || left < -DAY_S)
+		return;
+	if (left <= 0)
+		tell_expiry(j, p, dir, rule, "ended");
+	else if (left <= DAY_S)
+		tell_expiry(j, p, dir, rule, "one day");
+	else if (left <= 7 * DAY_S)
+		tell_expiry(j, p, dir, rule, "seven days");
+}
+
+void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now_s)
+{
+	for (size_t i = 0; w && i < w->n_policies; i++) {
+		const struct bh_policy *p = w->policies[i];
+
+		for (int dir = 0; dir < 2; dir++) {
+			for (size_t k = 0; k < p->n_rules[dir]; k++)
+				tick_rule(j, p, dir, &p->rules[dir][k], now_s);
+		}
+	}
+}
+
+void bh_journal_note_head(struct bh_journal *j)
+{
+	struct bh_chain head = bh_event_log_head(j->log);
+	char hash[2 * BH_CHAIN_HASH + 1], row[160];
+	struct bh_err err = {0};
+
+	if (head.seq == j->noted.seq)
+		return;
+	bh_hex(head.hash, sizeof(head.hash), hash);
+	snprintf(row, sizeof(row), "{\"seq\":%llu,\"hash\":\"%s\"}", (unsigned long long)head.seq,
+		 hash);
+	if (!bh_store_put(j->d->store, "meta", "event-log-head", row, &err))
+		j->noted = head;
+}
+
+static int load_head(const char *key, const char *json, void *arg)
+{
+	struct bh_chain *head = arg;
+	unsigned long long seq;
+	char hash[2 * BH_CHAIN_HASH + 1];
+
+	if (strcmp(key, "event-log-head") ||
+	    sscanf(json, "{\"seq\":%llu,\"hash\":\"%64[0-9a-f]\"}", &seq, hash) != 2)
+		return 0;
+	for (size_t i = 0; i < BH_CHAIN_HASH; i++) {
+		unsigned byte;
+
+		if (sscanf(hash + 2 * i, "%2x", &byte) != 1)
+			return 0;
+		head->hash[i] = (uint8_t)byte;
+	}
+	head->seq = seq;
+	return 0;
+}
+
+static void tell_daemon(struct bh_journal *j, enum bh_ocsf_life life, const char *text)
+{
+	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .life = life, .text = text};
+
+	emit(j, bh_ocsf_lifecycle(&j->ocsf, &l));
+}
+
+static void journal_freep(struct bh_journal **j)
+{
+	bh_journal_close(*j);
+}
+
+static int open_log(struct bh_journal *j, struct bh_err *err)
+{
+	struct bh_event_log_options opt = {0};
+	int r = bh_store_each(j->d->store, "meta", load_head, &opt.known, err);
+
+	if (r < 0)
+		return r;
+	j->noted = opt.known;
+	opt.path = j->path;
+	return bh_event_log_open(&opt, &j->log, err);
+}
+
+int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err)
+{
+	BH_CLEANUP(journal_freep) struct bh_journal *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (!j)
+		return bh_fail(err, ENOMEM, "journal");
+	j->d = d;
+	bh_map_init(&j->announced, NULL);
+	snprintf(j->instance, sizeof(j->instance), "%lld-%d", (long long)now_ms(), (int)getpid());
+	j->ocsf = (struct bh_ocsf){
+		.node = d->cfg->node_name, .version = BH_VERSION, .instance = j->instance};
+	j->path = bh_strf("%s/events.jsonl", d->cfg->log);
+	if (!j->path)
+		return bh_fail(err, ENOMEM, "journal");
+	r = bh_bus_new(&j->bus, err);
+	if (!r)
+		r = open_log(j, err);
+	if (r < 0)
+		return bh_note(err, r, "event log '%s'", j->path);
+	tell_daemon(j, BH_LIFE_STARTED, NULL);
+	*ret = BH_TAKE(j);
+	return 0;
+}
+
+void bh_journal_close(struct bh_journal *j)
+{
+	if (!j)
+		return;
+	if (j->log) {
+		tell_daemon(j, BH_LIFE_STOPPED, "enforcement goes on in the kernel");
+		bh_journal_note_head(j);
+	}
+	bh_event_log_close(j->log);
+	bh_bus_free(j->bus);
+	bh_map_done(&j->announced);
+	free(j->path);
+	free(j);
+}

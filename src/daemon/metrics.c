@@ -1,0 +1,148 @@
+#include "daemon/metrics.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/reason.h"
+#include "daemon/daemon.h"
+#include "daemon/observe.h"
+#include "http/server.h"
+
+static void gauge(struct bh_str *out, const char *name, const char *help, double value)
+{
+	bh_str_fmt(out, "# TYPE bulkhead_%s gauge\n# HELP bulkhead_%s %s\nbulkhead_%s %.17g\n",
+		   name, name, help, name, value);
+}
+
+static void counter(struct bh_str *out, const char *name, const char *help, uint64_t value)
+{
+	bh_str_fmt(out,
+		   "# TYPE bulkhead_%s counter\n# HELP bulkhead_%s %s\nbulkhead_%s_total %llu\n",
+		   name, name, help, name, (unsigned long long)value);
+}
+
+static void drops(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_drop v[BH_R_COUNT] = {0};
+
+	if (bh_datapath_drops(d->dp, v) < 0)
+		return;
+	bh_str_add(out,
+		   "# TYPE bulkhead_dropped_packets counter\n"
+		   "# HELP bulkhead_dropped_packets Packets and calls refused, by reason.\n");
+	for (unsigned i = 0; i < BH_R_COUNT; i++) {
+		if (v[i].packets)
+			bh_str_fmt(out, "bulkhead_dropped_packets_total{reason=\"%s\"} %llu\n",
+				   bh_reason_name(i), (unsigned long long)v[i].packets);
+	}
+}
+
+static void maps(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_map_fill v[64];
+	size_t n = bh_datapath_maps(d->dp, v, 64);
+
+	bh_str_add(out,
+		   "# TYPE bulkhead_map_entries gauge\n"
+		   "# HELP bulkhead_map_entries Entries in each kernel map.\n");
+	for (size_t i = 0; i < n && i < 64; i++)
+		bh_str_fmt(out, "bulkhead_map_entries{map=\"%s\"} %llu\n", v[i].name,
+			   (unsigned long long)v[i].used);
+	bh_str_add(out,
+		   "# TYPE bulkhead_map_max_entries gauge\n"
+		   "# HELP bulkhead_map_max_entries Room in each kernel map.\n");
+	for (size_t i = 0; i < n && i < 64; i++)
+		bh_str_fmt(out, "bulkhead_map_max_entries{map=\"%s\"} %llu\n", v[i].name,
+			   (unsigned long long)v[i].max);
+}
+
+static void endpoints(struct bh_daemon *d, struct bh_str *out)
+{
+	unsigned open = 0, shut = 0, quarantined = 0;
+
+	bh_vec_each (it, &d->endpoints.eps) {
+		if ((*it)->is_quarantined)
+			quarantined++;
+		else if ((*it)->is_open)
+			open++;
+		else
+			shut++;
+	}
+	bh_str_fmt(out,
+		   "# TYPE bulkhead_endpoints gauge\n"
+		   "# HELP bulkhead_endpoints Pod interfaces, by state.\n"
+		   "bulkhead_endpoints{state=\"open\"} %u\nbulkhead_endpoints{state=\"shut\"} %u\n"
+		   "bulkhead_endpoints{state=\"quarantined\"} %u\n",
+		   open, shut, quarantined);
+}
+
+/* Rules that end: within a day, within a week. */
+static void expiries(const struct bh_world *w, struct bh_str *out)
+{
+	unsigned day = 0, week = 0;
+	int64_t now = bh_now_s();
+
+	for (size_t i = 0; w && i < w->n_policies; i++) {
+		for (int dir = 0; dir < 2; dir++) {
+			for (size_t k = 0; k < w->policies[i]->n_rules[dir]; k++) {
+				int64_t left = w->policies[i]->rules[dir][k].reason.expires_s - now;
+
+				day += left > 0 && left <= 86400;
+				week += left > 0 && left <= 7 * 86400;
+			}
+		}
+	}
+	bh_str_fmt(out,
+		   "# TYPE bulkhead_rules_expiring gauge\n"
+		   "# HELP bulkhead_rules_expiring Rules that end within the time given.\n"
+		   "bulkhead_rules_expiring{within=\"1d\"} %u\n"
+		   "bulkhead_rules_expiring{within=\"7d\"} %u\n",
+		   day, week);
+}
+
+static void write_metrics(struct bh_str *out, void *arg)
+{
+	struct bh_daemon *d = arg;
+	struct bh_reconcile_state st = bh_reconcile_state(d->reconciler);
+
+	gauge(out, "up", "1 while the daemon runs.", 1);
+	gauge(out, "policy_live", "1 while the newest policy set is the enforced one.",
+	      st.world && !st.failure);
+	gauge(out, "policies", "Policies in force.", st.world ? (double)st.world->n_policies : 0);
+	counter(out, "revision", "Successful publishes.", st.revision);
+	counter(out, "publish_failures", "Publishes that failed.", st.failures);
+	gauge(out, "publish_seconds", "Duration of the last publish.", st.last_ms / 1000);
+	endpoints(d, out);
+	expiries(st.world, out);
+	drops(d, out);
+	maps(d, out);
+}
+
+static bool is_ready(struct bh_str *why, void *arg)
+{
+	struct bh_daemon *d = arg;
+	struct bh_reconcile_state st = bh_reconcile_state(d->reconciler);
+
+	if (st.world && (!st.failure || st.is_policy_refused))
+		return true;
+	bh_str_add(why, st.failure ? st.failure : "nothing is published yet");
+	return false;
+}
+
+void bh_metrics_open(struct bh_daemon *d)
+{
+	struct bh_http_pages pages = {write_metrics, is_ready, d};
+	struct bh_err err = {0};
+
+	if (!d->cfg->http_listen[0])
+		return;
+	if (bh_http_server_open(d->loop, d->cfg->http_listen, &pages, &d->http, &err) < 0) {
+		snprintf(d->http_trouble, sizeof(d->http_trouble), "%.127s", err.text);
+		bh_warn("no HTTP listener: %s", err.text);
+	}
+}
+
+void bh_metrics_close(struct bh_daemon *d)
+{
+	bh_http_server_closep(&d->http);
+}
