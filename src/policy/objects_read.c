@@ -139,10 +139,27 @@ static void *parse_object(struct bh_parse *p, const struct bh_yaml *object, enum
 	}
 }
 
+/* What a parser reads of metadata; managedFields and the like would only fill memory. */
+static void dump_metadata(const struct bh_yaml *metadata, struct bh_str *out)
+{
+	static const char *const keys[] = {"name", "namespace", "annotations"};
+	size_t i, n = 0;
+
+	for (i = 0; i < BH_ARRAY_SIZE(keys); i++) {
+		const struct bh_yaml *value = bh_yaml_find(metadata, keys[i]);
+
+		if (!value)
+			continue;
+		bh_str_fmt(out, "%s\"%s\": ", n++ ? ", " : "", keys[i]);
+		bh_yaml_dump(value, out);
+	}
+}
+
 /* An item of a list is written out as a document of its own, on one line. */
 static int keep_text(const struct document *d, const struct bh_yaml *object, const struct type *t,
 		     struct bh_claim_more *more)
 {
+	const struct bh_yaml *spec = bh_yaml_find(object, "spec");
 	struct bh_str out = {0};
 
 	if (object == d->root) {
@@ -152,12 +169,12 @@ static int keep_text(const struct document *d, const struct bh_yaml *object, con
 	}
 	bh_str_add(&out, "{\"apiVersion\": ");
 	bh_yaml_dump_string(t->api, &out);
-	bh_str_fmt(&out, ", \"kind\": \"%.*s\", ", (int)t->kind_len, t->kind);
-	bh_str_add(&out, "\"metadata\": ");
-	bh_yaml_dump(bh_yaml_find(object, "metadata"), &out);
-	if (bh_yaml_find(object, "spec")) {
+	bh_str_fmt(&out, ", \"kind\": \"%.*s\", \"metadata\": {", (int)t->kind_len, t->kind);
+	dump_metadata(bh_yaml_find(object, "metadata"), &out);
+	bh_str_add(&out, "}");
+	if (spec) {
 		bh_str_add(&out, ", \"spec\": ");
-		bh_yaml_dump(bh_yaml_find(object, "spec"), &out);
+		bh_yaml_dump(spec, &out);
 	}
 	bh_str_add(&out, "}\n");
 	more->text = bh_str_take(&out);

@@ -247,6 +247,15 @@ static void dump_scalar(const struct bh_yaml *n, struct bh_str *out)
 		bh_str_add(out, n->type == BH_YAML_NULL ? "null" : n->text);
 }
 
+/* Longer keys than 1024 characters are only understood behind a question mark. */
+static void dump_key(const struct bh_yaml *key, struct bh_str *out)
+{
+	if (key->n > 100)
+		bh_str_add(out, "? ");
+	dump_scalar(key, out);
+	bh_str_add(out, key->n > 100 ? " : " : ": ");
+}
+
 void bh_yaml_dump(const struct bh_yaml *n, struct bh_str *out)
 {
 	bool is_map = n->type == BH_YAML_MAP;
@@ -260,8 +269,7 @@ void bh_yaml_dump(const struct bh_yaml *n, struct bh_str *out)
 	for (i = 0; i < n->n; i++) {
 		bh_str_add(out, i ? ", " : "");
 		if (is_map) {
-			dump_scalar(n->pairs[i].key, out);
-			bh_str_add(out, ": ");
+			dump_key(n->pairs[i].key, out);
 			bh_yaml_dump(n->pairs[i].value, out);
 		} else {
 			bh_yaml_dump(n->items[i], out);

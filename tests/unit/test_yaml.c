@@ -532,6 +532,26 @@ static void test_dump(void **state)
 	bh_yaml_doc_free(d);
 }
 
+static void test_dump_long_key(void **state)
+{
+	struct bh_str in = {0}, out = {0};
+	struct bh_yaml_doc *d;
+
+	(void)state;
+	bh_str_add(&in, "? ");
+	for (int i = 0; i < 3000; i++)
+		bh_str_add(&in, "k");
+	bh_str_add(&in, "\n: 1\n");
+	d = doc_of(bh_str_text(&in));
+	bh_yaml_dump(bh_yaml_root(d), &out);
+	bh_yaml_doc_free(d);
+	d = doc_of(bh_str_text(&out));
+	assert_int_equal(bh_yaml_root(d)->pairs[0].key->n, 3000);
+	bh_yaml_doc_free(d);
+	bh_str_done(&in);
+	bh_str_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_laughs),
 		cmocka_unit_test(test_many_keys),
 		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_dump_long_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
