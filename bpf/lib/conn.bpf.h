@@ -242,9 +242,18 @@ static __always_inline int conn_new(struct pkt *p, const struct grant *g, int ve
 static __always_inline int conn_keeps(const struct bh_flow *f, const struct pkt *p)
 {
 	struct bh_config *cfg = config_get();
+	struct bh_slot *slot = slot_of(p->slot);
+	const struct bh_ruleset *rs;
+	__u32 id;
 
-	return cfg && cfg->keep_established && !(p->flags & PF_OPENS) &&
-	       !(f->flags & BH_FLOW_CUT) && !flow_has_expired(f) && f->reason != BH_R_SHADOW;
+	if (!cfg || !slot || (p->flags & PF_OPENS) || (f->flags & BH_FLOW_CUT) ||
+	    flow_has_expired(f) || f->reason == BH_R_SHADOW)
+		return 0;
+	if (cfg->keep_established)
+		return 1;
+	id = slot->side[p->epoch & 1].ruleset[f->dir & 1];
+	rs = bpf_map_lookup_elem(&ruleset, &id);
+	return rs && (rs->flags & BH_RULESET_KEEP);
 }
 
 static __always_inline int conn_verdict(struct __sk_buff *skb, struct pkt *p, struct bh_flow *f,

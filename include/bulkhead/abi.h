@@ -153,6 +153,7 @@ struct bh_row {
 _Static_assert(sizeof(struct bh_row) == 96, "bh_row");
 
 #define BH_RULESET_OPEN 1u /* nothing selects the pod in this direction and the default is allow */
+#define BH_RULESET_KEEP 2u /* every policy behind it lets live connections outlive a change */
 struct bh_ruleset {
 	__u64 until_ns; /* bpf_ktime_get_ns from which `next` decides instead; 0: for ever */
 	__u32 next;	/* ruleset id; only with until_ns */

@@ -150,7 +150,9 @@ static int emit_shape(struct emit *e, struct bh_cm_shape *s, struct bh_err *err)
 	uint32_t next = 0;
 
 	for (size_t i = s->n_phases; i-- > 0;) {
-		struct bh_truleset t = {.until_s = s->phase[i].until_s, .next = next};
+		struct bh_truleset t = {.flags = s->is_keeping ? BH_RULESET_KEEP : 0,
+					.until_s = s->phase[i].until_s,
+					.next = next};
 		int r = emit_ruleset(e, &s->phase[i], &t, &next, err);
 
 		if (r)

@@ -229,6 +229,7 @@ struct bh_cm_phase {
 /* One direction of one subject ident, kept while its inputs are the same. */
 struct bh_cm_shape {
 	bool is_isolated;     /* some policy selects it; if not, there are no phases */
+	bool is_keeping;      /* every policy that selects it keeps established connections */
 	uint32_t used;	      /* epoch */
 	int64_t from_s, to_s; /* the times for which it holds */
 	uint32_t *watch;      /* predicates whose liveness it depends on */

@@ -142,6 +142,8 @@ static int gather_all(struct gather *g, enum bh_dir dir)
 
 		if (!p->p->applies[dir])
 			continue;
+		g->shape->is_keeping =
+			p->p->keep_established && (!g->shape->is_isolated || g->shape->is_keeping);
 		g->shape->is_isolated = true;
 		for (size_t k = 0; !r && k < p->atoms[dir].n; k++)
 			r = add_atom(g, p, &p->atoms[dir].v[k]);

@@ -101,7 +101,8 @@ static void print_ruleset(struct bh_str *s, const struct bh_tables *t, size_t n)
 
 	bh_str_fmt(s, "ruleset %zu", n);
 	add_id(s, &r->id);
-	bh_str_fmt(s, " portmap %u%s", r->portmap, r->flags & BH_RULESET_OPEN ? " open" : "");
+	bh_str_fmt(s, " portmap %u%s%s", r->portmap, r->flags & BH_RULESET_OPEN ? " open" : "",
+		   r->flags & BH_RULESET_KEEP ? " keep" : "");
 	if (r->until_s != INT64_MAX)
 		bh_str_fmt(s, " until %lld then %u", (long long)r->until_s, r->next);
 	bh_str_add(s, "\n  default");
