@@ -2,11 +2,13 @@
 #include <time.h>
 
 #include "cli/commands.h"
+#include "event/ocsf.h"
 
 static const struct bh_option options[] = {
 	{"follow", NULL, "go on showing new ones", 0, false, false},
 	{"since", "1h", "those of this last stretch of time (all)", 0, false, false},
-	{"class", "NAME", "only this OCSF class, such as 'Network Activity'", 0, false, false},
+	{"class", "NAME", "only this class: network, policy, pod, quarantine, or OCSF's name", 0,
+	 false, false},
 	{"pod", "NS/POD", "only those about this pod", 0, false, false},
 	{0},
 };
@@ -44,20 +46,24 @@ static int on_result(const json_t *result, void *arg)
 
 static int run(struct bh_cli *cli, const struct bh_args *args)
 {
-	const char *pod = bh_args_get(args, "pod");
+	const char *pod = bh_args_get(args, "pod"), *class = bh_args_get(args, "class");
 	struct bh_call call = {.verb = "events"};
 	uint64_t since_ms = 0;
+	struct bh_err err;
+	int class_uid;
 	int r = bh_cli_duration(cli, args, "since", &since_ms);
 
 	if (r)
 		return r;
 	if (pod && bh_cli_pod(cli, pod))
 		return BH_EXIT_USAGE;
+	if (class && bh_ocsf_class_parse(class, &class_uid, &err))
+		return bh_cli_usage(cli, "--class: %s", err.text);
 	call.take_args =
 		json_pack("{s:b s:o s:s? s:s?}", "follow", bh_args_has(args, "follow"), "since",
 			  bh_args_has(args, "since") ? json_integer((json_int_t)(since_ms / 1000))
 						     : json_null(),
-			  "class", bh_args_get(args, "class"), "pod", pod);
+			  "class", class, "pod", pod);
 	if (!call.take_args)
 		return bh_cli_usage(cli, "an argument is not UTF-8");
 	return bh_cli_stream(cli, call, on_result, cli);

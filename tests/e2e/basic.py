@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Allow and deny, TCP, UDP, ICMP and others, both families, between pods, node and outside."""
+import json
 import os
 import sys
 
@@ -119,6 +120,20 @@ def commands(node, pods):
     check(any(f["port"] == "81/TCP" for f in flows), "flows: the denied attempt is there", flows[:2])
     check(any(f["process"] and "python" in f["process"] for f in flows),
           "flows: with the process that tried", flows[:2])
+    events = [json.loads(line) for line in node.cli("events", "-o", "json").stdout.splitlines()]
+    check(any(e["class_uid"] == 4001 and "81" in json.dumps(e) for e in events),
+          "events: the denied attempt", events[:1])
+    check(all(e["metadata"]["version"] and e["chain"]["hash"] for e in events), "events: chained")
+    whole = node.ask("events", "verify")
+    check(whole["whole"] and whole["lines"] >= len(events) > 0, "events verify: whole", whole)
+    log = node.path("log", "events.jsonl")
+    equal(node.cli("events", "verify", log).returncode, 0, "events verify FILE")
+    with open(log) as f:
+        text = f.read()
+    with open(node.path("changed.jsonl"), "w") as f:
+        f.write(text.replace("shop", "shop2", 1))
+    equal(node.cli("events", "verify", node.path("changed.jsonl")).returncode, 1,
+          "events verify FILE: a changed byte")
     for args in (("status",), ("pods",), ("flows",), ("policy", "matrix", "--port", "80/TCP"),
                  ("policy", "explain", "shop/web", "shop/db", "81/TCP"), ("policy", "verify"),
                  ("policy", "exceptions"), ("quarantine", "--list"), ("events",),

@@ -34,7 +34,7 @@ def says(podman, name, addr, port=80):
     """What a container hears from an echo server: "hello", or nc's complaint."""
     v6 = "-6" if ":" in addr else "-4"
     r = podman.exec(name, "sh", "-c", f"echo hello | nc {v6} -v -N -w 1 {addr} {port}")
-    return r.stdout.strip() or r.stderr.strip().splitlines()[-1]
+    return r.stdout.strip() or (r.stderr.strip().splitlines() or [f"exit {r.returncode}"])[-1]
 
 
 def connections(podman, a):

@@ -77,6 +77,9 @@ static const struct canned rows[] = {
 	 "\"verdict\":\"denied\",\"reason\":\"default-deny\",\"rule\":null,\"process\":\"/bin/"
 	 "\\u001bsh\","
 	 "\"packets\":1,\"last\":\"2026-01-01T00:00:00Z\"}]}}"},
+	{"events.verify", NULL,
+	 "{\"result\":{\"whole\":false,\"problem\":\"line 7: changed\",\"lines\":6,\"firstSeq\":1,"
+	 "\"lastSeq\":6}}"},
 	{"events", NULL,
 	 "{\"result\":{\"event\":{\"time\":1767225600123,\"severity\":\"High\",\"class_name\":"
 	 "\"Network Activity\",\"message\":\"m\"}}}\n{\"result\":{\"end\":true}}"},
@@ -140,6 +143,7 @@ static void test_answers(void **state)
 		{{"flows", "--follow"}, 0, "a/x -> 9.9.9.9 1/TCP", ""},
 		{{"flows", "--follow", "-o", "json"}, 0, "{\"flows\":[]}\n", ""},
 		{{"events"}, 0, "2026-01-01T00:00:00.123Z High", ""},
+		{{"events", "verify"}, 1, "line 7: changed", ""},
 		{{"events", "-o", "json"}, 0, "\"class_name\":\"Network Activity\"", ""},
 		{{"top", "--once", "--interval", "100ms"}, 0, "BPF PROGRAM", ""},
 	};

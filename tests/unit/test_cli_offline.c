@@ -1,5 +1,6 @@
 /* Commands that need no daemon, their exit codes, help, and what happens when there is none. */
 #include "cli_fixture.h"
+#include "event/chain.h"
 
 static char dir[BH_TEST_DIR];
 
@@ -99,6 +100,7 @@ static void test_usage(void **state)
 		{{"bulkhead", "release", "a/b/c", "--reason", "x"}, 2, "", "is not"},
 		{{"bulkhead", "sync", "--timeout", "soon"}, 2, "", "length of time"},
 		{{"bulkhead", "flows", "--verdict", "maybe"}, 2, "", "denied or allowed"},
+		{{"bulkhead", "events", "--class", "maybe"}, 2, "", "no event class 'maybe'"},
 	};
 
 	(void)state;
@@ -255,6 +257,47 @@ static void test_diff(void **state)
 	shot_is(&s, 3, "", "no daemon");
 }
 
+/* Three events as the daemon writes them. */
+static void write_log(char *path, size_t changed)
+{
+	BH_CLEANUP(bh_json_decrefp) json_t *event = json_pack("{s:s}", "message", "m");
+	struct bh_chain at = {0}, next;
+	FILE *f = fopen(path, "w");
+	struct bh_err err;
+
+	for (size_t i = 0; i < 3; i++) {
+		BH_CLEANUP(bh_freep) char *line = NULL;
+		size_t len;
+
+		bh_assert_ok(&err, bh_chain_line(&at, event, 0, &line, &len, &next, &err));
+		if (i == changed)
+			strchr(line, 'm')[0] = 'n';
+		fwrite(line, 1, len, f);
+		at = next;
+	}
+	fclose(f);
+}
+
+static void test_events_verify(void **state)
+{
+	char path[BH_TEST_DIR + 32];
+	struct shot s;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/events.jsonl", dir);
+	write_log(path, 9);
+	RUN(&s, "events", "verify", path);
+	shot_is(&s, 0, "whole: 3 events, number 1 to 3", "");
+	RUN(&s, "events", "verify", path, path);
+	shot_is(&s, 1, "line 1", "");
+	write_log(path, 1);
+	RUN(&s, "events", "verify", path, "-o", "json");
+	shot_is(&s, 1, "\"whole\": false", "");
+	RUN(&s, "events", "verify", "/nonexistent");
+	shot_is(&s, 1, "", "/nonexistent");
+	unlink(path);
+}
+
 static void test_doctor_without_daemon(void **state)
 {
 	struct shot s;
@@ -284,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_refused_object_is_named),
 		cmocka_unit_test(test_assertions),
 		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_events_verify),
 		cmocka_unit_test(test_doctor_without_daemon),
 	};
 
