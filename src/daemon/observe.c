@@ -114,15 +114,21 @@ static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 		       const struct bh_endpoint *ep, const struct bh_edge_key *k)
 {
 	const struct bh_pod *self = bh_world_pod(w, ep->ns, ep->name);
-	struct bh_end own = {.pod = self, .has_ip = true}, peer = {.has_ip = true};
+	struct bh_ask ask = {
+		.dir = k->dir,
+		.self = {.pod = self, .has_ip = true},
+		.peer = {.has_ip = true},
+		.proto = k->proto,
+		.port = ntohs(k->port),
+	};
 	struct bh_half half;
 
-	memcpy(peer.ip.b, k->remote, sizeof(peer.ip.b));
+	memcpy(ask.peer.ip.b, k->remote, sizeof(ask.peer.ip.b));
 	if (!self || self->phase == BH_POD_DONE)
 		return NULL;
-	own.ip = own_address(ep, &peer.ip);
-	peer.pod = owner_of(o, w, &peer.ip);
-	half = bh_refeval_half(w, k->dir, &own, &peer, k->proto, ntohs(k->port), NULL);
+	ask.self.ip = own_address(ep, &ask.peer.ip);
+	ask.peer.pod = owner_of(o, w, &ask.peer.ip);
+	half = bh_refeval_ask(w, &ask);
 	return bh_report_rule(&half, k->dir);
 }
 

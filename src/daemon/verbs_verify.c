@@ -189,45 +189,69 @@ static int gather_peers(struct verify *v)
 	return r;
 }
 
-static void mismatch(struct verify *v, const struct bh_endpoint *ep, enum bh_dir dir,
-		     const struct probe_peer *peer, const struct probe_port *port, bool kernel,
-		     bool reference)
+/* One cell: the question, and what both sides answer. */
+struct cell {
+	const struct bh_endpoint *ep;
+	struct bh_ask ask;
+	bool kernel, reference; /* allowed */
+};
+
+static void mismatch(struct verify *v, const struct cell *c)
 {
 	char pod[600], ip[BH_IP_TEXT], text[24], proto[8];
 
 	if (json_array_size(v->mismatches) >= MAX_MISMATCHES)
 		return;
-	snprintf(pod, sizeof(pod), "%s/%s", ep->ns, ep->name);
-	snprintf(text, sizeof(text), "%u/%s", port->port, bh_proto_format(port->proto, proto));
+	snprintf(pod, sizeof(pod), "%s/%s", c->ep->ns, c->ep->name);
+	snprintf(text, sizeof(text), "%u/%s", c->ask.port, bh_proto_format(c->ask.proto, proto));
 	json_array_append_new(v->mismatches,
 			      json_pack("{ss ss ss ss ss ss}", "pod", pod, "direction",
-					dir == BH_EGRESS ? "egress" : "ingress", "peer",
-					bh_ip_format(&peer->ip, ip), "port", text, "kernel",
-					kernel ? "allowed" : "denied", "reference",
-					reference ? "allowed" : "denied"));
+					c->ask.dir == BH_EGRESS ? "egress" : "ingress", "peer",
+					bh_ip_format(&c->ask.peer.ip, ip), "port", text, "kernel",
+					c->kernel ? "allowed" : "denied", "reference",
+					c->reference ? "allowed" : "denied"));
 }
 
-static int verify_pair(struct verify *v, const struct bh_endpoint *ep, const struct bh_pod *pod,
-		       enum bh_dir dir, const struct probe_peer *peer)
+/* All ports against one peer. */
+static int verify_peer(struct verify *v, const struct bh_policies *selecting, struct cell *c)
 {
-	struct bh_end self = bh_refeval_pod_end(pod, bh_ip_is4(&peer->ip) ? 4 : 6);
-	struct bh_end other = {peer->pod, peer->ip, true};
-
-	for (size_t i = 0; i < v->ports.n; i++) {
-		const struct probe_port *p = &v->ports.v[i];
+	bh_vec_each (p, &v->ports) {
 		struct bh_kernel_verdict k;
-		struct bh_half half =
-			bh_refeval_half(v->w, dir, &self, &other, p->proto, p->port, NULL);
-		int r = bh_datapath_decide(v->d->dp, ep->slot, dir, &peer->ip, p->proto, p->port,
-					   &k, v->err);
+		int r;
 
+		c->ask.proto = p->proto;
+		c->ask.port = p->port;
+		r = bh_datapath_decide(v->d->dp, c->ep->slot, c->ask.dir, &c->ask.peer.ip, p->proto,
+				       p->port, &k, v->err);
 		if (r < 0)
 			return r;
 		v->cells++;
 		/* A conditional cell is one that some executable may use. */
-		if ((k.verdict == BH_ALLOWED || k.is_conditional) != (half.verdict == BH_ALLOWED))
-			mismatch(v, ep, dir, peer, p, k.verdict == BH_ALLOWED || k.is_conditional,
-				 half.verdict == BH_ALLOWED);
+		c->kernel = k.verdict == BH_ALLOWED || k.is_conditional;
+		c->reference = bh_refeval_among(v->w, selecting, &c->ask).verdict == BH_ALLOWED;
+		if (c->kernel != c->reference)
+			mismatch(v, c);
+	}
+	return 0;
+}
+
+static int verify_direction(struct verify *v, struct cell *c, const struct bh_pod *pod)
+{
+	BH_CLEANUP(bh_policies_done) struct bh_policies selecting = {0};
+	int r = gather_ports(v, pod, c->ask.dir);
+
+	if (!r)
+		r = bh_refeval_selecting(v->w, pod, c->ask.dir, &selecting);
+	if (r < 0)
+		return bh_fail(v->err, ENOMEM, "verify");
+	bh_vec_each (peer, &v->peers) {
+		if (peer->pod == pod)
+			continue;
+		c->ask.self = bh_refeval_pod_end(pod, bh_ip_is4(&peer->ip) ? 4 : 6);
+		c->ask.peer = (struct bh_end){peer->pod, peer->ip, true};
+		r = verify_peer(v, &selecting, c);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -235,18 +259,14 @@ static int verify_pair(struct verify *v, const struct bh_endpoint *ep, const str
 static int verify_endpoint(struct verify *v, const struct bh_endpoint *ep)
 {
 	const struct bh_pod *pod = bh_world_pod(v->w, ep->ns, ep->name);
+	struct cell c = {.ep = ep};
 	int r = 0;
 
 	if (!pod || pod->phase == BH_POD_DONE || !ep->is_open)
 		return 0;
 	for (int dir = 0; !r && dir < 2; dir++) {
-		r = gather_ports(v, pod, dir);
-		if (r < 0)
-			return bh_fail(v->err, ENOMEM, "verify");
-		for (size_t i = 0; !r && i < v->peers.n; i++) {
-			if (v->peers.v[i].pod != pod)
-				r = verify_pair(v, ep, pod, dir, &v->peers.v[i]);
-		}
+		c.ask.dir = (enum bh_dir)dir;
+		r = verify_direction(v, &c, pod);
 	}
 	return r;
 }
