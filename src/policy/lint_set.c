@@ -20,6 +20,11 @@ struct lint {
 	const struct bh_policy *policy;
 };
 
+static struct bh_about about(const struct lint *l, const struct bh_place *place)
+{
+	return (struct bh_about){.place = *place, .object = l->title};
+}
+
 /* ---- DNS: isolated pods that may talk to somebody but not to a resolver ---- */
 
 /* A named port may be 53 somewhere: believed when its name says so. */
@@ -90,13 +95,15 @@ static int lint_dns(struct lint *l)
 {
 	const struct bh_policy *p = l->policy;
 	struct bh_seen *without = NULL;
+	struct bh_about at;
 
 	if (!p->applies[BH_EGRESS] || !p->n_rules[BH_EGRESS] || allows_dns(p))
 		return 0;
 	bh_view_each(&l->view, bh_view_ns(&l->view, p->ns), &p->pods, find_without_dns, &without);
 	if (!without)
 		return 0;
-	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &p->place, l->title,
+	at = about(l, &p->place);
+	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &at,
 			       "egress is isolated and no policy allows DNS (port 53/UDP) to pod "
 			       "'%s/%s'",
 			       without->id->ns, without->example->name);
@@ -121,9 +128,11 @@ static bool selects_any(struct lint *l)
 
 static int lint_selects(struct lint *l)
 {
+	struct bh_about at = about(l, &l->policy->place);
+
 	if (!l->view.n || selects_any(l))
 		return 0;
-	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &l->policy->place, l->title,
+	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &at,
 			       "selects no known pod of namespace '%s'", l->policy->ns);
 }
 
@@ -188,6 +197,7 @@ static void look_for_port(struct lint *l, const struct bh_rule *r, enum bh_dir d
 
 static int lint_ports(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 {
+	struct bh_about at = about(l, &r->place);
 	char proto[8];
 	size_t i;
 	int ret = 0;
@@ -199,7 +209,7 @@ static int lint_ports(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 			continue;
 		look_for_port(l, r, dir, &n);
 		if (n.has_pod && !n.has_port)
-			ret = bh_problems_add(l->problems, BH_PROBLEM_WARNING, &r->place, l->title,
+			ret = bh_problems_add(l->problems, BH_PROBLEM_WARNING, &at,
 					      "no %s pod has a port named '%s' of protocol %s",
 					      dir == BH_INGRESS ? "selected" : "peer", n.port->name,
 					      bh_proto_format(n.port->proto, proto));
@@ -212,14 +222,14 @@ static int lint_ports(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 static int lint_cidr(struct lint *l, const struct bh_peer *peer)
 {
 	const struct bh_view_ip *hit = bh_view_covered(&l->view, peer);
+	struct bh_about at = about(l, &peer->place);
 	char cidr[BH_CIDR_TEXT], ip[BH_IP_TEXT];
 	bool is_all = peer->cidr.len == (bh_ip_is4(&peer->cidr.ip) ? 96 : 0);
 
 	if (!hit)
 		return 0;
 	/* Everybody who writes "everything" knows; everybody else may be surprised. */
-	return bh_problems_add(l->problems, is_all ? BH_PROBLEM_NOTE : BH_PROBLEM_WARNING,
-			       &peer->place, l->title,
+	return bh_problems_add(l->problems, is_all ? BH_PROBLEM_NOTE : BH_PROBLEM_WARNING, &at,
 			       "%s also covers addresses of pods, such as %s of '%s/%s'",
 			       bh_cidr_format(&peer->cidr, cidr), bh_ip_format(&hit->ip, ip),
 			       hit->pod->ident->ns, hit->pod->name);
@@ -227,6 +237,7 @@ static int lint_cidr(struct lint *l, const struct bh_peer *peer)
 
 static int lint_expiry(struct lint *l, const struct bh_rule *r)
 {
+	struct bh_about at = about(l, &r->place);
 	char text[32] = "";
 	time_t t = (time_t)r->reason.expires_s;
 	struct tm tm;
@@ -235,7 +246,7 @@ static int lint_expiry(struct lint *l, const struct bh_rule *r)
 		return 0;
 	if (gmtime_r(&t, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &r->place, l->title,
+	return bh_problems_add(l->problems, BH_PROBLEM_WARNING, &at,
 			       "the rule expired at %s and is not in force", text);
 }
 

@@ -21,8 +21,13 @@ struct bh_problems {
 	struct bh_problem *v;
 	size_t n, cap;
 };
-int bh_problems_add(struct bh_problems *p, enum bh_problem_level level, const struct bh_place *place,
-		    const char *object, const char *fmt, ...) BH_PRINTF(5, 6);
+struct bh_about { /* what a problem is about; everything may be unknown */
+	struct bh_place place;
+	const char *object;
+};
+/* Adds a problem with copies of everything. 0 or -ENOMEM. */
+int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
+		    const struct bh_about *about, const char *fmt, ...) BH_PRINTF(4, 5);
 void bh_problems_done(struct bh_problems *p);
 
 struct bh_objects_options {

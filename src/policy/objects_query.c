@@ -80,20 +80,22 @@ int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh
 
 static int copy_problem(struct bh_problems *to, const struct bh_problem *p)
 {
-	struct bh_place place = {.file = p->file, .line = p->line, .col = p->col};
+	struct bh_about about = {.place = {.file = p->file, .line = p->line, .col = p->col},
+				 .object = p->object};
 
-	return bh_problems_add(to, p->level, &place, p->object, "%s", p->text);
+	return bh_problems_add(to, p->level, &about, "%s", p->text);
 }
 
 static int add_duplicate(struct bh_problems *to, const struct bh_claim *c,
 			 const struct bh_claim *first)
 {
-	struct bh_place place = bh_claim_place(c), other = bh_claim_place(first);
+	struct bh_place other = bh_claim_place(first);
 	BH_CLEANUP(bh_freep) char *title = bh_claim_title(c);
+	struct bh_about about = {.place = bh_claim_place(c), .object = title};
 
 	if (!title)
 		return -ENOMEM;
-	return bh_problems_add(to, BH_PROBLEM_ERROR, &place, title,
+	return bh_problems_add(to, BH_PROBLEM_ERROR, &about,
 			       "%s is already defined at %s:%u:%u, which stays", title, other.file,
 			       other.line, other.col);
 }

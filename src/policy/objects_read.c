@@ -52,18 +52,19 @@ struct type {
 static int problem(struct bh_reading *r, enum bh_problem_level level, const struct bh_yaml *at,
 		   const char *fmt, const char *arg)
 {
-	struct bh_place place = {.file = r->file->name, .line = at->line, .col = at->col};
+	struct bh_about about = {
+		.place = {.file = r->file->name, .line = at->line, .col = at->col}};
 
 	if (r->problems.n > BH_PARSE_MAX_PROBLEMS)
 		return 0;
 	if (r->problems.n == BH_PARSE_MAX_PROBLEMS)
 		return bh_problems_add(
-			&r->problems, BH_PROBLEM_ERROR, &place, NULL,
+			&r->problems, BH_PROBLEM_ERROR, &about,
 			"more than %d problems; the rest of the file's are not listed",
 			BH_PARSE_MAX_PROBLEMS);
 	if (arg)
-		return bh_problems_add(&r->problems, level, &place, NULL, fmt, arg);
-	return bh_problems_add(&r->problems, level, &place, NULL, "%s", fmt);
+		return bh_problems_add(&r->problems, level, &about, fmt, arg);
+	return bh_problems_add(&r->problems, level, &about, "%s", fmt);
 }
 
 /* Something could not be recognised, so it may have been any object of this file. */

@@ -20,12 +20,13 @@ void bh_parse_no_memory(struct bh_parse *p)
 static void add(struct bh_parse *p, enum bh_problem_level level, const struct bh_place *place,
 		const char *text)
 {
+	struct bh_about about = {.place = *place, .object = p->object}, file = {.place = *place};
 	int r = 0;
 
 	if (p->problems->n < BH_PARSE_MAX_PROBLEMS)
-		r = bh_problems_add(p->problems, level, place, p->object, "%s", text);
+		r = bh_problems_add(p->problems, level, &about, "%s", text);
 	else if (p->problems->n == BH_PARSE_MAX_PROBLEMS)
-		r = bh_problems_add(p->problems, BH_PROBLEM_ERROR, place, NULL,
+		r = bh_problems_add(p->problems, BH_PROBLEM_ERROR, &file,
 				    "more than %d problems; the rest of the file's are not listed",
 				    BH_PARSE_MAX_PROBLEMS);
 	if (r)

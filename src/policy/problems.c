@@ -36,7 +36,7 @@ void bh_problem_scrub(char *text)
 }
 
 int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
-		    const struct bh_place *place, const char *object, const char *fmt, ...)
+		    const struct bh_about *about, const char *fmt, ...)
 {
 	struct bh_problem x = {.level = level};
 	va_list ap;
@@ -48,13 +48,11 @@ int bh_problems_add(struct bh_problems *p, enum bh_problem_level level,
 	if (n < 0)
 		return -ENOMEM;
 	bh_problem_scrub(x.text);
-	if (place) {
-		x.line = place->line;
-		x.col = place->col;
-		x.file = place->file ? strdup(place->file) : NULL;
-	}
-	x.object = object ? strdup(object) : NULL;
-	if ((place && place->file && !x.file) || (object && !x.object) || bh_vec_push(p, x)) {
+	x.line = about->place.line;
+	x.col = about->place.col;
+	x.file = about->place.file ? strdup(about->place.file) : NULL;
+	x.object = about->object ? strdup(about->object) : NULL;
+	if ((about->place.file && !x.file) || (about->object && !x.object) || bh_vec_push(p, x)) {
 		problem_done(&x);
 		return -ENOMEM;
 	}
