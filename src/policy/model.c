@@ -240,6 +240,8 @@ int bh_namespace_new(const char *name, const struct bh_labels *labels, struct bh
 	BH_CLEANUP(bh_freep) struct bh_label *v = NULL;
 	size_t n = labels ? labels->n : 0;
 
+	if (ns)
+		ns->refs = 1;
 	v = malloc((n + 1) * sizeof(*v));
 	if (!ns || !v)
 		return bh_fail(err, ENOMEM, "namespace '%s': no memory", name);
@@ -247,7 +249,6 @@ int bh_namespace_new(const char *name, const struct bh_labels *labels, struct bh
 		memcpy(v, labels->v, n * sizeof(*v));
 	/* Last, so that it wins over a forged one. */
 	v[n] = (struct bh_label){.key = "kubernetes.io/metadata.name", .value = name};
-	ns->refs = 1;
 	ns->name = strdup(name);
 	if (!ns->name || bh_labels_copy(&(struct bh_labels){.v = v, .n = n + 1}, &ns->labels))
 		return bh_fail(err, ENOMEM, "namespace '%s': no memory", name);

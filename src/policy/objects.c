@@ -193,8 +193,10 @@ static int keep_unseen(struct bh_claim *from, const char *why, struct bh_claims 
 	struct bh_claim c = {
 		.kind = from->kind, .state = from->state, .file = from->file, .pos = from->pos};
 
-	if (bh_claim_inherit(&c, from) || !bh_claim_more(&c))
+	if (bh_claim_inherit(&c, from) || !bh_claim_more(&c)) {
+		bh_claim_done(&c);
 		return -ENOMEM;
+	}
 	if (from->state == BH_CLAIM_REFUSED) {
 		c.more->line = from->more->line;
 		c.more->col = from->more->col;
