@@ -49,6 +49,13 @@ static __always_inline int pkt_parse(struct __sk_buff *skb, struct pkt *p,
 	return r == PKT_SHORT ? BH_R_MALFORMED : r;
 }
 
+static __always_inline int pkt_decide(struct __sk_buff *skb, struct pkt *p)
+{
+	struct bh_flow *f = bpf_map_lookup_elem(&flow, PKT_KEY(p));
+
+	return f ? conn_decide(skb, p, f) : conn_decide(skb, p, NULL);
+}
+
 /* Packets that must be understood as part of something else first. */
 static __always_inline int pkt_judge_rare(struct __sk_buff *skb, struct pkt *p)
 {
@@ -59,20 +66,20 @@ static __always_inline int pkt_judge_rare(struct __sk_buff *skb, struct pkt *p)
 	if (p->kind == PK_LATER) {
 		verdict = frag_match(skb, p);
 		if (!verdict)
-			verdict = conn_decide(skb, p);
+			verdict = pkt_decide(skb, p);
 		return verdict_passes(verdict) ? BH_R_FRAGMENT | (verdict & VERDICT_COUNTED)
 					       : verdict;
 	}
 	if (p->kind == PK_ICMP_ERR) {
 		verdict = icmp_open(skb, p);
 		if (!verdict)
-			verdict = conn_decide(skb, p);
+			verdict = pkt_decide(skb, p);
 		icmp_close(skb, p);
 		return verdict_passes(verdict) ? BH_R_ICMP_RELATED : BH_R_ICMP_ORPHAN;
 	}
 	if (p->kind != PK_CONN)
 		return BH_R_MALFORMED;
-	verdict = conn_decide(skb, p);
+	verdict = pkt_decide(skb, p);
 	if ((p->flags & PF_FRAG) && verdict_passes(verdict) && frag_remember(p))
 		return BH_R_FRAGMENT_TABLE;
 	return verdict;
@@ -82,11 +89,13 @@ static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
 {
 	struct bh_flow *f;
 
-	if (unlikely(p->kind != PK_CONN || (p->flags & (PF_FRAG | PF_OPENS))))
+	if (unlikely(p->kind != PK_CONN || (p->flags & PF_FRAG)))
 		return pkt_judge_rare(skb, p);
 	f = bpf_map_lookup_elem(&flow, PKT_KEY(p));
-	if (!f || !flow_is_good(f, p, skb))
-		return conn_decide(skb, p);
+	if (!f)
+		return conn_decide(skb, p, NULL);
+	if (unlikely((p->flags & PF_OPENS) || !flow_is_good(f, p, skb)))
+		return conn_decide(skb, p, f);
 	flow_touch(f, p);
 	return BH_R_ESTABLISHED | VERDICT_COUNTED;
 }
@@ -95,13 +104,18 @@ static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
 static __always_inline int verdict_commit(const struct pkt *p, int verdict)
 {
 	__u8 reason = verdict;
+	struct bh_drop *d;
 
 	if (likely(verdict_passes(verdict))) {
 		if (!(verdict & VERDICT_COUNTED) && reason != BH_R_NEIGHBOUR)
 			edge_count_pkt(p, p->init_dir, reason, p->packets, p->bytes);
 		return TC_ACT_UNSPEC;
 	}
-	drop_count(reason, p->packets, p->bytes);
+	d = drop_of(reason);
+	if (d) { /* this CPU's own, and bottom halves are off */
+		d->packets += p->packets;
+		d->bytes += p->bytes;
+	}
 	if (p->slot)
 		edge_count_pkt(p, p->dir, reason, p->packets, p->bytes);
 	return TC_ACT_SHOT;

@@ -27,6 +27,15 @@ struct call {
 	__u8 is_connect;
 };
 
+/* Atomic, because a packet program may interrupt this one on its CPU. */
+static __always_inline void call_count_drop(__u8 reason)
+{
+	struct bh_drop *d = drop_of(reason);
+
+	if (d)
+		__sync_fetch_and_add(&d->packets, 1);
+}
+
 static __always_inline int call_is_ours(struct call *c, __u64 cookie)
 {
 	__u32 *id = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
@@ -93,7 +102,7 @@ static __always_inline int call_policy(struct call *c, struct exe_scratch **s, _
 	a.class = class & ~BH_CLASS_NODE;
 	a.port = c->port;
 	a.proto = c->proto;
-	policy_eval(&a);
+	policy_eval_again(&a);
 	if (a.reason != BH_R_PROCESS_UNKNOWN)
 		return a.reason;
 	c->is_conditional = 1;
@@ -103,7 +112,7 @@ static __always_inline int call_policy(struct call *c, struct exe_scratch **s, _
 	*path_len = exe_path(*s);
 	c->proc = exe_proc(*s, *path_len);
 	a.proc = c->proc;
-	policy_eval(&a);
+	policy_eval_again(&a);
 	return a.reason;
 }
 
@@ -131,7 +140,7 @@ static __always_inline void call_report(const struct call *c, __u8 reason, struc
 	struct edge_add a = {};
 	int r;
 
-	drop_count(reason, 1, 0);
+	call_count_drop(reason);
 	__builtin_memcpy(a.key.remote, &c->remote, sizeof(a.key.remote));
 	a.key.slot = c->slot_id;
 	a.key.port = c->port;
@@ -207,7 +216,7 @@ static __always_inline int call_judge(struct bpf_sock_addr *ctx, struct call *c)
 	if (!call_is_ours(c, bpf_get_netns_cookie(ctx))) {
 		if (call_is_local(c) || !hostnet_is_quarantined(config_get()))
 			return CALL_PASS;
-		drop_count(BH_R_QUARANTINE, 1, 0);
+		call_count_drop(BH_R_QUARANTINE);
 		return CALL_REFUSE;
 	}
 	c->port = ctx->user_port;
@@ -236,7 +245,7 @@ static __always_inline int bind_judge(struct bpf_sock_addr *ctx, struct call *c)
 		return CALL_PASS;
 	if (call_is_local(c))
 		return CALL_PASS;
-	drop_count(BH_R_SOCKET_REFUSED, 1, 0);
+	call_count_drop(BH_R_SOCKET_REFUSED);
 	return CALL_REFUSE;
 }
 
@@ -315,7 +324,7 @@ int bh_sock_create(struct bpf_sock *ctx)
 		is_closed = hostnet_is_quarantined(config_get());
 	if (!is_closed)
 		return CALL_PASS;
-	drop_count(BH_R_SOCKET_REFUSED, 1, 0);
+	call_count_drop(BH_R_SOCKET_REFUSED);
 	return CALL_REFUSE;
 }
 

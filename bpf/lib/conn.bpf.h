@@ -149,7 +149,7 @@ static __always_inline void ask_policy(struct __sk_buff *skb, const struct pkt *
 	    !(p->flags & PF_QUOTED)) {
 		a->proc = skb_proc(skb);
 		if (a->proc != BH_PROC_UNKNOWN)
-			policy_eval(a);
+			policy_eval_again(a);
 	}
 	g->proc = a->proc;
 	g->until_ns = a->until_ns;
@@ -295,19 +295,15 @@ static __always_inline int flow_is_good(const struct bh_flow *f, const struct pk
 	       (f->reason != BH_R_SHADOW || (p->slot_flags & BH_SLOT_SHADOW));
 }
 
-/* The verdict on a packet with a tuple, and its entry in `flow`. */
-__noinline int conn_decide(struct __sk_buff *skb, struct pkt *p)
+/* The verdict on a packet with a tuple, and its entry in `flow`. f: that entry, or NULL. */
+__noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow *f)
 {
-	struct bh_flow_key key;
 	struct grant g = {};
-	struct bh_flow *f;
 	int verdict, is_fresh, is_new;
 	__u32 seen;
 
 	if (!p)
 		return BH_R_NONE;
-	key = *PKT_KEY(p);
-	f = bpf_map_lookup_elem(&flow, &key);
 	seen = f ? *(volatile __u32 *)&f->epoch : 0;
 	if (f && !(p->flags & PF_OPENS) && flow_is_good(f, p, skb)) {
 		if (p->flags & PF_PROBE)

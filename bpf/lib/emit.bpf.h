@@ -158,16 +158,41 @@ static __always_inline void edge_announce(const struct edge_add *a, const char *
 		__sync_fetch_and_and(&e->flags, ~BH_EDGE_UNSENT);
 }
 
-static __always_inline void drop_count(__u8 reason, __u32 packets, __u32 bytes)
+static __always_inline struct bh_drop *drop_of(__u32 reason)
 {
-	__u32 key = reason;
-	struct bh_drop *d = bpf_map_lookup_elem(&drop, &key);
+	return bpf_map_lookup_elem(&drop, &reason);
+}
 
-	if (!d)
-		return;
-	/* atomic: a softirq may interrupt a socket hook on the same CPU */
-	__sync_fetch_and_add(&d->packets, packets);
-	__sync_fetch_and_add(&d->bytes, bytes);
+static __always_inline void edge_key(const struct pkt *p, __u32 dir, __u32 reason,
+				     struct bh_edge_key *k)
+{
+	__builtin_memcpy(k->remote, &p->remote, sizeof(k->remote));
+	k->slot = p->slot;
+	k->port = dir == BH_EGRESS ? p->rport : p->lport;
+	if (p->icmp_port_is_type)
+		k->port = bpf_htons(p->icmp_type);
+	k->dir = dir;
+	k->proto = p->proto;
+	k->verdict = verdict_passes(reason) ? BH_ALLOWED : BH_DENIED;
+	k->reason = reason;
+}
+
+/* An edge that is new, a former tenant's, or beyond the quota. */
+__noinline int edge_count_new(const struct pkt *p, const struct bh_edge_key *k, __u32 packets,
+			      __u32 bytes)
+{
+	struct edge_add a = {};
+
+	if (!p || !k)
+		return 0;
+	a.key = *k;
+	a.first_ns = a.last_ns = p->now;
+	a.packets = packets;
+	a.bytes = bytes;
+	a.generation = p->generation;
+	if (edge_count(&a) == EDGE_NEW)
+		edge_announce(&a, NULL, 0);
+	return 0;
 }
 
 /* The packet's edge. dir: the initiator's, or the packet's own when it is denied. packets, bytes:
@@ -175,24 +200,19 @@ static __always_inline void drop_count(__u8 reason, __u32 packets, __u32 bytes)
 __noinline int edge_count_pkt(const struct pkt *p, __u32 dir, __u32 reason, __u32 packets,
 			      __u32 bytes)
 {
-	struct edge_add a = {};
+	struct bh_edge_key key;
+	struct bh_edge *e;
 
 	if (!p)
 		return 0;
-	__builtin_memcpy(a.key.remote, &p->remote, sizeof(a.key.remote));
-	a.key.slot = p->slot;
-	a.key.port = dir == BH_EGRESS ? p->rport : p->lport;
-	if (p->icmp_port_is_type)
-		a.key.port = bpf_htons(p->icmp_type);
-	a.key.dir = dir;
-	a.key.proto = p->proto;
-	a.key.verdict = verdict_passes(reason) ? BH_ALLOWED : BH_DENIED;
-	a.key.reason = reason;
-	a.first_ns = a.last_ns = p->now;
-	a.packets = packets;
-	a.bytes = bytes;
-	a.generation = p->generation;
-	if (edge_count(&a) == EDGE_NEW)
-		edge_announce(&a, NULL, 0);
+	edge_key(p, dir, reason, &key);
+	e = bpf_map_lookup_elem(&edge, &key);
+	if (unlikely(!e || e->generation != p->generation))
+		return edge_count_new(p, &key, packets, bytes);
+	if (packets) {
+		__sync_fetch_and_add(&e->packets, packets);
+		__sync_fetch_and_add(&e->bytes, bytes);
+	}
+	e->last_ns = p->now;
 	return 0;
 }

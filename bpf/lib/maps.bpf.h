@@ -187,7 +187,6 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, BH_MAX_FLOWS);
 	__type(key, struct bh_flow_key);
 	__type(value, struct bh_flow);

@@ -28,13 +28,11 @@ static __always_inline __u32 class_pick(const struct bh_class *c, __u32 side)
 }
 
 /* The address's class, BH_CLASS_NODE included. */
-__noinline __u32 class_of(const union addr *a, int v6, __u32 side, __u32 has_cidrs)
+static __always_inline __u32 class_of(const union addr *a, int v6, __u32 side, __u32 has_cidrs)
 {
 	struct bh_peer6_key key6; /* keys come from the stack, see emit.bpf.h */
 	__u32 key4, class;
 
-	if (!a)
-		return 0;
 	__builtin_memcpy(&key6, a, sizeof(key6));
 	key4 = a->w[3];
 	class = v6 ? class_pick(bpf_map_lookup_elem(&peer6, &key6), side)
@@ -98,7 +96,7 @@ static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 cla
 }
 
 /* Fills the answer as the ruleset id alone gives it. */
-__noinline int policy_eval_one(struct ask *a, __u32 id)
+static __always_inline int policy_eval_one(struct ask *a, __u32 id)
 {
 	struct bh_row_key key = {};
 	const struct bh_ruleset *rs;
@@ -106,8 +104,6 @@ __noinline int policy_eval_one(struct ask *a, __u32 id)
 	__u32 port_class;
 	enum cell cell;
 
-	if (!a)
-		return 0;
 	a->allow = 0;
 	a->reason = BH_R_TABLE_INCOMPLETE;
 	rs = bpf_map_lookup_elem(&ruleset, &id);
@@ -168,26 +164,33 @@ static __always_inline __u32 policy_current(__u32 id, __u64 *until_ns)
 	return 0;
 }
 
-/* Answers a. */
-__noinline int policy_eval(struct ask *a)
+/* The ruleset in force denies; would the first of the chain have allowed it? */
+__noinline int policy_had_allowed(struct ask *a, __u32 first)
 {
-	__u32 first, id;
-	__u64 until_ns;
-
 	if (!a)
 		return 0;
-	first = a->ruleset;
-	id = policy_current(first, &until_ns);
-	policy_eval_one(a, id);
-	a->until_ns = until_ns;
-	if (a->allow || id == first)
-		return 0;
 	policy_eval_one(a, first);
-	if (a->allow) {
-		a->allow = 0;
-		a->reason = BH_R_EXPIRED;
-		return 0;
-	}
+	return a->allow;
+}
+
+/* Answers a. */
+static __always_inline void policy_eval(struct ask *a)
+{
+	__u32 id = policy_current(a->ruleset, &a->until_ns);
+	__u8 reason;
+
 	policy_eval_one(a, id);
+	if (likely(a->allow || id == a->ruleset))
+		return;
+	reason = a->reason;
+	a->reason = policy_had_allowed(a, a->ruleset) ? BH_R_EXPIRED : reason;
+	a->allow = 0;
+}
+
+/* The same, out of line: for the second time, and where a nanosecond is not dear. */
+__noinline int policy_eval_again(struct ask *a)
+{
+	if (a)
+		policy_eval(a);
 	return 0;
 }

@@ -476,8 +476,8 @@ static void test_instruction_ceilings(void **state)
 		const struct bpf_program *prog;
 		uint32_t ceiling;
 	} v[] = {
-		{ r->pod->progs.bh_from_pod, 20000 },
-		{ r->pod->progs.bh_to_pod, 20000 },
+		{ r->pod->progs.bh_from_pod, 32000 },
+		{ r->pod->progs.bh_to_pod, 32000 },
 		{ r->pod->progs.bh_sweep, 4000 },
 		{ r->pod->progs.bh_timer_start, 3000 },
 	};

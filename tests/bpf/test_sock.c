@@ -283,6 +283,21 @@ static void test_forged_path(void **state)
 	close(l4);
 }
 
+static void test_instruction_ceiling(void **state)
+{
+	struct podns *p = *state;
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, p->sock->obj) {
+		struct bpf_prog_info info = { .type = 0 };
+		uint32_t n = sizeof(info);
+
+		assert_int_equal(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &n), 0);
+		if (info.verified_insns > 12000)
+			fail_msg("%s: %u instructions verified", info.name, info.verified_insns);
+	}
+}
+
 /* The helper: connect ADDR PORT; exits with the errno. */
 static int helper(char **argv)
 {
@@ -329,6 +344,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_process_rules),
 		cmocka_unit_test(test_unlinked_executable),
 		cmocka_unit_test(test_forged_path),
+		cmocka_unit_test(test_instruction_ceiling),
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "connect"))
