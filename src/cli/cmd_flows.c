@@ -1,4 +1,6 @@
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/commands.h"
 
@@ -20,28 +22,69 @@ static const char *end_name(const json_t *flow, const char *name, const char *ad
 	return strcmp(s, "-") ? s : bh_show_str(flow, address);
 }
 
+/* The deciding rule; where no rule did, the reason. */
+static const char *why(const json_t *flow)
+{
+	const char *rule = bh_show_str(flow, "rule");
+
+	return strcmp(rule, "-") && strcmp(rule, "default") ? rule : bh_show_str(flow, "reason");
+}
+
+/* Newest first; times of RFC 3339 in UTC compare as text. */
+static int by_last(const void *a, const void *b)
+{
+	return strcmp(bh_show_str(*(json_t *const *)b, "last"),
+		      bh_show_str(*(json_t *const *)a, "last"));
+}
+
+static json_t **sorted(const json_t *flows)
+{
+	json_t **v = calloc(json_array_size(flows) + 1, sizeof(*v));
+	json_t *flow;
+	size_t i;
+
+	if (!v)
+		return NULL;
+	json_array_foreach(flows, i, flow) v[i] = flow;
+	qsort(v, i, sizeof(*v), by_last);
+	return v;
+}
+
+/* "16:18:27" for a time of today (UTC), else as it is. */
+static const char *short_time(const char *text, char out[16])
+{
+	time_t now = time(NULL);
+	char today[16] = "";
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		strftime(today, sizeof(today), "%Y-%m-%dT", &tm);
+	if (strncmp(text, today, strlen(today)) || strlen(text) < 19)
+		return text;
+	snprintf(out, 16, "%.8s", text + strlen(today));
+	return out;
+}
+
 static int print(const struct bh_cli *cli, const json_t *answer)
 {
 	BH_CLEANUP(bh_table_freep)
 	struct bh_table *t = bh_table_new(columns, BH_ARRAY_SIZE(columns));
-	json_t *v;
-	size_t i;
+	BH_CLEANUP(bh_freep) json_t **v = sorted(json_object_get(answer, "flows"));
 
-	json_array_foreach(json_object_get(answer, "flows"), i, v)
-	{
-		const char *verdict = bh_show_str(v, "verdict");
-		const char *rule = bh_show_str(v, "rule");
+	for (size_t i = 0; v && v[i]; i++) {
+		const char *verdict = bh_show_str(v[i], "verdict");
+		char at[16];
 
-		bh_table_add(t, BH_PLAIN, end_name(v, "from", "fromAddress"));
-		bh_table_add(t, BH_PLAIN, end_name(v, "to", "toAddress"));
-		bh_table_add(t, BH_PLAIN, bh_show_str(v, "port"));
+		bh_table_add(t, BH_PLAIN, end_name(v[i], "from", "fromAddress"));
+		bh_table_add(t, BH_PLAIN, end_name(v[i], "to", "toAddress"));
+		bh_table_add(t, BH_PLAIN, bh_show_str(v[i], "port"));
 		bh_table_add(t, bh_show_paint(verdict), verdict);
-		bh_table_add(t, BH_PLAIN, strcmp(rule, "-") ? rule : bh_show_str(v, "reason"));
-		bh_table_add(t, BH_PLAIN, bh_show_str(v, "process"));
-		bh_table_fmt(t, BH_PLAIN, "%lld", bh_show_int(v, "packets"));
-		bh_table_add(t, BH_FAINT, bh_show_str(v, "last"));
+		bh_table_add(t, BH_PLAIN, why(v[i]));
+		bh_table_add(t, BH_PLAIN, bh_show_str(v[i], "process"));
+		bh_table_fmt(t, BH_PLAIN, "%lld", bh_show_int(v[i], "packets"));
+		bh_table_add(t, BH_FAINT, short_time(bh_show_str(v[i], "last"), at));
 	}
-	return bh_table_print(t, &cli->out) ? bh_cli_fail(cli, "out of memory") : BH_EXIT_OK;
+	return !v || bh_table_print(t, &cli->out) ? bh_cli_fail(cli, "out of memory") : BH_EXIT_OK;
 }
 
 static int show(struct bh_cli *cli, const json_t *answer)
@@ -66,13 +109,11 @@ static int follow(const json_t *result, void *arg)
 	json_array_foreach(json_object_get(result, "flows"), i, v)
 	{
 		const char *verdict = bh_show_str(v, "verdict");
-		const char *rule = bh_show_str(v, "rule");
 
 		bh_out_line(&cli->out, bh_show_paint(verdict),
 			    "%s %s %s -> %s %s, %lld packets, %s", bh_show_str(v, "last"), verdict,
 			    end_name(v, "from", "fromAddress"), end_name(v, "to", "toAddress"),
-			    bh_show_str(v, "port"), bh_show_int(v, "packets"),
-			    strcmp(rule, "-") ? rule : bh_show_str(v, "reason"));
+			    bh_show_str(v, "port"), bh_show_int(v, "packets"), why(v));
 	}
 	return fflush(cli->out.f) ? 1 : 0;
 }
