@@ -206,7 +206,7 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 					 .keep_text = true};
 	int r = bh_objects_new(&opt, &d->objects, err);
 
-	if (!r)
+	if (!r && d->cfg->manifests)
 		r = bh_saved_restore(d, err);
 	if (!r && d->cfg->manifests)
 		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,

@@ -47,9 +47,13 @@ struct bh_manifests {
 	int inotify_fd;
 	struct bh_source *fd_source, *scan_timer, *poll_timer;
 	struct bh_map files; /* path > struct stamp */
+	struct bh_map dirs;  /* watch descriptor > path */
+	struct bh_map
+		writing; /* path > uint64_t: last seen to be written to, and not closed since */
 	unsigned scan_no;
 	bool is_missing, is_returning, is_scan_due, is_tree_new, has_changed;
 	uint64_t last_delete_ms, returned_ms;
+	uint64_t again_ms; /* when the scan at hand wants another one; 0: it does not */
 	char trouble[BH_ERR_TEXT];
 	BH_VEC(struct settle) waiting;
 };
@@ -91,6 +95,21 @@ static void set_trouble(struct bh_manifests *m, const char *text)
 	snprintf(m->trouble, sizeof(m->trouble), "%s", text);
 }
 
+static int watch_dir(struct bh_manifests *m, const char *path)
+{
+	int wd = inotify_add_watch(m->inotify_fd, path, WATCHED);
+	char *copy;
+
+	if (wd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	copy = bh_strf("%s", path);
+	if (!copy || bh_map_set(&m->dirs, &wd, sizeof(wd), copy)) {
+		free(copy);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 /* Watches dir and every directory below it; a directory has its watch before its files are read, so
  * nothing written meanwhile is missed. The kernel gives one watch however often we ask. */
 static void watch_tree(struct bh_manifests *m)
@@ -100,14 +119,26 @@ static void watch_tree(struct bh_manifests *m)
 	FTSENT *e;
 
 	while (fts && (e = fts_read(fts))) {
-		if (e->fts_info == FTS_D &&
-		    inotify_add_watch(m->inotify_fd, e->fts_path, WATCHED) < 0 && errno != ENOENT)
+		if (e->fts_info == FTS_D && watch_dir(m, e->fts_path) < 0)
 			set_trouble(m,
 				    "a manifest directory cannot be watched; its changes are not "
 				    "seen");
 	}
 	if (fts)
 		fts_close(fts);
+}
+
+/* Somebody has the file open and wrote to it a moment ago: what is there may be half of it, or
+ * nothing yet. It is read when it is closed, or when the writer has been quiet. */
+static bool is_being_written(struct bh_manifests *m, const char *path)
+{
+	const uint64_t *last = bh_map_get_s(&m->writing, path);
+
+	if (!last || now_ms() - *last >= MODIFY_QUIET_MS)
+		return false;
+	if (!m->again_ms || m->again_ms > MODIFY_QUIET_MS)
+		m->again_ms = MODIFY_QUIET_MS;
+	return true;
 }
 
 static int load_file(struct bh_manifests *m, const char *path, const struct stat *st)
@@ -125,6 +156,8 @@ static int load_file(struct bh_manifests *m, const char *path, const struct stat
 		if (same_stamp(stamp, st))
 			return 0;
 	}
+	if (is_being_written(m, path))
+		return 0;
 	r = bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err);
 	if (r < 0) {
 		if (r != -ENOENT)
@@ -232,12 +265,10 @@ static void judge_missing(struct bh_manifests *m)
 		m->returned_ms = now_ms();
 	}
 	again = unload_missing(m);
-	if (again) {
-		m->is_scan_due = true;
-		bh_source_after(m->scan_timer, again);
-	} else {
+	if (!again)
 		m->is_returning = false;
-	}
+	else if (!m->again_ms || again < m->again_ms)
+		m->again_ms = again;
 }
 
 /* Reads what differs from the last scan. The order matters: whether the directory is there is
@@ -249,7 +280,7 @@ static void scan(struct bh_manifests *m)
 	int r;
 
 	m->scan_no++;
-	m->is_scan_due = false;
+	m->again_ms = 0;
 	m->trouble[0] = '\0';
 	if (m->is_tree_new) {
 		m->is_tree_new = false;
@@ -266,7 +297,10 @@ static void scan(struct bh_manifests *m)
 		m->has_changed = false;
 		m->on_change(m->arg);
 	}
-	if (!m->is_scan_due)
+	m->is_scan_due = m->again_ms != 0;
+	if (m->is_scan_due)
+		bh_source_after(m->scan_timer, m->again_ms);
+	else
 		tell_settled(m);
 }
 
@@ -295,6 +329,42 @@ static uint64_t delay_for(const struct inotify_event *ev)
 	return WRITE_DELAY_MS;
 }
 
+/* Notes which file is being written and which is done. */
+static void note_writer(struct bh_manifests *m, const struct inotify_event *ev)
+{
+	const char *dir = bh_map_get(&m->dirs, &ev->wd, sizeof(ev->wd));
+	BH_CLEANUP(bh_freep) char *path = NULL;
+	uint64_t *now;
+
+	if (!dir || !ev->len || (ev->mask & IN_ISDIR))
+		return;
+	path = bh_strf("%s/%s", dir, ev->name);
+	if (!path)
+		return;
+	if (!(ev->mask & IN_MODIFY)) {
+		if (ev->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM))
+			bh_map_del_s(&m->writing, path);
+		return;
+	}
+	now = malloc(sizeof(*now));
+	if (!now)
+		return;
+	*now = now_ms();
+	if (bh_map_set_s(&m->writing, path, now))
+		free(now);
+}
+
+static void note_event(struct bh_manifests *m, const struct inotify_event *ev)
+{
+	note_writer(m, ev);
+	if (ev->mask & (IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
+		m->last_delete_ms = now_ms();
+	if (ev->mask & IN_IGNORED)
+		bh_map_del(&m->dirs, &ev->wd, sizeof(ev->wd));
+	if (ev->mask & (IN_ISDIR | IN_Q_OVERFLOW))
+		m->is_tree_new = true;
+}
+
 /* Drains inotify; returns the shortest delay any of the events asks for, 0 for no event. */
 static uint64_t drain(struct bh_manifests *m)
 {
@@ -307,10 +377,7 @@ static uint64_t drain(struct bh_manifests *m)
 			const struct inotify_event *ev = (const struct inotify_event *)p;
 			uint64_t d = delay_for(ev);
 
-			if (ev->mask & (IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
-				m->last_delete_ms = now_ms();
-			if (ev->mask & (IN_ISDIR | IN_Q_OVERFLOW))
-				m->is_tree_new = true;
+			note_event(m, ev);
 			if (!delay || d < delay)
 				delay = d;
 			p += sizeof(*ev) + ev->len;
@@ -370,6 +437,22 @@ static int start_watching(struct bh_manifests *m, struct bh_err *err)
 	return r;
 }
 
+/* Objects that were restored name their files: those that are not there any more must go. */
+static int expect_restored(struct bh_manifests *m)
+{
+	const char *const *file = bh_objects_files(m->objects);
+
+	for (; file && *file; file++) {
+		struct stamp *stamp = calloc(1, sizeof(*stamp));
+
+		if (!stamp || bh_map_set_s(&m->files, *file, stamp)) {
+			free(stamp);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *objects,
 		      bh_loop_fn *on_change, void *arg, struct bh_manifests **ret,
 		      struct bh_err *err)
@@ -385,11 +468,15 @@ int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *
 	m->on_change = on_change;
 	m->arg = arg;
 	bh_map_init(&m->files, free);
+	bh_map_init(&m->dirs, free);
+	bh_map_init(&m->writing, free);
 	m->is_tree_new = true;
 	m->dir = bh_strf("%s", dir);
 	if (!m->dir)
 		return bh_fail(err, ENOMEM, "manifests");
 	r = start_watching(m, err);
+	if (!r && expect_restored(m))
+		r = bh_fail(err, ENOMEM, "restored objects");
 	if (r < 0)
 		return bh_note(err, r, "manifests '%s'", dir);
 	scan(m);
@@ -406,6 +493,8 @@ void bh_manifests_close(struct bh_manifests *m)
 	bh_source_free(m->poll_timer);
 	bh_closep(&m->inotify_fd);
 	bh_map_done(&m->files);
+	bh_map_done(&m->dirs);
+	bh_map_done(&m->writing);
 	bh_vec_done(&m->waiting);
 	free(m->dir);
 	free(m);

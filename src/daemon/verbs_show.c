@@ -82,6 +82,7 @@ static json_t *problems_json(const struct bh_daemon *d)
 	struct bh_problems p = {0};
 	json_t *a = json_array();
 
+	bh_objects_set_time(d->objects, bh_now_s());
 	bh_objects_problems(d->objects, &p);
 	for (size_t i = 0; i < p.n; i++)
 		json_array_append_new(a,
