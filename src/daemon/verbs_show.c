@@ -11,6 +11,7 @@
 #include "daemon/isolate.h"
 #include "daemon/observe.h"
 #include "daemon/verbs.h"
+#include "daemon/world.h"
 
 #define MAX_MAPS 64
 
@@ -61,12 +62,13 @@ struct policy_rows {
 	const struct bh_reconcile_state *st;
 };
 
-/* A policy that is valid is live only if the world that holds it is the enforced one. */
+/* A policy that is valid is live only if the enforced world holds this version of it. */
 static int policy_row(const struct bh_policy_state *p, void *arg)
 {
 	struct policy_rows *r = arg;
-	bool live = p->is_live && !r->st->failure;
-	const char *why = p->is_live ? r->st->failure : p->why;
+	bool live = p->is_live && p->policy && bh_world_has_policy(r->st->world, p->policy);
+	const char *pending = r->st->failure ? r->st->failure : "it is not published yet";
+	const char *why = p->is_live ? pending : p->why;
 
 	return json_array_append_new(r->rows,
 				     json_pack("{ss ss ss ss sb ss?}", "kind", p->kind, "namespace",

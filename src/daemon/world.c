@@ -154,6 +154,33 @@ void bh_subjects_done(struct bh_subjects *s)
 	s->n = 0;
 }
 
+static int policy_cmp(const struct bh_policy *a, const struct bh_policy *b)
+{
+	int r = (int)a->kind - (int)b->kind;
+
+	if (!r)
+		r = strcmp(a->ns, b->ns);
+	return r ? r : strcmp(a->name, b->name);
+}
+
+bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p)
+{
+	size_t low = 0, high = w ? w->n_policies : 0;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int r = policy_cmp(w->policies[mid], p);
+
+		if (!r)
+			return w->policies[mid] == p;
+		if (r < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
 int64_t bh_world_next_expiry(const struct bh_world *w)
 {
 	int64_t next = INT64_MAX;

@@ -23,5 +23,8 @@ int bh_world_subjects(const struct bh_daemon *d, const struct bh_world *w, struc
 		      struct bh_err *err);
 void bh_subjects_done(struct bh_subjects *s);
 
+/* true when this very version of the policy is in the world. */
+bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p);
+
 /* Unix time of the first rule's end after the world's own time; INT64_MAX when there is none. */
 int64_t bh_world_next_expiry(const struct bh_world *w);

@@ -82,6 +82,7 @@ int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, 
 /* One policy as the status page lists it. */
 struct bh_policy_state {
 	const char *kind, *ns, *name, *file;
+	const struct bh_policy *policy; /* this version; NULL when it is not valid */
 	bool is_live;	 /* the version in the file is the one in force */
 	const char *why; /* sentence when not */
 };

@@ -200,6 +200,7 @@ static int tell(const struct bh_claim *c, const struct bh_claim *winner,
 		.ns = bh_claim_ns(c),
 		.name = bh_claim_name(c),
 		.file = c->file->name,
+		.policy = c->obj,
 		.is_live = !why,
 		.why = why,
 	};
