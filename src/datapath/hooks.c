@@ -188,7 +188,7 @@ static int filter_attach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir d
 }
 
 /* The qdisc stays: others may have filters in it. */
-static void filter_detach(uint32_t ifindex, enum bh_dir dir)
+void bh_dp_filter_detach(uint32_t ifindex, enum bh_dir dir)
 {
 	struct bpf_tc_hook hook;
 	struct bpf_tc_opts opts;
@@ -222,7 +222,7 @@ void bh_dp_hook_detach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir
 		unlink(path);
 	}
 	if (filter_prog(ifindex, dir) == prog_id_of(dp, dir))
-		filter_detach(ifindex, dir);
+		bh_dp_filter_detach(ifindex, dir);
 }
 
 bool bh_dp_hook_is_on(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
@@ -310,6 +310,13 @@ static bool is_set_prog(const char *set, uint32_t id)
 	return own.is_own;
 }
 
+bool bh_dp_filter_is_of(const char *set, uint32_t ifindex, enum bh_dir dir)
+{
+	uint32_t id = filter_prog(ifindex, dir);
+
+	return id && is_set_prog(set, id);
+}
+
 /* A registered interface with our filter: the program in it is replaced in place. What stands in
  * our place was put there by an earlier daemon of this set, for the slot is in the set's map. */
 static int adopt_filters(struct bh_datapath *dp, struct bh_err *err)
@@ -342,18 +349,24 @@ int bh_dp_hooks_adopt(struct bh_datapath *dp, struct bh_err *err)
 void bh_dp_filters_remove(const char *set)
 {
 	BH_CLEANUP(bh_closep) int fd = -1;
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
 	char path[BH_DP_PATH];
 
 	if (bh_dp_path(path, set, "maps", "endpoint"))
 		return;
 	fd = bpf_obj_get(path);
+	/* slots of another layout say nothing; such filters go with their interfaces */
+	if (fd >= 0 &&
+	    (bpf_map_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(struct bh_slot)))
+		return;
 	for (uint32_t slot = 1; fd >= 0 && slot < BH_MAX_SLOTS; slot++) {
 		struct bh_slot e;
 
 		if (bpf_map_lookup_elem(fd, &slot, &e) || !(e.flags & BH_SLOT_LIVE))
 			continue;
 		for (int d = 0; d < 2; d++)
-			if (is_set_prog(set, filter_prog(e.ifindex, (enum bh_dir)d)))
-				filter_detach(e.ifindex, (enum bh_dir)d);
+			if (bh_dp_filter_is_of(set, e.ifindex, (enum bh_dir)d))
+				bh_dp_filter_detach(e.ifindex, (enum bh_dir)d);
 	}
 }

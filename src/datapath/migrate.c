@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,8 +20,9 @@ bool bh_dp_migrate_has(struct bh_datapath *dp, uint32_t ifindex)
 	if (!dp->old[0])
 		return false;
 	for (int d = 0; d < 2; d++)
-		if (bh_dp_link_pin_path(path, dp->old, ifindex, (enum bh_dir)d) == 0 &&
-		    access(path, F_OK) == 0)
+		if ((bh_dp_link_pin_path(path, dp->old, ifindex, (enum bh_dir)d) == 0 &&
+		     access(path, F_OK) == 0) ||
+		    bh_dp_filter_is_of(dp->old, ifindex, (enum bh_dir)d))
 			return true;
 	return false;
 }
@@ -126,6 +128,72 @@ int bh_dp_migrate_begin(struct bh_datapath *dp, struct bh_err *err)
 	return r;
 }
 
+/* ---- flows and edges ---- */
+
+/* Slots about to change over, and how many entries each got. */
+struct carry {
+	struct bh_datapath *dp;
+	bool is_leaving[BH_MAX_SLOTS];
+	struct bh_usage usage[BH_MAX_SLOTS];
+};
+
+/* A reply may be on its way to a flow that only the old set knows. It is decided again at its next
+ * packet: the epoch says that no tables of this set did it. */
+static int carry_flow(const void *key, const void *value, void *arg)
+{
+	const struct bh_flow_key *k = key;
+	struct bh_flow f = *(const struct bh_flow *)value;
+	struct carry *c = arg;
+
+	/* below 2: an entry that is being removed */
+	if (k->slot >= BH_MAX_SLOTS || !c->is_leaving[k->slot] || f.epoch < 2)
+		return 0;
+	f.epoch = UINT32_MAX;
+	if (bpf_map_update_elem(c->dp->map[BH_M_FLOW].fd, k, &f, BPF_NOEXIST) == 0)
+		c->usage[k->slot].flows++;
+	return 0;
+}
+
+static int carry_edge(const void *key, const void *value, void *arg)
+{
+	const struct bh_edge_key *k = key;
+	struct carry *c = arg;
+
+	if (k->slot >= BH_MAX_SLOTS || !c->is_leaving[k->slot])
+		return 0;
+	if (bpf_map_update_elem(c->dp->map[BH_M_EDGE].fd, k, value, BPF_NOEXIST) == 0)
+		c->usage[k->slot].edges++;
+	return 0;
+}
+
+/* Best effort: what does not fit or is made meanwhile is a connection that starts again. No program
+ * of our set has seen these slots yet, so their usage can be written plainly. */
+static void carry_over(struct carry *c)
+{
+	static const struct {
+		enum bh_dp_map map;
+		int (*fn)(const void *key, const void *value, void *arg);
+	} parts[] = {{BH_M_EDGE, carry_edge}, {BH_M_FLOW, carry_flow}};
+	struct bh_datapath *dp = c->dp;
+	struct bh_err ignored;
+
+	if (!is_same_layout(dp->old))
+		return;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(parts); i++) {
+		struct bh_kmap from = dp->map[parts[i].map];
+
+		from.fd = open_same(dp->old, &dp->map[parts[i].map]);
+		if (from.fd < 0)
+			continue;
+		bh_kmap_each(&from, parts[i].fn, c, &ignored);
+		close(from.fd);
+	}
+	for (uint32_t slot = 1; slot < BH_MAX_SLOTS; slot++)
+		if (c->is_leaving[slot])
+			bpf_map_update_elem(dp->map[BH_M_USAGE].fd, &slot, &c->usage[slot],
+					    BPF_ANY);
+}
+
 /* ---- changing over ---- */
 
 /* One store of the link's program; then our pin, then the old one goes. */
@@ -140,8 +208,12 @@ static int move_link(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
 	    bh_dp_link_pin_path(to, dp->dir, ifindex, dir))
 		return -ENAMETOOLONG;
 	fd = bpf_obj_get(from);
-	if (fd < 0)
-		return bh_dp_hook_attach(dp, ifindex, dir, &ignored);
+	if (fd < 0) { /* a filter, replaced in place; or beside a link it is one too many */
+		r = bh_dp_hook_attach(dp, ifindex, dir, &ignored);
+		if (r == 0 && bh_dp_filter_is_of(dp->old, ifindex, dir))
+			bh_dp_filter_detach(ifindex, dir);
+		return r;
+	}
 	r = bpf_link_update(fd, dp->prog[dir == BH_EGRESS ? BH_P_FROM_POD : BH_P_TO_POD].fd, NULL);
 	if (r)
 		return r;
@@ -165,18 +237,28 @@ static int count_interface(const char *dir, const char *name, void *arg)
 	return 0;
 }
 
+/* Interfaces behind the old set's links, and slots of ours behind its filters. */
+static size_t count_served(struct bh_datapath *dp)
+{
+	char path[BH_DP_PATH];
+	size_t n = 0;
+
+	if (bh_dp_path(path, dp->old, "links", NULL))
+		return 1;
+	bh_dp_each_name(path, count_interface, &n);
+	for (uint32_t slot = 1; n == 0 && slot < BH_MAX_SLOTS; slot++)
+		n = (dp->slot[slot].flags & BH_SLOT_LIVE) &&
+		    bh_dp_migrate_has(dp, dp->slot[slot].ifindex);
+	return n;
+}
+
 /* The old set is of no more use when it serves no interface; then the socket hooks change over too.
  */
 static void finish(struct bh_datapath *dp)
 {
-	char path[BH_DP_PATH];
 	struct bh_err ignored;
-	size_t n = 0;
 
-	if (bh_dp_path(path, dp->old, "links", NULL))
-		return;
-	bh_dp_each_name(path, count_interface, &n);
-	if (n)
+	if (count_served(dp))
 		return;
 	if (dp->cgroup_fd >= 0)
 		bh_dp_cgroup_attach(dp, &ignored);
@@ -184,20 +266,33 @@ static void finish(struct bh_datapath *dp)
 	dp->old[0] = '\0';
 }
 
+/* Before the first publish only a quarantine may change over. */
+static bool is_leaving(struct bh_datapath *dp, const struct bh_slot *e)
+{
+	return is_ready(e) && (dp->has_published || (e->flags & BH_SLOT_QUARANTINE)) &&
+	       bh_dp_migrate_has(dp, e->ifindex);
+}
+
 void bh_dp_migrate_ready(struct bh_datapath *dp)
 {
+	BH_CLEANUP(bh_freep) struct carry *c = NULL;
+	size_t n = 0;
+
 	if (!dp->old[0])
 		return;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return; /* the old set goes on serving; the next call tries again */
+	c->dp = dp;
 	for (uint32_t slot = 1; slot < BH_MAX_SLOTS; slot++) {
-		const struct bh_slot *e = &dp->slot[slot];
-
-		/* before the first publish only a quarantine may change over */
-		if (!is_ready(e) || (!dp->has_published && !(e->flags & BH_SLOT_QUARANTINE)) ||
-		    !bh_dp_migrate_has(dp, e->ifindex))
-			continue;
-		for (int d = 0; d < 2; d++)
-			move_link(dp, e->ifindex, (enum bh_dir)d);
+		c->is_leaving[slot] = is_leaving(dp, &dp->slot[slot]);
+		n += c->is_leaving[slot];
 	}
+	if (n)
+		carry_over(c);
+	for (uint32_t slot = 1; slot < BH_MAX_SLOTS; slot++)
+		for (int d = 0; d < 2 && c->is_leaving[slot]; d++)
+			move_link(dp, dp->slot[slot].ifindex, (enum bh_dir)d);
 	if (dp->has_published)
 		finish(dp);
 }
@@ -211,6 +306,8 @@ void bh_dp_migrate_drop(struct bh_datapath *dp, uint32_t ifindex)
 	for (int d = 0; d < 2; d++) {
 		int fd;
 
+		if (bh_dp_filter_is_of(dp->old, ifindex, (enum bh_dir)d))
+			bh_dp_filter_detach(ifindex, (enum bh_dir)d);
 		if (bh_dp_link_pin_path(path, dp->old, ifindex, (enum bh_dir)d))
 			continue;
 		fd = bpf_obj_get(path);

@@ -143,6 +143,10 @@ bool bh_dp_hook_is_on(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
 int bh_dp_hooks_adopt(struct bh_datapath *dp, struct bh_err *err);
 bool bh_dp_tcx_works(int prog_fd);
 int bh_dp_link_pin_path(char out[BH_DP_PATH], const char *set, uint32_t ifindex, enum bh_dir dir);
+/* true when the filter in our place runs one of the programs pinned in the set. */
+bool bh_dp_filter_is_of(const char *set, uint32_t ifindex, enum bh_dir dir);
+/* Removes the filter in our place, whosever it is. */
+void bh_dp_filter_detach(uint32_t ifindex, enum bh_dir dir);
 /* Removes the filters below whose program is one of the set's pinned ones. */
 void bh_dp_filters_remove(const char *set);
 

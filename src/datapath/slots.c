@@ -134,6 +134,10 @@ static int fill(struct bh_datapath *dp, const struct bh_attach *a, struct bh_err
 		return r;
 	if (bh_fault_room(&dp->fault, "endpoint", 1) == 0)
 		return bh_fail_sys(err, dp->fault.errnum, "write to map endpoint");
+	if (dp->slot[a->slot].cookie != a->cookie)
+		r = drop_cookie(dp, dp->slot[a->slot].cookie, a->slot, err);
+	if (r)
+		return r;
 	store_entry(&dp->slot[a->slot], &value);
 	r = put_ifindex(dp, a->ifindex, a->slot, err);
 	if (r == 0 && a->owns_cookie)

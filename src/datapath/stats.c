@@ -96,10 +96,11 @@ static uint64_t used_of(struct bh_datapath *dp, int map)
 static void count_usage(struct bh_datapath *dp, uint64_t *ret_flows, uint64_t *ret_edges)
 {
 	*ret_flows = *ret_edges = 0;
-	for (uint32_t slot = 0; slot < BH_MAX_SLOTS; slot++) {
+	for (uint32_t slot = 1; slot < BH_MAX_SLOTS; slot++) {
 		struct bh_usage u;
 
-		if (bh_kmap_get(&dp->map[BH_M_USAGE], &slot, &u))
+		if (!(dp->slot[slot].flags & BH_SLOT_LIVE) ||
+		    bh_kmap_get(&dp->map[BH_M_USAGE], &slot, &u))
 			continue;
 		*ret_flows += u.flows;
 		*ret_edges += u.edges;

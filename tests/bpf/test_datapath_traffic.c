@@ -195,10 +195,9 @@ static void filters_are_replaced_under_traffic(void **state)
 }
 
 /* The new set's maps are empty until its first publish; nobody notices. */
-static void a_new_set_takes_over_under_traffic(void **state)
+static void take_over(struct dp_env *e)
 {
 	static const char *const sizes[] = {"peer4=5000", "peer4=6000", "peer4=7000"};
-	struct dp_env *e = *state;
 	struct stream st;
 	struct tally t;
 
@@ -212,6 +211,43 @@ static void a_new_set_takes_over_under_traffic(void **state)
 	}
 	t = stream_end(&st);
 	assert_clean(&t);
+}
+
+static void a_new_set_takes_over_links(void **state)
+{
+	take_over(*state);
+}
+
+static void a_new_set_takes_over_filters(void **state)
+{
+	struct dp_env *e = *state;
+
+	setenv("BULKHEAD_FORCE_CLSACT", "1", 1);
+	dp_reopen(e);
+	take_over(e);
+}
+
+/* A set whose daemon could not use links, taken over by one that can. */
+static void links_take_over_from_filters(void **state)
+{
+	struct dp_env *e = *state;
+	struct stream st;
+	struct tally t;
+
+	setenv("BULKHEAD_FORCE_CLSACT", "1", 1);
+	dp_reopen(e);
+	enforce(e);
+	st = stream_begin(e);
+	unsetenv("BULKHEAD_FORCE_CLSACT");
+	setenv("BULKHEAD_MAP_MAX", "peer4=5000", 1);
+	dp_reopen(e);
+	publish(e, 1);
+	t = stream_end(&st);
+	assert_clean(&t);
+	dp_sh("! tc filter show dev bht0 ingress | grep -q bh_from_pod");
+	bh_assert_ok(&(struct bh_err){0},
+		     bh_datapath_check(e->dp, e->pod[0].slot, e->pod[0].link.host_ifindex,
+				       &(struct bh_err){0}));
 }
 
 static void a_killed_daemon_leaves_enforcement(void **state)
@@ -481,7 +517,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(programs_are_replaced_under_traffic),
 		T(filters_are_replaced_under_traffic),
-		T(a_new_set_takes_over_under_traffic),
+		T(a_new_set_takes_over_links),
+		T(a_new_set_takes_over_filters),
+		T(links_take_over_from_filters),
 		T(a_killed_daemon_leaves_enforcement),
 		T(a_daemon_killed_while_publishing_is_survived),
 		T(flags_take_effect_with_the_next_packet),
