@@ -2,6 +2,8 @@
 import glob
 import json
 import os
+import signal
+import time
 
 import cni
 import testing
@@ -73,13 +75,45 @@ tmp_dir = "{self.node.path('podman/tmp')}"
     def remove(self, *names):
         self("rm", "--force", "--time", "0", *names)
 
+    def cgroups(self):
+        """Every cgroup of ours in every hierarchy, innermost first."""
+        tops = glob.glob("/sys/fs/cgroup/*" + self.parent) + glob.glob(
+            "/sys/fs/cgroup" + self.parent)
+        return sorted((path for top in tops for path, _, _ in os.walk(top)), reverse=True)
+
+    def processes(self):
+        """Containers and their monitors: those in our cgroups, and those started for our root."""
+        found = set()
+        for path in self.cgroups():
+            try:
+                with open(os.path.join(path, "cgroup.procs")) as f:
+                    found.update(map(int, f.read().split()))
+            except OSError:
+                continue
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if self.node.path("podman").encode() in f.read():
+                        found.add(int(pid))
+            except OSError:
+                continue
+        return found
+
     def clean(self):
+        """Also when podman was killed while it made a container, of which it then knows nothing."""
         self("rm", "--force", "--time", "0", "--all", check=False)
-        for top in glob.glob("/sys/fs/cgroup/*" + self.parent) + \
-                glob.glob("/sys/fs/cgroup" + self.parent):
-            for path, _, _ in sorted(os.walk(top), reverse=True):
+        deadline = time.monotonic() + 10
+        while self.processes() and time.monotonic() < deadline:
+            for pid in self.processes():
                 try:
-                    os.rmdir(path)
-                except OSError:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
                     pass
-        testing.run("umount", "--recursive", self.node.path("podman/root"), check=False)
+            time.sleep(0.02)
+        for path in self.cgroups():
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass
+        testing.run("sh", "-c", f"grep -o '{self.node.dir}[^ ]*' /proc/self/mounts | sort -r | "
+                    "xargs -r umount -l", check=False)

@@ -22,6 +22,7 @@ BUILD = os.environ.get("BH_BUILD_DIR") or os.path.join(SOURCE, "build")
 BIN = os.path.join(BUILD, "bin")
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 INSIDE = "BH_E2E_INSIDE"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +83,24 @@ def _clean():
     while _cleanups:
         with contextlib.suppress(Exception):
             _cleanups.pop()()
+    _reap()
+
+
+def _reap():
+    """Ends and collects whatever children are left, also those of children that went away."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            continue
+        with open(f"/proc/self/task/{os.getpid()}/children") as f:
+            for child in f.read().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def _stop(signo, _frame):
@@ -104,6 +123,7 @@ def start(needs=()):
     for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signo, _stop)
     atexit.register(_clean)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.makedirs("/run/netns", exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
 
