@@ -71,6 +71,19 @@ static __always_inline __u8 tcp_time_wait_dir(struct __sk_buff *skb, const struc
 	return dir;
 }
 
+/* Under a flood of SYNs the pod answers with cookies: for a while there is neither an entry, for
+ * want of room, nor a socket. Then the listener vouches for the rest of the handshake; policy
+ * decides, and the pod's kernel checks the cookie. */
+static __always_inline int tcp_may_be_cookie(const struct pkt *p, const struct bh_slot *slot)
+{
+	struct bh_usage *u = usage_of(p->slot);
+	__u8 flags = p->tcp_flags & (TCPF_SYN | TCPF_ACK | TCPF_RST | TCPF_FIN);
+
+	if (!u || u->flows < flow_share(slot, IPPROTO_TCP, BH_INGRESS))
+		return 0;
+	return flags == (p->dir == BH_EGRESS ? TCPF_SYN | TCPF_ACK : TCPF_ACK);
+}
+
 /* Is the packet's connection alive in the pod? Fills g with what its socket tells. */
 __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
 {
@@ -96,8 +109,10 @@ __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant
 	g->dir = o && o->connected ? BH_EGRESS : BH_INGRESS;
 	g->proc = opener_proc(o);
 	bpf_sk_release(sk);
-	if (state == SK_LISTEN)
-		return 0;
+	if (state == SK_LISTEN) {
+		g->dir = BH_INGRESS;
+		return tcp_may_be_cookie(p, slot);
+	}
 	if (state == SK_NEW_SYN_RECV)
 		g->dir = BH_INGRESS;
 	if (state == SK_TIME_WAIT)

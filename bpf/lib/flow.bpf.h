@@ -147,6 +147,17 @@ static __always_inline void flow_init(struct bh_flow *f, const struct pkt *p, co
 	f->reason = g->reason;
 }
 
+/* How many of the slot's entries such a flow may find in use. TCP can do without, and outsiders can
+ * send from as many addresses as they like: neither may keep the pod itself from asking its DNS. */
+static __always_inline __u32 flow_share(const struct bh_slot *slot, __u8 proto, __u8 dir)
+{
+	__u32 quota = slot->flow_quota;
+
+	if (proto == IPPROTO_TCP)
+		return quota - quota / 4;
+	return dir == BH_INGRESS ? quota - quota / 8 : quota;
+}
+
 /* FLOW_MADE; BH_R_NONE when another CPU was faster; else why not: FLOW_QUOTA, FLOW_TABLE. */
 #define FLOW_MADE 255
 __noinline int flow_insert(const struct pkt *p, const struct grant *g)
@@ -163,7 +174,7 @@ __noinline int flow_insert(const struct pkt *p, const struct grant *g)
 		return BH_R_FLOW_TABLE;
 	flow_init(&f, p, g);
 	key = *PKT_KEY(p);
-	if (__sync_fetch_and_add(&u->flows, 1) >= slot->flow_quota) {
+	if (__sync_fetch_and_add(&u->flows, 1) >= flow_share(slot, p->proto, g->dir)) {
 		__sync_fetch_and_add(&u->flows, -1);
 		__sync_fetch_and_add(&u->flow_refused, 1);
 		return BH_R_FLOW_QUOTA;

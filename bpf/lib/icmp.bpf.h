@@ -20,7 +20,7 @@ __noinline int icmp_open(struct __sk_buff *skb, struct pkt *p)
 	if (!slot || (p->flags & PF_FRAG))
 		return BH_R_ICMP_ORPHAN;
 	p->dir ^= 1; /* what is quoted went the other way */
-	p->flags = PF_QUOTED | PF_PROBE;
+	p->flags = PF_QUOTED | PF_PROBE | (p->flags & PF_V6);
 	p->kind = PK_NONE;
 	if (l3_parse(skb, p, p->l4_off + 8, v6) || p->kind != PK_CONN)
 		return BH_R_ICMP_ORPHAN;

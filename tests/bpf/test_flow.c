@@ -202,6 +202,29 @@ static void test_quota(void **state)
 	assert_int_equal(out(r, &s), 0);
 }
 
+/* Others cannot use up what the pod needs to ask its own questions. */
+static void test_shares_of_the_quota(void **state)
+{
+	struct rig *r = fresh(state);
+	struct spec t = { TCP(WEB, POD, 1, 80, F_SYN) }, u = dns_in, o = udp_out;
+
+	r->slots[RIG_SLOT].flow_quota = 16;
+	for (int i = 0; i < 20; i++) {
+		t.sport = 100 + i;
+		assert_int_equal(in(r, &t), 0);
+	}
+	assert_int_equal(rig_usage(r).flows, 12);
+	for (int i = 0; i < 4; i++) {
+		u.sport = 100 + i;
+		assert_int_equal(in(r, &u), i < 2 ? 0 : BH_R_FLOW_QUOTA);
+	}
+	for (int i = 0; i < 4; i++) {
+		o.sport = 100 + i;
+		assert_int_equal(out(r, &o), i < 2 ? 0 : BH_R_FLOW_QUOTA);
+	}
+	assert_int_equal(rig_usage(r).flows, 16);
+}
+
 static uint64_t edge_packets(struct rig *r, int verdict, int reason)
 {
 	struct bh_edge e = { .packets = 0 };
@@ -504,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_former_tenants_flow_is_absent),
 		cmocka_unit_test(test_shadow_flow_ends_with_the_shadow),
 		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_shares_of_the_quota),
 		cmocka_unit_test(test_counters_are_folded_once),
 		cmocka_unit_test(test_changed_reason_splits_the_counters),
 		cmocka_unit_test(test_purge_of_one_slot),

@@ -162,6 +162,24 @@ static void test_tcp_without_room_for_flows(void **state)
 	assert_int_equal(rig_usage(p->r).flows, 0);
 }
 
+/* SYN cookies leave no socket behind, and there is no room for an entry. */
+static void test_cookies_without_room_for_flows(void **state)
+{
+	struct podns *p = pod(state);
+	struct pair c;
+
+	podns_enter(p->pod_ns);
+	podns_sh("echo 2 > /proc/sys/net/ipv4/tcp_syncookies");
+	podns_enter(p->host_ns);
+	p->r->slots[RIG_SLOT].flow_quota = 0;
+	c = connect_pair(p, false, "10.0.0.10", "10.0.0.2");
+	assert_true(passes(c.pod, c.host, 900));
+	close_pair(&c);
+	podns_enter(p->pod_ns);
+	podns_sh("echo 1 > /proc/sys/net/ipv4/tcp_syncookies");
+	podns_enter(p->host_ns);
+}
+
 /* The rule is bound to this test's own executable: the packet's socket must tell, on the first
  * packet and when the flow is made again. */
 static void test_opener_is_seen_at_the_interface(void **state)
@@ -281,6 +299,19 @@ static void test_truncated_frames(void **state)
 		}
 	}
 	assert_int_equal(rig_flows(p->r, NULL, NULL), 0);
+}
+
+/* The kernel takes the tag out of the frame before the program sees it. */
+static void test_tagged_frame(void **state)
+{
+	static const struct spec tagged = { .ethertype = 0x8100, .body = "00050800" "45000014" };
+	struct podns *p = pod(state);
+	uint64_t before = drops(p, BH_R_VLAN);
+	struct frame f;
+
+	frame_build(&f, BH_EGRESS, &tagged);
+	inject(p, f.b, f.n);
+	assert_int_equal(drops(p, BH_R_VLAN), before + 1);
 }
 
 static int udp_from(const char *addr, uint16_t port, int type_of_size)
@@ -494,10 +525,12 @@ int main(void)
 		cmocka_unit_test(test_lost_flow_is_decided_in_its_direction),
 		cmocka_unit_test(test_no_namespace_id_no_proof),
 		cmocka_unit_test(test_tcp_without_room_for_flows),
+		cmocka_unit_test(test_cookies_without_room_for_flows),
 		cmocka_unit_test(test_opener_is_seen_at_the_interface),
 		cmocka_unit_test(test_forged_packets),
 		cmocka_unit_test(test_ack_to_a_listener),
 		cmocka_unit_test(test_truncated_frames),
+		cmocka_unit_test(test_tagged_frame),
 		cmocka_unit_test(test_fragmented_datagrams),
 		cmocka_unit_test(test_port_unreachable),
 		cmocka_unit_test(test_bulk),
