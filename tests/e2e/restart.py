@@ -8,46 +8,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
-from node import Node, namespace, network_policy, pods_peer
+from node import Node, network_policy, pods_peer
 from testing import check, equal, part, wait_until
-from traffic import is_allowed
-
-GAP_S = 0.5
-POLICIES = [
-    namespace("r"),
-    network_policy("r", "client", {"app": "client"}, ["Egress"],
-                   egress=[{"to": [pods_peer(app="good")]}]),
-    network_policy("r", "open", {"role": "peer"}, ["Ingress", "Egress"], ingress=[{}], egress=[{}]),
-]
-
-
-class Watch:
-    """Allowed conversations and a storm of denied packets, side by side."""
-
-    def __init__(self, client, good, bad):
-        self.client, self.good, self.bad = client, good, bad
-        self.streams = [client.agent.stream(proto, addr, port) for addr in good.ips
-                        for proto, port in (("tcp", 80), ("udp", 53))]
-        self.mark = os.urandom(16).hex()
-        self.sniffer = bad.agent.call("sniff_start", marks=[self.mark], interface="eth0")
-        self.storm = client.agent.call("storm_start", addr=bad.ip4, udp_port=53, tcp_port=80,
-                                       mark=self.mark, pause=0.002)
-
-    def holds(self, why):
-        """Both hold, now and since the last time."""
-        for s in self.streams:
-            check(s.lives(), f"{why}: an allowed conversation goes on", s.state)
-            st = s.state()
-            check(not st["error"] and st["maxGap"] < GAP_S, f"{why}: and never stalled", st)
-            s.reset_gap()
-        equal(self.bad.agent.call("sniff_state", sniffer=self.sniffer)["counts"], {},
-              f"{why}: not one denied packet")
-        state = self.client.agent.call("storm_state", storm=self.storm)
-        tried = state["sent"] + sum(state["errors"].values())
-        check(tried > 20 and state["connected"] == 0, f"{why}: {tried} attempts, none connected")
-        equal(self.client.agent.probe("tcp", self.good.ip4, 80), "open", f"{why}: new allowed")
-        check(not is_allowed(self.client.agent.probe("tcp", self.bad.ip6, 80, timeout=0.3)),
-              f"{why}: new denied")
+from watch import POLICIES, watched_pods
 
 
 def kills(node, watch):
@@ -105,7 +68,7 @@ def manifests_move(node, watch):
     watch.holds("manifests moved back")
 
 
-def changes_while_down(node, watch, client, bad):
+def changes_while_down(node, watch):
     """What was changed while the daemon was dead holds once it is ready."""
     node.kill()
     node.write("late.yaml", network_policy("r", "late", {"app": "bad"}, ["Egress"],
@@ -143,10 +106,7 @@ def main():
     node = Node().start()
     node.write("world.yaml", *POLICIES)
     node.sync()
-    good, bad = (node.pod("r", app, {"app": app, "role": "peer"}, listen=("80/tcp", "53/udp"))
-                 for app in ("good", "bad"))
-    client = node.pod("r", "client", {"app": "client"})
-    watch = Watch(client, good, bad)
+    watch = watched_pods(node)
     with part("at the start"):
         watch.holds("before anything happens")
     with part("kill -9"):
@@ -158,7 +118,7 @@ def main():
     with part("manifests moved"):
         manifests_move(node, watch)
     with part("changes while it is dead"):
-        changes_while_down(node, watch, client, bad)
+        changes_while_down(node, watch)
         pod_goes_while_down(node, watch)
     with part("another binary"):
         upgrade(node, watch)

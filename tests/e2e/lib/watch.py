@@ -1,0 +1,50 @@
+"""Allowed conversations and a storm of denied packets, watched while the daemon goes through things."""
+import os
+
+from node import namespace, network_policy, pods_peer
+from testing import check, equal
+from traffic import is_allowed
+
+GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls this long
+POLICIES = [
+    namespace("r"),
+    network_policy("r", "client", {"app": "client"}, ["Egress"],
+                   egress=[{"to": [pods_peer(app="good")]}]),
+    network_policy("r", "open", {"role": "peer"}, ["Ingress", "Egress"], ingress=[{}], egress=[{}]),
+]
+
+
+def watched_pods(node):
+    """The pods that POLICIES is about, with their traffic running."""
+    good, bad = (node.pod("r", app, {"app": app, "role": "peer"}, listen=("80/tcp", "53/udp"))
+                 for app in ("good", "bad"))
+    return Watch(node.pod("r", "client", {"app": "client"}), good, bad)
+
+
+class Watch:
+    """Allowed conversations and a storm of denied packets, side by side."""
+
+    def __init__(self, client, good, bad):
+        self.client, self.good, self.bad = client, good, bad
+        self.streams = [client.agent.stream(proto, addr, port) for addr in good.ips
+                        for proto, port in (("tcp", 80), ("udp", 53))]
+        self.mark = os.urandom(16).hex()
+        self.sniffer = bad.agent.call("sniff_start", marks=[self.mark], interface="eth0")
+        self.storm = client.agent.call("storm_start", addr=bad.ip4, udp_port=53, tcp_port=80,
+                                       mark=self.mark, pause=0.002)
+
+    def holds(self, why):
+        """Both hold, now and since the last time."""
+        for s in self.streams:
+            check(s.lives(), f"{why}: an allowed conversation goes on", s.state)
+            st = s.state()
+            check(not st["error"] and st["maxGap"] < GAP_S, f"{why}: and never stalled", st)
+            s.reset_gap()
+        equal(self.bad.agent.call("sniff_state", sniffer=self.sniffer)["counts"], {},
+              f"{why}: not one denied packet")
+        state = self.client.agent.call("storm_state", storm=self.storm)
+        tried = state["sent"] + sum(state["errors"].values())
+        check(tried > 20 and state["connected"] == 0, f"{why}: {tried} attempts, none connected")
+        equal(self.client.agent.probe("tcp", self.good.ip4, 80), "open", f"{why}: new allowed")
+        check(not is_allowed(self.client.agent.probe("tcp", self.bad.ip6, 80, timeout=0.3)),
+              f"{why}: new denied")
