@@ -482,12 +482,34 @@ static void test_full_ring_leaves_the_mark(void **state)
 	assert_int_equal(e.flags, BH_EDGE_UNSENT);
 }
 
-static void test_timer_can_be_armed_again(void **state)
+static uint64_t sweeps(struct rig *r)
+{
+	struct {
+		uint64_t timer[2], sweeps;
+		uint32_t busy, pad;
+	} v;
+	uint32_t zero = 0;
+
+	assert_int_equal(bpf_map__value_size(r->pod->maps.sweeper), sizeof(v));
+	assert_int_equal(bpf_map_lookup_elem(rig_fd(r->pod->maps.sweeper), &zero, &v), 0);
+	return v.sweeps;
+}
+
+/* The timer sweeps on its own, again and again after being armed twice. */
+static void test_timer_sweeps(void **state)
 {
 	struct rig *r = fresh(state);
+	uint64_t before = sweeps(r), end = now_ns() + 20 * 1000000000ULL;
 
 	assert_int_equal(rig_run(r->pod->progs.bh_timer_start, NULL, 0), 0);
 	assert_int_equal(rig_run(r->pod->progs.bh_timer_start, NULL, 0), 0);
+	assert_int_equal(out(r, &udp_out), 0);
+	edit_flow(r, age_hour);
+	while (sweeps(r) < before + 2 && now_ns() < end)
+		usleep(20000);
+	assert_true(sweeps(r) >= before + 2);
+	assert_int_equal(rig_flows(r, NULL, NULL), 0);
+	assert_int_equal(rig_usage(r).flows, 0);
 }
 
 /* Raise a ceiling only with a reason in the commit: the verifier's limit is one million, but load
@@ -540,7 +562,7 @@ int main(void)
 		cmocka_unit_test(test_edge_of_an_icmp_error),
 		cmocka_unit_test(test_new_edges_are_announced),
 		cmocka_unit_test(test_full_ring_leaves_the_mark),
-		cmocka_unit_test(test_timer_can_be_armed_again),
+		cmocka_unit_test(test_timer_sweeps),
 		cmocka_unit_test(test_instruction_ceilings),
 	};
 

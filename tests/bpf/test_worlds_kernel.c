@@ -8,11 +8,11 @@
 
 #define N_CASES	   230
 #define N_CELLS	   111036 /* off the diagonal, over all steps, protocols and ports */
-#define WORLDS	   120
-#define ASKS	   250
+#define WORLDS	   80
+#define ASKS	   600
 #define SEQUENCES  8
 #define CHANGES	   25
-#define LATER_ASKS 60
+#define LATER_ASKS 200
 
 /* ---- the public truth tables ---- */
 
@@ -121,16 +121,20 @@ static struct bh_ip any_ip(struct wg_pool *p, const struct bh_world *w)
 static struct bh_ask any_ask(struct wg_pool *p, const struct bh_world *w)
 {
 	const struct bh_pod *pod = w->pods[wg_below(&p->r, (unsigned)w->n_pods)];
-	struct bh_ip ip = any_ip(p, w);
+	struct bh_ip ip;
 	struct bh_ask ask = {.dir = (enum bh_dir)wg_below(&p->r, 2),
 			     .self = {.pod = pod, .has_ip = pod->n_ips > 0},
-			     .peer = bh_refeval_end(w, &ip),
-			     .proto = wg_one_in(&p->r, 20) ? 47 : wg_pick(&p->r, wg_ask_protos),
+			     .proto = wg_one_in(&p->r, 60) ? 47 : wg_pick(&p->r, wg_ask_protos),
 			     .port = wg_pick(&p->r, wg_ask_ports),
 			     .exe = wg_pick(&p->r, wg_ask_exes)};
 
-	if (pod->n_ips)
-		ask.self.ip = pod->ips[wg_below(&p->r, (unsigned)pod->n_ips)];
+	if (pod->n_ips == 0)
+		return ask;
+	ask.self.ip = pod->ips[wg_below(&p->r, (unsigned)pod->n_ips)];
+	do
+		ip = any_ip(p, w);
+	while (bh_ip_is4(&ip) != bh_ip_is4(&ask.self.ip));
+	ask.peer = bh_refeval_end(w, &ip);
 	return ask;
 }
 
@@ -279,6 +283,24 @@ static size_t fail_to_publish(struct ke *k, struct wg_pool *p, const struct bh_t
 	return 1;
 }
 
+/* Does an address have several owners? */
+static bool is_contested(const struct bh_world *w)
+{
+	struct bh_ip seen[2 * KE_PODS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n_pods; i++) {
+		for (size_t a = 0; a < w->pods[i]->n_ips; a++) {
+			for (size_t s = 0; s < n; s++)
+				if (bh_ip_cmp(&seen[s], &w->pods[i]->ips[a]) == 0)
+					return true;
+			assert_true(n < BH_ARRAY_SIZE(seen));
+			seen[n++] = w->pods[i]->ips[a];
+		}
+	}
+	return false;
+}
+
 /* Returns the number of publishes that failed. */
 static size_t run_sequence(struct ke *k, uint64_t seed)
 {
@@ -288,7 +310,6 @@ static size_t run_sequence(struct ke *k, uint64_t seed)
 	struct bh_compile_memo *memo = NULL;
 	struct bh_err err;
 
-	k->is_contested = !p.is_plain;
 	wg_init(&p, 7000 + seed);
 	p.now_s = quiet_time(&p, 30);
 	bh_assert_ok(&err, bh_compile_memo_new(&memo, &err));
@@ -300,6 +321,7 @@ static size_t run_sequence(struct ke *k, uint64_t seed)
 		if (i % 9 == 8)
 			ke_reopen(k);
 		ke_enforce(k, next.w, next.t, p.now_s);
+		k->is_contested = !p.is_plain || is_contested(next.w);
 		ask_some(k, &p, LATER_ASKS);
 		bh_tables_free(now.t);
 		bh_world_unref(now.w);
@@ -324,14 +346,57 @@ static void test_changing_worlds(void **state)
 	ke_print_tally(k, "changes", SEQUENCES * CHANGES);
 }
 
+/* ---- time ---- */
+
+/* A rule that ends while its connection lives: the kernel ends both at that moment, alone. */
+static void test_rule_ends_by_itself(void **state)
+{
+	struct ke *k = *state;
+	struct bh_world *w = wk_world(WG_NOW);
+	struct bh_policy *policy = wk_policy("a", "n", "");
+	struct wk_rule rule = {.expires_s = WG_NOW + 1};
+	struct bh_ask ask = {.dir = BH_EGRESS, .proto = IPPROTO_UDP, .port = 53};
+	struct ke_connection c;
+	struct bh_tables *t;
+	uint64_t end_ns;
+
+	for (int i = 1; i < 3; i++) {
+		struct wk_pod init = {.ns = "a", .name = i == 1 ? "p1" : "p2"};
+		struct bh_pod *pod;
+
+		init.ips = i == 1 ? "10.0.0.1" : "10.0.0.2";
+		pod = wk_pod(&init);
+		assert_int_equal(bh_world_add_pod(w, pod), 0);
+		bh_pod_unref(pod);
+	}
+	policy->applies[BH_EGRESS] = true;
+	wk_rule(policy, BH_EGRESS, &rule);
+	w->default_allow = true;
+	assert_int_equal(bh_world_add_policy(w, policy), 0);
+	bh_policy_unref(policy);
+	wk_seal(w);
+	t = bh_agree_compile(w);
+	ke_enforce(k, w, t, WG_NOW);
+	end_ns = bh_datapath_now_ns() + 1000000000;
+	ask.self = bh_refeval_pod_end(w->pods[0], 4);
+	ask.peer = bh_refeval_pod_end(w->pods[1], 4);
+	c = ke_connect(k, &ask, false);
+	assert_true(c.passes && ke_passes(k, &c, 0, false));
+	while (bh_datapath_now_ns() < end_ns)
+		poll(NULL, 0, 10);
+	assert_false(ke_passes(k, &c, 0, false));
+	assert_int_equal(ke_last_reason(k), BH_R_EXPIRED);
+	assert_false(ke_passes(k, &c, 0, true) && ke_passes(k, &c, 0, false));
+	bh_tables_free(t);
+	bh_world_unref(w);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ke_setup, ke_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_public_cases),
-		T(test_plain_worlds),
-		T(test_contested_worlds),
-		T(test_changing_worlds),
+		T(test_public_cases),	 T(test_plain_worlds),	      T(test_contested_worlds),
+		T(test_changing_worlds), T(test_rule_ends_by_itself),
 	};
 
 	if (!dp_isolate()) {
