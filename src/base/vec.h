@@ -14,6 +14,13 @@
 		size_t n, cap;                                                                     \
 	}
 
+/* The same with a name, where a vector is handed around: BH_VEC_TYPE(bh_names, char *); */
+#define BH_VEC_TYPE(name, T)                                                                       \
+	struct name {                                                                              \
+		T *v;                                                                              \
+		size_t n, cap;                                                                     \
+	}
+
 /* Makes room for at least `want` elements of `size` bytes. Returns 0 or -ENOMEM. */
 int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size);
 

@@ -116,7 +116,7 @@ static void on_objects_change(void *arg)
 {
 	struct bh_daemon *d = arg;
 
-	bh_saved_store(d);
+	bh_keeper_changed(d->keeper);
 	if (d->reconciler)
 		bh_reconcile_soon(d->reconciler);
 }
@@ -206,8 +206,10 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 					 .keep_text = true};
 	int r = bh_objects_new(&opt, &d->objects, err);
 
+	if (!r)
+		r = bh_keeper_open(d, &d->keeper, err);
 	if (!r && d->cfg->manifests)
-		r = bh_saved_restore(d, err);
+		r = bh_keeper_restore(d->keeper, err);
 	if (!r && d->cfg->manifests)
 		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,
 				      &d->manifests, err);
@@ -316,6 +318,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_reconciler_free(d->reconciler);
 	bh_observer_close(d->observer);
 	bh_isolation_close(d->isolation);
+	bh_keeper_close(d->keeper);
 	bh_objects_free(d->objects);
 	bh_endpoint_table_done(&d->endpoints);
 	bh_datapath_close(d->dp);

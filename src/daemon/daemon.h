@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 struct bh_isolation;   /* isolate.h */
+struct bh_keeper;      /* saved.h */
 struct bh_observer;    /* observe.h */
 struct bh_journal;     /* journal.h */
 struct bh_http_server; /* http/server.h */
@@ -27,6 +28,7 @@ struct bh_daemon {
 	struct bh_datapath *dp;
 	struct bh_server *server;
 	struct bh_objects *objects;
+	struct bh_keeper *keeper;
 	struct bh_manifests *manifests;
 	struct bh_endpoint_table endpoints;
 	struct bh_reconciler *reconciler;

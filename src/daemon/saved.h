@@ -1,12 +1,17 @@
-/* saved.h - the last good version of every manifest object, kept in the database: what stays in
- * force when a manifest is broken or the directory is gone while the daemon restarts. */
+/* saved.h - the last good version of every manifest object, kept in the database: what stays in force
+ * when a manifest is broken or the directory is gone while the daemon restarts. */
 #pragma once
 
 #include "base/err.h"
 
 struct bh_daemon;
+struct bh_keeper;
 
-/* Brings the database up to the object set. */
-void bh_saved_store(struct bh_daemon *d);
+int bh_keeper_open(struct bh_daemon *d, struct bh_keeper **ret, struct bh_err *err);
+/* Writes what is still to be written. */
+void bh_keeper_close(struct bh_keeper *k);
+
 /* Puts what the database has back into the (empty) object set. */
-int bh_saved_restore(struct bh_daemon *d, struct bh_err *err);
+int bh_keeper_restore(struct bh_keeper *k, struct bh_err *err);
+/* The object set changed: the database follows soon, when there is nothing more urgent. */
+void bh_keeper_changed(struct bh_keeper *k);

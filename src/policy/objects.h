@@ -72,6 +72,21 @@ int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh
 int bh_objects_saved(const struct bh_objects *o,
 		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		     void *arg);
+/* The same in two steps, for a caller who only wants what changed since it last asked. */
+struct bh_saved {
+	uint64_t id;	  /* hash of the key; stable within the process */
+	uint64_t version; /* hash of the content and the file */
+	const void *handle;
+};
+int bh_objects_saved_each(const struct bh_objects *o,
+			  int (*fn)(const struct bh_saved *s, void *arg), void *arg);
+/* Key, file and text of one of them; only from within fn. Returns what fn returns, or -ENOMEM. */
+int bh_objects_saved_read(const struct bh_saved *s,
+			  int (*fn)(const char *key, const char *file, const char *text, void *arg),
+			  void *arg);
+/* The id that a key has. */
+uint64_t bh_objects_saved_id(const char *key);
+
 /* Puts back a saved object as the last good version of `key`, to be used if `file` now holds an
  * invalid version of it, or if the whole source cannot be read. It is in force from now on until
  * `file` is loaded or unloaded; so a caller who restores, then does one of the two for every name in

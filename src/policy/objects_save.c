@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/vec.h"
 
 #define LINE_COMMENT "# bulkhead: line "
@@ -130,6 +131,79 @@ int bh_objects_saved(const struct bh_objects *o,
 			r = save(o->index->v[i], fn, arg);
 	}
 	return r;
+}
+
+/* ---- what changed ---- */
+
+#define SEED 0x5afe
+
+uint64_t bh_objects_saved_id(const char *key)
+{
+	return bh_hash(key, strlen(key), SEED);
+}
+
+static uint64_t text_hash(const char *text, uint64_t seed)
+{
+	return text ? bh_hash(text, strlen(text), seed) : seed + 1;
+}
+
+static uint64_t pod_hash(const struct bh_pod *pod, uint64_t h)
+{
+	const uint32_t flags[] = {pod->host_network, pod->phase, pod->place.line};
+
+	h = bh_hash(&pod->ident->hash, sizeof(pod->ident->hash), h);
+	h = bh_hash(pod->ips, pod->n_ips * sizeof(*pod->ips), h);
+	h = bh_hash(flags, sizeof(flags), h);
+	return text_hash(pod->node, text_hash(pod->uid, h));
+}
+
+static uint64_t labels_hash(const struct bh_labels *l, uint64_t h)
+{
+	for (size_t i = 0; i < l->n; i++)
+		h = text_hash(l->v[i].value, text_hash(l->v[i].key, h));
+	return h;
+}
+
+static uint64_t content_hash(const struct bh_claim *c)
+{
+	uint64_t h = text_hash(c->file->name, SEED);
+
+	if (c->kind >= BH_KIND_NETWORK_POLICY)
+		return bh_hash(&c->more->hash, sizeof(c->more->hash), h);
+	if (c->kind == BH_KIND_POD)
+		return pod_hash(c->obj, h);
+	if (c->kind == BH_KIND_NAMESPACE)
+		return labels_hash(&((const struct bh_namespace *)c->obj)->labels, h);
+	return bh_hash(((const struct bh_node *)c->obj)->ips,
+		       ((const struct bh_node *)c->obj)->n_ips * sizeof(struct bh_ip), h);
+}
+
+int bh_objects_saved_each(const struct bh_objects *o,
+			  int (*fn)(const struct bh_saved *s, void *arg), void *arg)
+{
+	int r = bh_index_ready(o);
+
+	for (size_t i = 0; !r && o->opt.keep_text && i < o->index->n; i++) {
+		const struct bh_claim *c = o->index->v[i];
+		char key[1024];
+		struct bh_saved s = {.handle = c};
+
+		if (!c->wins)
+			continue;
+		snprintf(key, sizeof(key), "%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c),
+			 bh_claim_name(c));
+		s.id = bh_objects_saved_id(key);
+		s.version = content_hash(c);
+		r = fn(&s, arg);
+	}
+	return r;
+}
+
+int bh_objects_saved_read(const struct bh_saved *s,
+			  int (*fn)(const char *key, const char *file, const char *text, void *arg),
+			  void *arg)
+{
+	return save(s->handle, fn, arg);
 }
 
 /* ---- restoring ---- */
