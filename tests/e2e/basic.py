@@ -117,7 +117,8 @@ def commands(node, pods):
     check(verified["cells"] > 0 and not verified["mismatches"], "verify: the kernel agrees",
           verified["mismatches"][:3])
     flows = node.ask("flows", "--pod", "shop/web", "--verdict", "denied")["flows"]
-    check(any(f["port"] == "81/TCP" for f in flows), "flows: the denied attempt is there", flows[:2])
+    check(any(f["port"] == "81/TCP" for f in flows), "flows: the denied attempt is there",
+          flows[:2])
     check(any(f["process"] and "python" in f["process"] for f in flows),
           "flows: with the process that tried", flows[:2])
     events = [json.loads(line) for line in node.cli("events", "-o", "json").stdout.splitlines()]
@@ -134,6 +135,7 @@ def commands(node, pods):
         f.write(text.replace("shop", "shop2", 1))
     equal(node.cli("events", "verify", node.path("changed.jsonl")).returncode, 1,
           "events verify FILE: a changed byte")
+    doctor(node)
     for args in (("status",), ("pods",), ("flows",), ("policy", "matrix", "--port", "80/TCP"),
                  ("policy", "explain", "shop/web", "shop/db", "81/TCP"), ("policy", "verify"),
                  ("policy", "exceptions"), ("quarantine", "--list"), ("events",),
@@ -144,6 +146,20 @@ def commands(node, pods):
               f"{' '.join(args)}: exit 0, 100 columns", f"{r.returncode} {r.stderr} {wide[:2]}")
     equal(testing.run(os.path.join(testing.BIN, "bulkhead"), "--socket", node.path("absent"),
                       "status", check=False).returncode, 3, "no daemon: exit code 3")
+
+
+def doctor(node):
+    """What the test can be sure of: the chain, its plugins, the socket, the daemon."""
+    directory = node.path("net.d")
+    os.mkdir(directory)
+    with open(os.path.join(directory, "10-pods.conflist"), "w") as f:
+        json.dump(node.chain.conf, f)
+    r = node.cli("doctor", "--cni-conf", directory, "--cni-bin", node.chain.path, "-o", "json")
+    checks = json.loads(r.stdout)["checks"]
+    for name, count in (("CNI chain", 1), ("CNI plugin", 3), ("socket", 1), ("daemon", 1)):
+        found = [c for c in checks if c["name"] == name]
+        check(len(found) == count and all(c["state"] == "ok" for c in found),
+              f"doctor: {name}", found)
 
 
 testing.start()

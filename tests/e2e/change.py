@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What a change does to connections that live: a revoked rule cuts at the next packet in both
-directions, others never notice; labels of pods and namespaces, as subject and as peer; expiry at its
-second, also with the daemon dead."""
+directions, others never notice; labels of pods and namespaces, as subject and as peer; expiry at
+its second, also with the daemon dead."""
 import datetime
 import os
 import sys

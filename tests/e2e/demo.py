@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The demo tells its whole story, as it should be, and leaves nothing behind: neither at its end, nor
-when it is interrupted in the middle."""
+"""The demo tells its whole story, as it should be, and leaves nothing behind: neither at its end,
+nor when it is interrupted in the middle."""
 import glob
 import os
 import signal

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The catalogue of policy cases (tests/cases) as live packets: every pod a network namespace made by
-the real plugins with the addresses the case writes down, every row a connection attempt.
+"""The catalogue of policy cases (tests/cases) as live packets: every pod a network namespace made
+by the real plugins with the addresses the case writes down, every row a connection attempt.
 
   live_cases.py [NUMBER...]
 

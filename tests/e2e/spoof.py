@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
-from node import Node, namespace, network_policy, pods_peer
+from node import Node, namespace, network_policy, pods_peer, ports
 from testing import check, equal, part, wait_until
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_LSRR, IPOption_SSRR, fragment
@@ -27,12 +27,14 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 class Range:
     """Sends crafted frames from one pod and looks for them everywhere else."""
 
-    def __init__(self, node, pod, friend, foe):
-        self.node, self.pod, self.friend, self.foe = node, pod, friend, foe
+    def __init__(self, node, pod, friend, narrow, foe):
+        self.node, self.pod = node, pod
+        self.friend, self.narrow, self.foe = friend, narrow, foe
         self.home = node.agent()
         self.gateway = json.loads(node.sh("ip -j link show br0"))[0]["address"]
         self.sniffers = []
-        for agent, name in ((friend.agent, "friend"), (foe.agent, "foe")):
+        for agent, name in ((friend.agent, "friend"), (narrow.agent, "narrow"),
+                            (foe.agent, "foe")):
             self.sniffers.append((agent, name, agent.call("sniff_start", marks=[],
                                                           interface="eth0")))
         # on the node: whatever comes out of the pod's own veth has been decided; look behind it
@@ -194,7 +196,7 @@ def neighbours(r):
 
 
 def headers(r):
-    pod, friend, foe = r.pod, r.friend, r.foe
+    pod, friend, narrow, foe = r.pod, r.friend, r.narrow, r.foe
     ip = IP(src=pod.ip4, dst=friend.ip4)
     ip6 = IPv6(src=pod.ip6, dst=friend.ip6)
     loose = IPOption_LSRR(routers=[foe.ip4])
@@ -223,10 +225,17 @@ def headers(r):
          Raw(bytes([0x55]) + bytes(ip / datagram(m))[1:])),
         ("IPv6 in an IPv4 ethertype", lambda m: r.l2(friend.mac, type=0x0800) /
          Raw(bytes(ip6 / datagram(m)))),
-        ("a later fragment of nothing", lambda m: r.l2(friend.mac) /
-         IP(src=pod.ip4, dst=friend.ip4, frag=100, id=77, proto=17) / Raw(m * 4)),
-        ("a later IPv6 fragment of nothing", lambda m: r.l2(friend.mac) / ip6 /
-         IPv6ExtHdrFragment(offset=100, id=78, nh=17) / Raw(m * 4)),
+        # where every port is allowed a later fragment may come first; here only some are
+        ("a later fragment of nothing", lambda m: r.l2(narrow.mac) /
+         IP(src=pod.ip4, dst=narrow.ip4, frag=100, id=77, proto=17) / Raw(m * 4)),
+        ("a later IPv6 fragment of nothing", lambda m: r.l2(narrow.mac) /
+         IPv6(src=pod.ip6, dst=narrow.ip6) / IPv6ExtHdrFragment(offset=100, id=78, nh=17) /
+         Raw(m * 4)),
+        ("a fragment that writes over the ports", lambda m: [
+            r.l2(narrow.mac) / IP(src=pod.ip4, dst=narrow.ip4, flags="MF", id=80, proto=17) /
+            Raw(bytes(UDP(sport=4000, dport=53, len=40)) + bytes(16)),
+            r.l2(narrow.mac) / IP(src=pod.ip4, dst=narrow.ip4, frag=1, id=80, proto=17) /
+            Raw(m * 2)]),
         ("a first fragment that hides its ports", lambda m: r.l2(friend.mac) /
          IP(src=pod.ip4, dst=friend.ip4, flags="MF", id=79, proto=6) / Raw(b"\x0f\xa0" + m[:6])),
         ("an ICMP error about nothing", lambda m: r.l2(foe.mac) / IP(src=pod.ip4, dst=foe.ip4) /
@@ -271,14 +280,16 @@ def main():
     node = Node().start()
     node.write("world.yaml", namespace("s"),
                network_policy("s", "pod", {"app": "pod"}, ["Egress"],
-                              egress=[{"to": [pods_peer(app="friend")]}]),
+                              egress=[{"to": [pods_peer(app="friend")]},
+                                      {"to": [pods_peer(app="narrow")], "ports": ports("53/UDP")}]),
                network_policy("s", "in", {"role": "peer"}, ["Ingress", "Egress"], ingress=[{}],
                               egress=[{}]))
     node.sync()
-    friend, foe = (node.pod("s", n, {"app": n, "role": "peer"}, listen=("80/tcp", "53/udp"))
-                   for n in ("friend", "foe"))
+    friend, narrow, foe = (
+        node.pod("s", n, {"app": n, "role": "peer"}, listen=("80/tcp", "53/udp"))
+        for n in ("friend", "narrow", "foe"))
     pod = node.pod("s", "pod", {"app": "pod"})
-    r = Range(node, pod, friend, foe)
+    r = Range(node, pod, friend, narrow, foe)
     with part("what is allowed does arrive"):
         udp = IP(src=pod.ip4, dst=friend.ip4)
         r.arrives("UDP", lambda m: r.l2(friend.mac) / udp / datagram(m), "friend")
@@ -289,6 +300,9 @@ def main():
                   IPv6(src=pod.ip6, dst=friend.ip6) / IPv6ExtHdrDestOpt() / datagram(m), "friend")
         r.arrives("fragments", lambda m: [r.l2(friend.mac) / f for f in
                                           fragment(udp / datagram(m * 80), fragsize=400)], "friend")
+        r.arrives("fragments to an allowed port", lambda m: [
+            r.l2(narrow.mac) / f for f in fragment(
+                IP(src=pod.ip4, dst=narrow.ip4, id=81) / datagram(m * 80), fragsize=400)], "narrow")
     with part("forged addresses"):
         r.batch(addresses(r))
     with part("link layer"):
