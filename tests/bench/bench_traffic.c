@@ -7,7 +7,7 @@
  * one request, 5003/tcp bench_traffic blast IF DSTMAC SRC DST PORT fixed|moving COUNT nanoseconds a
  * UDP datagram, whole frames from a packet socket, the source port the same or a new one each
  *   bench_traffic hold ADDRESS COUNT          COUNT idle connections to 5001/tcp; prints "ready",
- * then when the last of them has ended: CLOCK_MONOTONIC, us bench_traffic flood ADDRESS datagrams
+ * then when the last of them has ended, Unix time in us bench_traffic flood ADDRESS datagrams
  * to 9/udp until ended bench_traffic watch                       receives on 9/udp; for every line
  * on standard input the time of the last datagram, CLOCK_MONOTONIC, us
  *
@@ -24,6 +24,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,14 +150,15 @@ static void answer(int fd)
 		close(fd);
 }
 
-static _Noreturn void serve(void)
+static _Noreturn void serve(bool has_udp)
 {
 	int poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	static const unsigned ports[] = {ECHO_PORT, SINK_PORT, CLOSE_PORT};
 
 	for (unsigned i = 0; i < 3; i++)
 		add(poll_fd, listen_on(ports[i]), ports[i]);
-	add(poll_fd, udp_sink(), UDP_PORT << 16);
+	if (has_udp)
+		add(poll_fd, udp_sink(), UDP_PORT << 16);
 	say("ready");
 	for (;;) {
 		struct epoll_event v[64];
@@ -341,8 +343,16 @@ static int blast(char **argv)
 
 /* ---- for quarantines ---- */
 
+static void print_us(const struct timespec *t)
+{
+	printf("%llu\n",
+	       (unsigned long long)t->tv_sec * 1000000 + (unsigned long long)t->tv_nsec / 1000);
+	fflush(stdout);
+}
+
 static int hold(const char *addr, int count)
 {
+	struct timespec now;
 	int poll_fd = epoll_create1(EPOLL_CLOEXEC);
 
 	for (int i = 0; i < count; i++)
@@ -355,7 +365,8 @@ static int hold(const char *addr, int count)
 		for (int i = 0; i < n; i++, count--)
 			close(v[i].data.fd);
 	}
-	printf("%llu\n", (unsigned long long)(now_ns() / 1000));
+	clock_gettime(CLOCK_REALTIME, &now);
+	print_us(&now);
 	return 0;
 }
 
@@ -374,27 +385,44 @@ static _Noreturn void flood(const char *addr)
 	}
 }
 
+/* Takes a datagram; when the kernel had it, into *t. */
+static void take_stamp(int fd, struct timespec *t)
+{
+	char buf[64], control[128];
+	struct iovec iov = {buf, sizeof(buf)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof(control)};
+
+	if (recvmsg(fd, &m, MSG_DONTWAIT) < 0)
+		return;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS)
+			memcpy(t, CMSG_DATA(c), sizeof(*t));
+}
+
 static int watch(void)
 {
 	struct sockaddr_in a = address(NULL, UDP_PORT);
 	struct pollfd p[2] = {{.fd = 0, .events = POLLIN}, {.events = POLLIN}};
-	uint64_t last = 0;
+	struct timespec last = {0};
+	int one = 1;
 	char buf[64];
 
 	p[1].fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (p[1].fd < 0 || bind(p[1].fd, (struct sockaddr *)&a, sizeof(a)))
+	if (p[1].fd < 0 || bind(p[1].fd, (struct sockaddr *)&a, sizeof(a)) ||
+	    setsockopt(p[1].fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)))
 		die("watch");
 	say("ready");
 	for (;;) {
 		poll(p, 2, -1);
-		if ((p[1].revents & POLLIN) && recv(p[1].fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0)
-			last = now_ns();
-		if (!p[0].revents)
-			continue;
-		if (read(0, buf, sizeof(buf)) <= 0)
+		if (p[1].revents & POLLIN)
+			take_stamp(p[1].fd, &last);
+		else if (p[0].revents && read(0, buf, sizeof(buf)) <= 0)
 			return 0;
-		printf("%llu\n", (unsigned long long)(last / 1000));
-		fflush(stdout);
+		else if (p[0].revents)
+			print_us(&last);
 	}
 }
 
@@ -418,7 +446,9 @@ int main(int argc, char **argv)
 
 	place();
 	if (!strcmp(what, "serve"))
-		serve();
+		serve(true);
+	if (!strcmp(what, "serve_tcp"))
+		serve(false);
 	if (!strcmp(what, "watch"))
 		return watch();
 	if (!strcmp(what, "flood") && argc == 3)

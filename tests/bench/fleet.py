@@ -12,7 +12,7 @@ import subprocess
 
 import testing
 import world
-from node import Node, add_netns, enter, on_exit, run
+from node import Node, enter, on_exit, run
 
 TRAFFIC = os.path.join(testing.BUILD, "bench", "bench_traffic")
 GATEWAY_MAC = "02:00:00:00:00:01"
@@ -105,6 +105,9 @@ class Fleet:
             raise RuntimeError(f"bench_traffic {' '.join(args)} did not start")
         return p
 
+    def inside(self, pod, *argv):
+        return run(*enter(pod.netns), *argv)
+
     def sh(self, *lines, text=None):
         """Shell lines in the node's network namespace, `text` on their standard input."""
         return run(*enter(self.node.netns), "sh", "-ec", "; ".join(lines), input=text)
@@ -129,6 +132,3 @@ def start_world(fleet, policies, peers):
     world.put_peers(fleet.node.manifests, peers)
     fleet.node.start()
     return fleet
-
-
-__all__ = ["Fleet", "add_netns", "measured_pods", "start_world"]
