@@ -226,30 +226,30 @@ static __always_inline int conn_origin(struct __sk_buff *skb, const struct pkt *
 }
 
 static __always_inline int conn_renew(struct bh_flow *f, struct pkt *p, const struct grant *g,
-				      int verdict, __u32 seen, int is_new)
+				      __u32 seen, int is_new)
 {
 	if (!flow_take(f, seen, FLOW_TAKEN))
-		return verdict; /* another CPU is at it; the edge counts this packet */
+		return g->reason; /* another CPU is at it; the edge counts this packet */
 	if (is_new || f->reason != g->reason)
 		flow_fold(PKT_KEY(p), f);
 	flow_settle(f, p, g, is_new);
 	flow_touch(f, p);
 	if (is_new)
 		edge_count_pkt(p, g->dir, g->reason, 0, 0);
-	return verdict | VERDICT_COUNTED;
+	return g->reason | VERDICT_COUNTED;
 }
 
-static __always_inline int conn_new(struct pkt *p, const struct grant *g, int verdict)
+static __always_inline int conn_new(struct pkt *p, const struct grant *g)
 {
 	int r = flow_insert(p, g);
 
 	if (r == FLOW_MADE) {
 		edge_count_pkt(p, g->dir, g->reason, 0, 0);
-		return verdict | VERDICT_COUNTED;
+		return g->reason | VERDICT_COUNTED;
 	}
 	/* TCP lives on without an entry: its socket vouches for it, packet by packet */
 	if (r == BH_R_NONE || p->proto == IPPROTO_TCP)
-		return verdict;
+		return g->reason;
 	return r;
 }
 
@@ -339,8 +339,8 @@ __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow 
 	p->init_dir = g.dir;
 	p->icmp_port_is_type = 0; /* as the flow's counters will be filed */
 	if (!f)
-		return conn_new(p, &g, verdict);
+		return conn_new(p, &g);
 	is_new = !is_fresh || g.dir != f->dir ||
 		 ((p->flags & PF_OPENS) && verdict_idle_limit(p->proto, f->flags) < 11 * BH_S);
-	return conn_renew(f, p, &g, verdict, seen, is_new);
+	return conn_renew(f, p, &g, seen, is_new);
 }

@@ -9,8 +9,8 @@
 static int empty_prog(void)
 {
 	struct bpf_insn insn[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1 },
-		{ .code = BPF_JMP | BPF_EXIT },
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 
 	return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "empty", "GPL", insn, 2, NULL);
@@ -25,11 +25,11 @@ static int compare(const void *a, const void *b)
 
 static uint32_t time_run(int fd, enum bh_dir dir, const struct spec *s, int repeat)
 {
-	struct __sk_buff ctx = { .ifindex = RIG_IFINDEX,
-				 .ingress_ifindex = dir == IN ? RIG_OTHER_IF : 0 };
+	struct __sk_buff ctx = {.ifindex = RIG_IFINDEX,
+				.ingress_ifindex = dir == IN ? RIG_OTHER_IF : 0};
 	static struct frame f;
-	struct bpf_test_run_opts o = { .sz = sizeof(o), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
-				       .repeat = repeat };
+	struct bpf_test_run_opts o = {
+		.sz = sizeof(o), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = repeat};
 
 	frame_build(&f, dir, s);
 	o.data_in = f.b;
@@ -57,24 +57,26 @@ static int port_changer(int target)
 	uint32_t zero = 0;
 	int map = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "target", 4, 4, 1, NULL);
 	struct bpf_insn insn[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1 },
-		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_prandom_u32 },
-		{ .code = BPF_STX | BPF_MEM | BPF_H, .dst_reg = 10, .src_reg = 0, .off = -8 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 34 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 3, .src_reg = 10 },
-		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 3, .imm = -8 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 4, .imm = 2 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 5, .imm = 0 },
-		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_store_bytes },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6 },
-		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 2, .src_reg = BPF_PSEUDO_MAP_FD,
-		  .imm = map },
-		{ .code = 0 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0 },
-		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
-		{ .code = BPF_JMP | BPF_EXIT },
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_prandom_u32},
+		{.code = BPF_STX | BPF_MEM | BPF_H, .dst_reg = 10, .src_reg = 0, .off = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 34},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 3, .src_reg = 10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 3, .imm = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 4, .imm = 2},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 5, .imm = 0},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_store_bytes},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6},
+		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		 .dst_reg = 2,
+		 .src_reg = BPF_PSEUDO_MAP_FD,
+		 .imm = map},
+		{.code = 0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 
 	if (bpf_map_update_elem(map, &zero, &target, BPF_ANY))
@@ -99,7 +101,7 @@ static uint32_t time_inserts(struct rig *r, int fd)
 /* Microseconds for one sweep that finds nothing idle; it runs every five seconds. */
 static void report_sweep(struct rig *r)
 {
-	struct bh_sweep_args a = { .all = 0 };
+	struct bh_sweep_args a = {.all = 0};
 	struct timespec t[2];
 	int n = rig_flows(r, NULL, NULL);
 
@@ -117,11 +119,11 @@ static void report(const char *what, uint32_t ns, uint32_t empty)
 
 int main(void)
 {
-	static const struct spec far6 = { TCP(POD_6, "fd00::77", 1, 80, F_SYN) };
-	static const struct spec deny = { TCP(POD, FAR, 1, 80, F_SYN) };
-	static const struct spec port = { TCP(POD, WEB, 1, 81, F_SYN) };
-	static const struct spec ack = { TCP(POD, WEB, 1000, 80, F_ACK), .payload = 64 };
-	static const struct spec ack_in = { TCP(WEB, POD, 80, 1000, F_ACK), .payload = 64 };
+	static const struct spec far6 = {TCP(POD_6, "fd00::77", 1, 80, F_SYN)};
+	static const struct spec deny = {TCP(POD, FAR, 1, 80, F_SYN)};
+	static const struct spec port = {TCP(POD, WEB, 1, 81, F_SYN)};
+	static const struct spec ack = {TCP(POD, WEB, 1000, 80, F_ACK), .payload = 64};
+	static const struct spec ack_in = {TCP(WEB, POD, 80, 1000, F_ACK), .payload = 64};
 	int empty = empty_prog(), from, to;
 	struct rig *r;
 	uint32_t e;

@@ -28,11 +28,11 @@ struct spec {
 	uint8_t more;
 	uint32_t frag_id;
 	uint8_t version, ihl, ttl;
-	uint8_t broadcast; /* group destination MAC */
-	int total_delta;   /* added to IPv4 total length or IPv6 payload length */
-	int keep;	   /* cut the whole frame to this length */
-	int pad;	   /* bytes after the packet */
-	int payload;	   /* bytes after the layer 4 header */
+	uint8_t broadcast;	  /* group destination MAC */
+	int total_delta;	  /* added to IPv4 total length or IPv6 payload length */
+	int keep;		  /* cut the whole frame to this length */
+	int pad;		  /* bytes after the packet */
+	int payload;		  /* bytes after the layer 4 header */
 	const struct spec *quote; /* what the ICMP error quotes */
 	int quote_len;		  /* of the quoted packet; 0: 64 at most */
 };
@@ -51,7 +51,7 @@ static inline void frame_put(struct frame *f, const void *p, size_t n)
 
 static inline void frame_put16(struct frame *f, unsigned v)
 {
-	uint8_t b[2] = { v >> 8, v };
+	uint8_t b[2] = {v >> 8, v};
 
 	frame_put(f, b, 2);
 }
@@ -59,7 +59,7 @@ static inline void frame_put16(struct frame *f, unsigned v)
 static inline void frame_hex(struct frame *f, const char *hex)
 {
 	for (; hex && *hex; hex += 2) {
-		char two[3] = { hex[0], hex[1], 0 };
+		char two[3] = {hex[0], hex[1], 0};
 		uint8_t v = strtoul(two, NULL, 16);
 
 		frame_put(f, &v, 1);
@@ -70,7 +70,7 @@ static inline void frame_ip(struct frame *f, const struct spec *s);
 
 static inline void frame_icmp(struct frame *f, const struct spec *s)
 {
-	uint8_t h[4] = { s->type, s->code };
+	uint8_t h[4] = {s->type, s->code};
 	static struct frame q;
 	size_t n;
 
@@ -91,7 +91,7 @@ static inline void frame_icmp(struct frame *f, const struct spec *s)
 
 static inline void frame_l4(struct frame *f, const struct spec *s)
 {
-	uint8_t tcp[16] = { 0 };
+	uint8_t tcp[16] = {0};
 
 	if (s->body) {
 		frame_hex(f, s->body);
@@ -128,7 +128,7 @@ static inline void frame_l4(struct frame *f, const struct spec *s)
 static inline void frame_ip4(struct frame *f, const struct spec *s)
 {
 	size_t start = f->n, opt = s->ip_opt ? strlen(s->ip_opt) / 2 : 0, total;
-	uint8_t a[16], h[4] = { 0 };
+	uint8_t a[16], h[4] = {0};
 
 	h[0] = (s->version ? s->version : 4) << 4 | (s->ihl ? s->ihl : 5 + opt / 4);
 	frame_put(f, h, 2);
@@ -154,7 +154,7 @@ static inline void frame_ip4(struct frame *f, const struct spec *s)
 static inline void frame_ip6(struct frame *f, const struct spec *s)
 {
 	size_t start = f->n, len;
-	uint8_t a[16], h[4] = { (s->version ? s->version : 6) << 4 };
+	uint8_t a[16], h[4] = {(s->version ? s->version : 6) << 4};
 
 	frame_put(f, h, 4);
 	frame_put16(f, 0);
@@ -185,7 +185,7 @@ static inline void frame_ip(struct frame *f, const struct spec *s)
 /* dir decides the MAC addresses. */
 static inline void frame_build(struct frame *f, enum bh_dir dir, const struct spec *s)
 {
-	static const uint8_t group[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	static const uint8_t group[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const uint8_t *src = dir == BH_EGRESS ? rig_mac : rig_peer_mac;
 	const uint8_t *dst = dir == BH_EGRESS ? rig_peer_mac : rig_mac;
 
@@ -196,8 +196,7 @@ static inline void frame_build(struct frame *f, enum bh_dir dir, const struct sp
 		frame_put16(f, s->ethertype);
 		frame_hex(f, s->body);
 	} else {
-		frame_put16(f, s->ethertype ? s->ethertype :
-			       strchr(s->src, ':') ? 0x86dd : 0x0800);
+		frame_put16(f, s->ethertype ? s->ethertype : strchr(s->src, ':') ? 0x86dd : 0x0800);
 		frame_ip(f, s);
 	}
 	for (int i = 0; i < s->pad; i++)
@@ -209,7 +208,7 @@ static inline void frame_build(struct frame *f, enum bh_dir dir, const struct sp
 static inline int frame_run(struct rig *r, enum bh_dir dir, const struct spec *s,
 			    uint32_t ingress_ifindex)
 {
-	struct __sk_buff ctx = { .ifindex = RIG_IFINDEX, .ingress_ifindex = ingress_ifindex };
+	struct __sk_buff ctx = {.ifindex = RIG_IFINDEX, .ingress_ifindex = ingress_ifindex};
 	static struct frame f;
 
 	frame_build(&f, dir, s);

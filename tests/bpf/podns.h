@@ -1,7 +1,7 @@
 /* podns.h - a pod for real: a network namespace behind a veth with the packet programs on it, and a
- * cgroup with the socket hooks. The host's end has the peers' addresses of rig.h's world, so the test
- * process plays both sides by changing namespaces. Everything is gone after podns_close, and when
- * the process dies only an empty cgroup is left, which the next run removes. */
+ * cgroup with the socket hooks. The host's end has the peers' addresses of rig.h's world, so the
+ * test process plays both sides by changing namespaces. Everything is gone after podns_close, and
+ * when the process dies only an empty cgroup is left, which the next run removes. */
 #pragma once
 
 #include <dirent.h>
@@ -25,7 +25,7 @@ struct podns {
 	struct sock_bpf *sock;
 	struct bpf_link *link[7];
 	int n_links;
-	int tcx[2]; /* fds by direction */
+	int tcx[2];	     /* fds by direction */
 	int host_ns, pod_ns; /* fds */
 	int ifindex;
 	int32_t nsid;
@@ -77,18 +77,21 @@ static inline void podns_links(struct podns *p)
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &p->cookie, &n), 0);
 	close(fd);
 	podns_enter(p->host_ns);
-	podns_sh("ip link add vh address 02:00:00:00:00:01 type veth "
-		 "peer name eth0 address 02:00:00:00:00:02");
+	podns_sh(
+		"ip link add vh address 02:00:00:00:00:01 type veth "
+		"peer name eth0 address 02:00:00:00:00:02");
 	podns_sh("ip link set eth0 netns /proc/%d/fd/%d", getpid(), p->pod_ns);
-	podns_sh("for i in 10 11 12 14; do ip addr add 10.0.0.$i/24 dev vh; done; "
-		 "for i in 10 11 12 14; do ip addr add fd00::$i/64 dev vh nodad; done; "
-		 "ip link set vh up");
+	podns_sh(
+		"for i in 10 11 12 14; do ip addr add 10.0.0.$i/24 dev vh; done; "
+		"for i in 10 11 12 14; do ip addr add fd00::$i/64 dev vh nodad; done; "
+		"ip link set vh up");
 	p->ifindex = if_nametoindex("vh");
 	p->nsid = podns_nsid();
 	podns_enter(p->pod_ns);
-	podns_sh("ip link set lo up; ip addr add 10.0.0.2/24 dev eth0; "
-		 "ip addr add fd00::2/64 dev eth0 nodad; ip link set eth0 up; "
-		 "ip route add default via 10.0.0.10; ip -6 route add default via fd00::10");
+	podns_sh(
+		"ip link set lo up; ip addr add 10.0.0.2/24 dev eth0; "
+		"ip addr add fd00::2/64 dev eth0 nodad; ip link set eth0 up; "
+		"ip route add default via 10.0.0.10; ip -6 route add default via fd00::10");
 	podns_enter(p->host_ns);
 }
 
@@ -145,7 +148,8 @@ static inline void podns_share_maps(struct podns *p)
 {
 	struct bpf_map *m, *theirs;
 
-	bpf_object__for_each_map(m, p->sock->obj) {
+	bpf_object__for_each_map(m, p->sock->obj)
+	{
 		bpf_map__set_pin_path(m, NULL);
 		theirs = bpf_object__find_map_by_name(p->r->pod->obj, bpf_map__name(m));
 		if (theirs)
@@ -184,8 +188,8 @@ static inline struct podns *podns_open(void)
 	p->r = rig_open();
 	podns_links(p);
 	podns_register(p);
-	p->tcx[BH_EGRESS] = bpf_link_create(bpf_program__fd(p->r->pod->progs.bh_from_pod), p->ifindex,
-					    BPF_TCX_INGRESS, NULL);
+	p->tcx[BH_EGRESS] = bpf_link_create(bpf_program__fd(p->r->pod->progs.bh_from_pod),
+					    p->ifindex, BPF_TCX_INGRESS, NULL);
 	p->tcx[BH_INGRESS] = bpf_link_create(bpf_program__fd(p->r->pod->progs.bh_to_pod),
 					     p->ifindex, BPF_TCX_EGRESS, NULL);
 	assert_true(p->tcx[BH_EGRESS] >= 0 && p->tcx[BH_INGRESS] >= 0);
@@ -237,7 +241,7 @@ static inline socklen_t podns_addr(union podns_addr *a, const char *text, uint16
 static inline int podns_socket(const char *like, int type)
 {
 	int fd = socket(strchr(like, ':') ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
-	struct timeval t = { .tv_sec = 1 };
+	struct timeval t = {.tv_sec = 1};
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));

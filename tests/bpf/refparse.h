@@ -1,7 +1,7 @@
 /* refparse.h - a second, plain parser of frames, to compare the BPF one with.
  *
- * Written from the list of rules, byte by byte and for clarity only; it shares nothing with bpf/. It
- * predicts the reason of a drop, or the tuple; policy and state are none of its business. */
+ * Written from the list of rules, byte by byte and for clarity only; it shares nothing with bpf/.
+ * It predicts the reason of a drop, or the tuple; policy and state are none of its business. */
 #pragma once
 
 #include <arpa/inet.h>
@@ -42,7 +42,7 @@ static inline unsigned ref_be16(const uint8_t *p)
 
 static inline struct ref_result ref_drop(int reason)
 {
-	return (struct ref_result){ .kind = REF_DROP, .reason = reason };
+	return (struct ref_result){.kind = REF_DROP, .reason = reason};
 }
 
 static inline int ref_own(const struct ref_world *w, const uint8_t a[16], bool is_v6)
@@ -137,7 +137,7 @@ static inline int ref_ip4(struct ref_ip *ip, const uint8_t *b, unsigned avail)
 /* ---- IPv6 ---- */
 static inline bool ref_is_extension(unsigned proto)
 {
-	static const uint8_t list[] = { 0, 43, 44, 51, 60, 135, 139, 140 };
+	static const uint8_t list[] = {0, 43, 44, 51, 60, 135, 139, 140};
 
 	return memchr(list, proto, sizeof(list)) != NULL;
 }
@@ -266,8 +266,8 @@ static inline int ref_nd(const struct ref_world *w, const struct ref_ip *ip, enu
 
 static inline int ref_arp(const struct ref_world *w, const uint8_t *a, unsigned n, enum bh_dir dir)
 {
-	static const uint8_t head[6] = { 0, 1, 8, 0, 6, 4 };
-	uint8_t sender[16] = { [10] = 255, [11] = 255 }, target[16] = { [10] = 255, [11] = 255 };
+	static const uint8_t head[6] = {0, 1, 8, 0, 6, 4};
+	uint8_t sender[16] = {[10] = 255, [11] = 255}, target[16] = {[10] = 255, [11] = 255};
 
 	if (n < 28)
 		return BH_R_MALFORMED;
@@ -360,7 +360,7 @@ static inline bool ref_multicast(const uint8_t a[16], bool is_v6)
 
 static inline bool ref_impossible(const uint8_t a[16], bool is_v6)
 {
-	static const uint8_t one[16] = { [15] = 1 };
+	static const uint8_t one[16] = {[15] = 1};
 
 	if (!is_v6)
 		return a[12] == 0 || a[12] == 127;
@@ -374,7 +374,7 @@ static inline struct ref_result ref_addresses(const struct ref_world *w, const s
 	const uint8_t *local = dir == BH_EGRESS ? ip->src : ip->dst;
 	const uint8_t *remote = dir == BH_EGRESS ? ip->dst : ip->src;
 	int own = ref_own(w, local, ip->is_v6);
-	struct ref_result res = { .kind = REF_TUPLE };
+	struct ref_result res = {.kind = REF_TUPLE};
 
 	if (dir == BH_EGRESS && own < 0)
 		return ref_drop(BH_R_SPOOFED_IP);
@@ -396,7 +396,7 @@ static inline struct ref_result ref_addresses(const struct ref_world *w, const s
 static inline struct ref_result ref_packet(const struct ref_world *w, struct ref_ip *ip,
 					   enum bh_dir dir, bool is_group)
 {
-	struct ref_ports ports = { .src = 0 };
+	struct ref_ports ports = {.src = 0};
 	struct ref_result res;
 	int r = ip->frag_off ? 0 : ref_l4(ip, dir, &ports);
 
@@ -404,7 +404,7 @@ static inline struct ref_result ref_packet(const struct ref_world *w, struct ref
 		return ref_drop(r);
 	if (ports.is_nd) {
 		r = ref_nd(w, ip, dir);
-		return r ? ref_drop(r) : (struct ref_result){ .kind = REF_NEIGHBOUR };
+		return r ? ref_drop(r) : (struct ref_result){.kind = REF_NEIGHBOUR};
 	}
 	res = ref_addresses(w, ip, dir, is_group);
 	if (res.kind == REF_DROP && res.reason != BH_R_SPOOFED_IP)
@@ -425,7 +425,7 @@ static inline struct ref_result ref_packet(const struct ref_world *w, struct ref
 static inline struct ref_result ref_parse(const struct ref_world *w, const uint8_t *f, unsigned n,
 					  enum bh_dir dir)
 {
-	struct ref_ip ip = { .b = NULL };
+	struct ref_ip ip = {.b = NULL};
 	unsigned type;
 	int r;
 
@@ -440,7 +440,7 @@ static inline struct ref_result ref_parse(const struct ref_world *w, const uint8
 		return ref_drop(BH_R_NOT_FOR_POD);
 	if (type == 0x0806) {
 		r = ref_arp(w, f + 14, n - 14, dir);
-		return r ? ref_drop(r) : (struct ref_result){ .kind = REF_NEIGHBOUR };
+		return r ? ref_drop(r) : (struct ref_result){.kind = REF_NEIGHBOUR};
 	}
 	if (type != 0x0800 && type != 0x86dd)
 		return ref_drop(BH_R_ETHERTYPE);

@@ -44,13 +44,13 @@ enum rig_class {
 
 struct rig {
 	struct pod_bpf *pod;
-	struct bh_config *cfg;	/* mapped */
-	struct bh_slot *slots;	/* mapped */
+	struct bh_config *cfg; /* mapped */
+	struct bh_slot *slots; /* mapped */
 	size_t slots_size;
 };
 
-static const uint8_t rig_mac[6] = { 2, 0, 0, 0, 0, 2 };
-static const uint8_t rig_peer_mac[6] = { 2, 0, 0, 0, 0, 1 };
+static const uint8_t rig_mac[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t rig_peer_mac[6] = {2, 0, 0, 0, 0, 1};
 
 static inline int rig_fd(const struct bpf_map *m)
 {
@@ -74,7 +74,7 @@ static inline void rig_put(const struct bpf_map *m, const void *key, const void 
 
 static inline void rig_peer(struct rig *r, const char *addr, uint32_t class)
 {
-	struct bh_class c = { { class, class } };
+	struct bh_class c = {{class, class}};
 	uint8_t a[16];
 
 	if (rig_addr(addr, a) == 6)
@@ -85,9 +85,9 @@ static inline void rig_peer(struct rig *r, const char *addr, uint32_t class)
 
 static inline void rig_cidr(struct rig *r, const char *addr, uint32_t len, uint32_t class)
 {
-	struct bh_class c = { { class, class } };
-	struct bh_lpm6 k6 = { .prefixlen = len };
-	struct bh_lpm4 k4 = { .prefixlen = len };
+	struct bh_class c = {{class, class}};
+	struct bh_lpm6 k6 = {.prefixlen = len};
+	struct bh_lpm4 k4 = {.prefixlen = len};
 	uint8_t a[16];
 
 	if (rig_addr(addr, a) == 6) {
@@ -104,12 +104,12 @@ static inline void rig_cidr(struct rig *r, const char *addr, uint32_t len, uint3
 static inline void rig_ports(struct rig *r)
 {
 	struct bh_portmap *pm = calloc(1, sizeof(*pm));
-	struct bh_portpage page = { { 0 } };
+	struct bh_portpage page = {{0}};
 	uint32_t id;
 
 	assert_non_null(pm);
 	for (id = 1; id <= 3; id++) {
-		static const uint8_t port[] = { 0, 80, 53, 99 };
+		static const uint8_t port[] = {0, 80, 53, 99};
 
 		memset(&page, 0, sizeof(page));
 		page.class[port[id]] = id;
@@ -123,22 +123,22 @@ static inline void rig_ports(struct rig *r)
 
 static inline void rig_row(struct rig *r, uint32_t ruleset, uint32_t class, struct bh_row row)
 {
-	struct bh_row_key key = { ruleset, class };
+	struct bh_row_key key = {ruleset, class};
 
 	rig_put(r->pod->maps.row, &key, &row);
 }
 
 static inline void rig_ruleset(struct rig *r, uint32_t id)
 {
-	static const struct bh_ruleset rs = { .portmap = RIG_PORTMAP };
-	struct bh_procrow_key proc = { id, RIG_PROC, 1, RIG_EXE };
+	static const struct bh_ruleset rs = {.portmap = RIG_PORTMAP};
+	struct bh_procrow_key proc = {id, RIG_PROC, 1, RIG_EXE};
 	uint32_t one = 1;
 
 	rig_put(r->pod->maps.ruleset, &id, &rs);
-	rig_row(r, id, RIG_WEB, (struct bh_row){ .allow = { 0xe } });
-	rig_row(r, id, RIG_FRIEND, (struct bh_row){ .allow = { ~0ULL, ~0ULL, ~0ULL, ~0ULL } });
-	rig_row(r, id, RIG_FOE, (struct bh_row){ .deny = { ~0ULL, ~0ULL, ~0ULL, ~0ULL } });
-	rig_row(r, id, RIG_PROC, (struct bh_row){ .cond = { 2 } });
+	rig_row(r, id, RIG_WEB, (struct bh_row){.allow = {0xe}});
+	rig_row(r, id, RIG_FRIEND, (struct bh_row){.allow = {~0ULL, ~0ULL, ~0ULL, ~0ULL}});
+	rig_row(r, id, RIG_FOE, (struct bh_row){.deny = {~0ULL, ~0ULL, ~0ULL, ~0ULL}});
+	rig_row(r, id, RIG_PROC, (struct bh_row){.cond = {2}});
 	rig_put(r->pod->maps.procrow, &proc, &one);
 }
 
@@ -195,7 +195,7 @@ static inline void rig_world(struct rig *r)
 
 static inline int rig_run(struct bpf_program *p, void *ctx, uint32_t size)
 {
-	struct bpf_test_run_opts o = { .sz = sizeof(o), .ctx_in = ctx, .ctx_size_in = size };
+	struct bpf_test_run_opts o = {.sz = sizeof(o), .ctx_in = ctx, .ctx_size_in = size};
 
 	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(p), &o), 0);
 	return o.retval;
@@ -204,7 +204,7 @@ static inline int rig_run(struct bpf_program *p, void *ctx, uint32_t size)
 /* Forgets every flow, and the slot's edges. */
 static inline void rig_purge(struct rig *r)
 {
-	struct bh_sweep_args a = { .slot_plus_one = RIG_SLOT + 1, .all = 1 };
+	struct bh_sweep_args a = {.slot_plus_one = RIG_SLOT + 1, .all = 1};
 
 	assert_int_equal(rig_run(r->pod->progs.bh_sweep, &a, sizeof(a)), 0);
 }
@@ -220,8 +220,7 @@ static inline void rig_unpin(struct bpf_object *obj)
 {
 	struct bpf_map *m;
 
-	bpf_object__for_each_map(m, obj)
-		bpf_map__set_pin_path(m, NULL);
+	bpf_object__for_each_map(m, obj) bpf_map__set_pin_path(m, NULL);
 }
 
 static inline int rig_quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -243,8 +242,8 @@ static inline struct rig *rig_open(void)
 	r->slots = mmap(NULL, r->slots_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			rig_fd(r->pod->maps.endpoint), 0);
 	assert_true(r->slots != MAP_FAILED);
-	r->cfg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      rig_fd(r->pod->maps.config), 0);
+	r->cfg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, rig_fd(r->pod->maps.config),
+		      0);
 	assert_true(r->cfg != MAP_FAILED);
 	rig_world(r);
 	return r;
@@ -327,12 +326,15 @@ static inline struct bh_usage rig_usage(struct rig *r)
 static inline int rig_frame(struct rig *r, enum bh_dir dir, const void *frame, size_t n,
 			    struct __sk_buff *ctx)
 {
-	struct bpf_program *p = dir == BH_EGRESS ? r->pod->progs.bh_from_pod :
-						   r->pod->progs.bh_to_pod;
+	struct bpf_program *p =
+		dir == BH_EGRESS ? r->pod->progs.bh_from_pod : r->pod->progs.bh_to_pod;
 	uint64_t before[BH_R_COUNT], after[BH_R_COUNT];
 	int reason = 0, dropped = 0;
-	struct bpf_test_run_opts o = { .sz = sizeof(o), .data_in = frame, .data_size_in = n,
-				       .ctx_in = ctx, .ctx_size_in = sizeof(*ctx) };
+	struct bpf_test_run_opts o = {.sz = sizeof(o),
+				      .data_in = frame,
+				      .data_size_in = n,
+				      .ctx_in = ctx,
+				      .ctx_size_in = sizeof(*ctx)};
 
 	rig_drops(r, before);
 	if (bpf_prog_test_run_opts(bpf_program__fd(p), &o))

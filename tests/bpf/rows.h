@@ -1,5 +1,5 @@
-/* rows.h - tables of frames and the verdicts they must get. Each row starts with an empty flow table;
- * `before` frames set the stage and must pass. */
+/* rows.h - tables of frames and the verdicts they must get. Each row starts with an empty flow
+ * table; `before` frames set the stage and must pass. */
 #pragma once
 
 #include "frame.h"
@@ -14,12 +14,12 @@
 #define ICMP6(s, d, t)	      .src = s, .dst = d, .proto = 58, .type = t
 #define RAW(s, d, p)	      .src = s, .dst = d, .proto = p, .payload = 16
 
-#define POD  "10.0.0.2"
-#define POD2 "10.0.0.3"
-#define WEB  "10.0.0.10"
-#define PAL  "10.0.0.11"
-#define FAR  "10.0.0.12"
-#define NODE "10.0.0.1"
+#define POD    "10.0.0.2"
+#define POD2   "10.0.0.3"
+#define WEB    "10.0.0.10"
+#define PAL    "10.0.0.11"
+#define FAR    "10.0.0.12"
+#define NODE   "10.0.0.1"
 #define POD_6  "fd00::2"
 #define WEB_6  "fd00::10"
 #define PAL_6  "fd00::11"
@@ -66,8 +66,8 @@ static inline void set_no_mac(struct rig *r)
 }
 static inline void qallow(struct rig *r, uint16_t port, uint8_t proto, uint32_t n)
 {
-	struct bh_qallow_key key = { .prefixlen = 32 + 128, .slot = RIG_SLOT };
-	struct bh_qallow v = { .n = n, .port = { { .port = htons(port), .proto = proto } } };
+	struct bh_qallow_key key = {.prefixlen = 32 + 128, .slot = RIG_SLOT};
+	struct bh_qallow v = {.n = n, .port = {{.port = htons(port), .proto = proto}}};
 
 	rig_addr("10.0.0.20", key.addr);
 	rig_put(r->pod->maps.qallow, &key, &v);
@@ -110,7 +110,7 @@ static inline void set_bad_ruleset(struct rig *r)
 }
 static inline void set_open(struct rig *r)
 {
-	struct bh_ruleset rs = { .flags = BH_RULESET_OPEN };
+	struct bh_ruleset rs = {.flags = BH_RULESET_OPEN};
 	uint32_t id = RIG_RULES_SPARE;
 
 	rig_put(r->pod->maps.ruleset, &id, &rs);
@@ -120,17 +120,17 @@ static inline void set_open(struct rig *r)
 /* Egress: what RIG_RULES_OUT allows ended long ago; nothing is allowed since. */
 static inline void set_expired(struct rig *r)
 {
-	struct bh_ruleset rs = { .portmap = RIG_PORTMAP, .until_ns = 1, .next = 0 };
+	struct bh_ruleset rs = {.portmap = RIG_PORTMAP, .until_ns = 1, .next = 0};
 	uint32_t id = RIG_RULES_SPARE;
 
 	rig_put(r->pod->maps.ruleset, &id, &rs);
-	rig_row(r, id, RIG_WEB, (struct bh_row){ .allow = { 0xe } });
+	rig_row(r, id, RIG_WEB, (struct bh_row){.allow = {0xe}});
 	r->slots[RIG_SLOT].side[0].ruleset[OUT] = id;
 }
 /* The first element has ended, the second one is RIG_RULES_OUT. */
 static inline void set_successor(struct rig *r)
 {
-	struct bh_ruleset rs = { .portmap = RIG_PORTMAP, .until_ns = 1, .next = RIG_RULES_OUT };
+	struct bh_ruleset rs = {.portmap = RIG_PORTMAP, .until_ns = 1, .next = RIG_RULES_OUT};
 	uint32_t id = RIG_RULES_SPARE;
 
 	rig_put(r->pod->maps.ruleset, &id, &rs);
@@ -138,8 +138,8 @@ static inline void set_successor(struct rig *r)
 }
 static inline void set_chain_loop(struct rig *r)
 {
-	struct bh_ruleset rs = { .until_ns = 1, .next = RIG_RULES_SPARE,
-				 .dflt.allow = { ~0ULL, ~0ULL, ~0ULL, ~0ULL } };
+	struct bh_ruleset rs = {
+		.until_ns = 1, .next = RIG_RULES_SPARE, .dflt.allow = {~0ULL, ~0ULL, ~0ULL, ~0ULL}};
 	uint32_t id = RIG_RULES_SPARE;
 
 	rig_put(r->pod->maps.ruleset, &id, &rs);
@@ -147,7 +147,7 @@ static inline void set_chain_loop(struct rig *r)
 }
 static inline void set_more_addrs(struct rig *r)
 {
-	struct bh_local_key key = { .slot = RIG_SLOT };
+	struct bh_local_key key = {.slot = RIG_SLOT};
 	uint32_t no = 4;
 
 	rig_addr("10.0.0.99", key.addr);
@@ -156,19 +156,25 @@ static inline void set_more_addrs(struct rig *r)
 }
 
 /* ---- stage ---- */
-static const struct spec syn = { TCP(POD, WEB, 1000, 80, F_SYN) };
-static const struct spec synack = { TCP(WEB, POD, 80, 1000, F_SYN | F_ACK) };
-static const struct spec udp_out = { UDP(POD, WEB, 1000, 53) };
-static const struct spec udp6_out = { UDP(POD_6, WEB_6, 1000, 53) };
-static const struct spec udp_in = { UDP(WEB, POD, 1000, 53) };
-static const struct spec ping = { ICMP(POD, PAL, 8), .id = 7 };
-static const struct spec ping6 = { ICMP6(POD_6, PAL_6, 128), .id = 7 };
-static const struct spec frag1 = { UDP(POD, WEB, 1000, 53), .more = 1, .frag_id = 9, .payload = 16,
-				   .udp_len = 48 };
-static const struct spec frag1_6 = { .src = POD_6, .dst = WEB_6, .proto = 17, .sport = 1000,
-				     .dport = 53, .payload = 16, .udp_len = 48,
-				     .ext_first = 44, .ext = "1100000100000009" };
-static const struct spec node_syn = { TCP(NODE, POD, 999, 8080, F_SYN) };
+static const struct spec syn = {TCP(POD, WEB, 1000, 80, F_SYN)};
+static const struct spec synack = {TCP(WEB, POD, 80, 1000, F_SYN | F_ACK)};
+static const struct spec udp_out = {UDP(POD, WEB, 1000, 53)};
+static const struct spec udp6_out = {UDP(POD_6, WEB_6, 1000, 53)};
+static const struct spec udp_in = {UDP(WEB, POD, 1000, 53)};
+static const struct spec ping = {ICMP(POD, PAL, 8), .id = 7};
+static const struct spec ping6 = {ICMP6(POD_6, PAL_6, 128), .id = 7};
+static const struct spec frag1 = {UDP(POD, WEB, 1000, 53), .more = 1, .frag_id = 9, .payload = 16,
+				  .udp_len = 48};
+static const struct spec frag1_6 = {.src = POD_6,
+				    .dst = WEB_6,
+				    .proto = 17,
+				    .sport = 1000,
+				    .dport = 53,
+				    .payload = 16,
+				    .udp_len = 48,
+				    .ext_first = 44,
+				    .ext = "1100000100000009"};
+static const struct spec node_syn = {TCP(NODE, POD, 999, 8080, F_SYN)};
 
 static inline void reset(struct rig *r)
 {

@@ -1,10 +1,10 @@
-/* test_flow.c - what lasts longer than one packet: epochs, expiry, tenants, quotas, counters, sweeps,
- * announcements; and what the verifier makes of the programs. */
+/* test_flow.c - what lasts longer than one packet: epochs, expiry, tenants, quotas, counters,
+ * sweeps, announcements; and what the verifier makes of the programs. */
 #include "rows.h"
 
-static const struct spec ack_out = { TCP(POD, WEB, 1000, 80, F_ACK), .payload = 10 };
-static const struct spec udp_reply = { UDP(WEB, POD, 53, 1000) };
-static const struct spec dns_in = { UDP(WEB, POD, 1000, 53) };
+static const struct spec ack_out = {TCP(POD, WEB, 1000, 80, F_ACK), .payload = 10};
+static const struct spec udp_reply = {UDP(WEB, POD, 53, 1000)};
+static const struct spec dns_in = {UDP(WEB, POD, 1000, 53)};
 
 static int out(struct rig *r, const struct spec *s)
 {
@@ -32,13 +32,13 @@ static uint64_t now_ns(void)
 
 static void withdraw(struct rig *r, uint32_t ruleset)
 {
-	rig_row(r, ruleset, RIG_WEB, (struct bh_row){ .allow = { 0 } });
+	rig_row(r, ruleset, RIG_WEB, (struct bh_row){.allow = {0}});
 	r->cfg->epoch++;
 }
 
 static void restore(struct rig *r, uint32_t ruleset)
 {
-	rig_row(r, ruleset, RIG_WEB, (struct bh_row){ .allow = { 0xe } });
+	rig_row(r, ruleset, RIG_WEB, (struct bh_row){.allow = {0xe}});
 	r->cfg->epoch++;
 }
 
@@ -108,12 +108,12 @@ static void test_keep_established(void **state)
 static void test_rule_expires_under_a_flow(void **state)
 {
 	struct rig *r = fresh(state);
-	struct bh_ruleset rs = { .portmap = RIG_PORTMAP, .next = 0 };
+	struct bh_ruleset rs = {.portmap = RIG_PORTMAP, .next = 0};
 	uint32_t id = RIG_RULES_SPARE;
 
 	rs.until_ns = now_ns() + 200 * 1000000ULL;
 	rig_put(r->pod->maps.ruleset, &id, &rs);
-	rig_row(r, id, RIG_WEB, (struct bh_row){ .allow = { 0xe } });
+	rig_row(r, id, RIG_WEB, (struct bh_row){.allow = {0xe}});
 	r->slots[RIG_SLOT].side[0].ruleset[OUT] = id;
 	r->cfg->keep_established = 1; /* not even then */
 	assert_int_equal(out(r, &udp_out), 0);
@@ -167,8 +167,8 @@ static void test_former_tenants_flow_is_absent(void **state)
 
 static void test_shadow_flow_ends_with_the_shadow(void **state)
 {
-	static const struct spec far_out = { UDP(POD, FAR, 1, 1) };
-	static const struct spec far_in = { UDP(FAR, POD, 1, 1) };
+	static const struct spec far_out = {UDP(POD, FAR, 1, 1)};
+	static const struct spec far_in = {UDP(FAR, POD, 1, 1)};
 	struct rig *r = fresh(state);
 
 	flag(r, BH_SLOT_SHADOW);
@@ -206,7 +206,7 @@ static void test_quota(void **state)
 static void test_shares_of_the_quota(void **state)
 {
 	struct rig *r = fresh(state);
-	struct spec t = { TCP(WEB, POD, 1, 80, F_SYN) }, u = dns_in, o = udp_out;
+	struct spec t = {TCP(WEB, POD, 1, 80, F_SYN)}, u = dns_in, o = udp_out;
 
 	r->slots[RIG_SLOT].flow_quota = 16;
 	for (int i = 0; i < 20; i++) {
@@ -227,7 +227,7 @@ static void test_shares_of_the_quota(void **state)
 
 static uint64_t edge_packets(struct rig *r, int verdict, int reason)
 {
-	struct bh_edge e = { .packets = 0 };
+	struct bh_edge e = {.packets = 0};
 
 	if (rig_edges(r, verdict, reason, NULL, &e) != 1)
 		return 0;
@@ -241,7 +241,7 @@ static void sweep(struct rig *r, struct bh_sweep_args *a)
 
 static void test_counters_are_folded_once(void **state)
 {
-	struct bh_sweep_args a = { .all = 0 };
+	struct bh_sweep_args a = {.all = 0};
 	struct rig *r = fresh(state);
 	struct bh_edge_key key;
 	struct bh_edge e;
@@ -290,8 +290,8 @@ static void test_changed_reason_splits_the_counters(void **state)
 
 static void test_purge_of_one_slot(void **state)
 {
-	struct bh_sweep_args other = { .slot_plus_one = RIG_SLOT + 2, .all = 1 };
-	struct bh_sweep_args ours = { .slot_plus_one = RIG_SLOT + 1, .all = 1 };
+	struct bh_sweep_args other = {.slot_plus_one = RIG_SLOT + 2, .all = 1};
+	struct bh_sweep_args ours = {.slot_plus_one = RIG_SLOT + 1, .all = 1};
 	struct rig *r = fresh(state);
 
 	assert_int_equal(out(r, &udp_out), 0);
@@ -307,9 +307,9 @@ static void test_purge_of_one_slot(void **state)
 
 static void test_old_edges_are_forgotten(void **state)
 {
-	struct bh_sweep_args a = { .edges_before_ns = 1 };
+	struct bh_sweep_args a = {.edges_before_ns = 1};
 	struct rig *r = fresh(state);
-	struct spec s = { UDP(POD, FAR, 1, 1) };
+	struct spec s = {UDP(POD, FAR, 1, 1)};
 
 	assert_int_equal(out(r, &s), BH_R_DEFAULT_DENY);
 	sweep(r, &a);
@@ -323,7 +323,7 @@ static void test_old_edges_are_forgotten(void **state)
 static void test_edge_quota(void **state)
 {
 	struct rig *r = fresh(state);
-	struct spec s = { UDP(POD, FAR, 1, 1) };
+	struct spec s = {UDP(POD, FAR, 1, 1)};
 	struct bh_edge_key key, *prev = NULL;
 	struct bh_edge e;
 	int overflow = 0, fd = rig_fd(r->pod->maps.edge);
@@ -350,7 +350,7 @@ static void test_edge_quota(void **state)
 static void test_former_tenants_edge_starts_over(void **state)
 {
 	struct rig *r = fresh(state);
-	struct spec s = { UDP(POD, FAR, 1, 1) };
+	struct spec s = {UDP(POD, FAR, 1, 1)};
 	struct bh_edge e;
 
 	assert_int_equal(out(r, &s), BH_R_DEFAULT_DENY);
@@ -364,7 +364,7 @@ static void test_former_tenants_edge_starts_over(void **state)
 
 static void test_aggregates_count_as_wire_packets(void **state)
 {
-	struct __sk_buff ctx = { .ifindex = RIG_IFINDEX, .gso_segs = 4, .gso_size = 300 };
+	struct __sk_buff ctx = {.ifindex = RIG_IFINDEX, .gso_segs = 4, .gso_size = 300};
 	struct spec s = udp_out;
 	struct rig *r = fresh(state);
 	struct frame f;
@@ -380,8 +380,8 @@ static void test_aggregates_count_as_wire_packets(void **state)
 
 static void test_new_syn_on_a_finished_connection(void **state)
 {
-	static const struct spec fin_out = { TCP(POD, WEB, 1000, 80, F_FIN | F_ACK) };
-	static const struct spec fin_in = { TCP(WEB, POD, 80, 1000, F_FIN | F_ACK) };
+	static const struct spec fin_out = {TCP(POD, WEB, 1000, 80, F_FIN | F_ACK)};
+	static const struct spec fin_in = {TCP(WEB, POD, 80, 1000, F_FIN | F_ACK)};
 	struct rig *r = fresh(state);
 	struct bh_flow f;
 
@@ -401,7 +401,7 @@ static void test_new_syn_on_a_finished_connection(void **state)
 
 static void test_denied_syn_leaves_the_flow_alone(void **state)
 {
-	static const struct spec syn_in = { TCP(WEB, POD, 80, 1000, F_SYN) };
+	static const struct spec syn_in = {TCP(WEB, POD, 80, 1000, F_SYN)};
 	struct rig *r = fresh(state);
 
 	assert_int_equal(out(r, &syn), 0);
@@ -413,7 +413,7 @@ static void test_denied_syn_leaves_the_flow_alone(void **state)
 /* The error's own edge: towards the pod, the router's address, the ICMP type. */
 static void test_edge_of_an_icmp_error(void **state)
 {
-	static const struct spec err = { ICMP(FAR, POD, 3), .quote = &udp_out };
+	static const struct spec err = {ICMP(FAR, POD, 3), .quote = &udp_out};
 	struct rig *r = fresh(state);
 	struct bh_edge_key key;
 	uint8_t far[16];
@@ -443,9 +443,10 @@ static int take_event(void *ctx, void *data, size_t n)
 static void test_new_edges_are_announced(void **state)
 {
 	struct rig *r = fresh(state);
-	struct bh_event_edge ev = { .version = 0 };
-	struct ring_buffer *rb = ring_buffer__new(rig_fd(r->pod->maps.events), take_event, &ev, NULL);
-	struct spec s = { UDP(POD, FAR, 1, 7) };
+	struct bh_event_edge ev = {.version = 0};
+	struct ring_buffer *rb =
+		ring_buffer__new(rig_fd(r->pod->maps.events), take_event, &ev, NULL);
+	struct spec s = {UDP(POD, FAR, 1, 7)};
 	struct bh_edge e;
 
 	assert_non_null(rb);
@@ -468,8 +469,8 @@ static void test_new_edges_are_announced(void **state)
 static void test_full_ring_leaves_the_mark(void **state)
 {
 	struct rig *r = fresh(state);
-	struct spec s = { UDP(POD, FAR, 1, 1) };
-	struct bh_edge e = { .flags = 0 };
+	struct spec s = {UDP(POD, FAR, 1, 1)};
+	struct bh_edge e = {.flags = 0};
 
 	for (int i = 1; i < 3900; i++) {
 		s.dport = i;
@@ -521,14 +522,14 @@ static void test_instruction_ceilings(void **state)
 		const struct bpf_program *prog;
 		uint32_t ceiling;
 	} v[] = {
-		{ r->pod->progs.bh_from_pod, 32000 },
-		{ r->pod->progs.bh_to_pod, 32000 },
-		{ r->pod->progs.bh_sweep, 4000 },
-		{ r->pod->progs.bh_timer_start, 3000 },
+		{r->pod->progs.bh_from_pod, 32000},
+		{r->pod->progs.bh_to_pod, 32000},
+		{r->pod->progs.bh_sweep, 4000},
+		{r->pod->progs.bh_timer_start, 3000},
 	};
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(v); i++) {
-		struct bpf_prog_info info = { .type = 0 };
+		struct bpf_prog_info info = {.type = 0};
 		uint32_t n = sizeof(info);
 
 		assert_int_equal(bpf_obj_get_info_by_fd(bpf_program__fd(v[i].prog), &info, &n), 0);

@@ -22,20 +22,21 @@ static uint32_t next(uint32_t *seed)
 	return *seed;
 }
 
-/* A burst of one packet, either direction, of one of the connections. Policy moves between allowed and
- * allowed for another reason. */
+/* A burst of one packet, either direction, of one of the connections. Policy moves between allowed
+ * and allowed for another reason. */
 static void burst(struct worker *w)
 {
-	struct spec udp_o = { UDP(POD, WEB, 0, 53) }, udp_i = { UDP(WEB, POD, 53, 0) };
-	struct spec tcp_o = { TCP(POD, WEB, 0, 80, F_SYN) };
+	struct spec udp_o = {UDP(POD, WEB, 0, 53)}, udp_i = {UDP(WEB, POD, 53, 0)};
+	struct spec tcp_o = {TCP(POD, WEB, 0, 80, F_SYN)};
 	uint32_t kind = next(&w->seed) % 3;
 	enum bh_dir dir = kind == 1 ? IN : OUT;
 	struct spec *s = kind == 0 ? &udp_o : kind == 1 ? &udp_i : &tcp_o;
-	struct __sk_buff ctx = { .ifindex = RIG_IFINDEX,
-				 .ingress_ifindex = dir == IN ? RIG_OTHER_IF : 0 };
-	struct bpf_program *p = dir == OUT ? w->r->pod->progs.bh_from_pod : w->r->pod->progs.bh_to_pod;
-	struct bpf_test_run_opts o = { .sz = sizeof(o), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
-				       .repeat = REPEAT };
+	struct __sk_buff ctx = {.ifindex = RIG_IFINDEX,
+				.ingress_ifindex = dir == IN ? RIG_OTHER_IF : 0};
+	struct bpf_program *p =
+		dir == OUT ? w->r->pod->progs.bh_from_pod : w->r->pod->progs.bh_to_pod;
+	struct bpf_test_run_opts o = {
+		.sz = sizeof(o), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = REPEAT};
 	struct frame f;
 
 	udp_o.sport = udp_i.dport = tcp_o.sport = 1000 + next(&w->seed) % TUPLES;
@@ -60,9 +61,9 @@ static void *work(void *arg)
  * reply passes also when it comes first. */
 static void prepare(struct rig *r)
 {
-	struct bh_ruleset rs = { .flags = BH_RULESET_OPEN };
+	struct bh_ruleset rs = {.flags = BH_RULESET_OPEN};
 	uint32_t id = RIG_RULES_SPARE, all = 4;
-	struct bh_ruleset any = { .dflt.allow = { ~0ULL, ~0ULL, ~0ULL, ~0ULL } };
+	struct bh_ruleset any = {.dflt.allow = {~0ULL, ~0ULL, ~0ULL, ~0ULL}};
 
 	reset(r);
 	rig_put(r->pod->maps.ruleset, &id, &rs);
@@ -91,8 +92,8 @@ static uint64_t counted(struct rig *r)
 
 static void test_counters_are_exact(void **state)
 {
-	struct bh_sweep_args idle = { .all = 0 }, all = { .all = 1 };
-	struct worker w[2] = { { .r = *state, .seed = 7 }, { .r = *state, .seed = 77 } };
+	struct bh_sweep_args idle = {.all = 0}, all = {.all = 1};
+	struct worker w[2] = {{.r = *state, .seed = 7}, {.r = *state, .seed = 77}};
 	struct rig *r = *state;
 	pthread_t t[2];
 

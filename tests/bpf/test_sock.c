@@ -22,23 +22,23 @@ static void test_connect(void **state)
 		uint16_t port;
 		int type, want;
 	} v[] = {
-		{ "10.0.0.10", 81, SOCK_STREAM, EPERM },
-		{ "10.0.0.10", 80, SOCK_STREAM, 0 },
-		{ "10.0.0.12", 80, SOCK_STREAM, EPERM },
-		{ "10.0.0.12", 80, SOCK_DGRAM, EPERM },
-		{ "10.0.0.10", 53, SOCK_DGRAM, 0 },
-		{ "10.0.0.10", 80, SOCK_DGRAM, EPERM },
-		{ "10.0.0.11", 7, SOCK_DGRAM, 0 },
-		{ "fd00::10", 80, SOCK_STREAM, 0 },
-		{ "fd00::12", 80, SOCK_STREAM, EPERM },
-		{ "::ffff:10.0.0.12", 80, SOCK_STREAM, EPERM },
-		{ "::ffff:10.0.0.10", 80, SOCK_STREAM, 0 },
-		{ "127.0.0.1", 9, SOCK_STREAM, ECONNREFUSED },
-		{ "::1", 9, SOCK_STREAM, ECONNREFUSED },
-		{ "0.0.0.0", 9, SOCK_STREAM, ECONNREFUSED },
-		{ "10.0.0.2", 9, SOCK_STREAM, ECONNREFUSED },
-		{ "fd00::2", 9, SOCK_STREAM, ECONNREFUSED },
-		{ "::ffff:10.0.0.2", 9, SOCK_STREAM, ECONNREFUSED },
+		{"10.0.0.10", 81, SOCK_STREAM, EPERM},
+		{"10.0.0.10", 80, SOCK_STREAM, 0},
+		{"10.0.0.12", 80, SOCK_STREAM, EPERM},
+		{"10.0.0.12", 80, SOCK_DGRAM, EPERM},
+		{"10.0.0.10", 53, SOCK_DGRAM, 0},
+		{"10.0.0.10", 80, SOCK_DGRAM, EPERM},
+		{"10.0.0.11", 7, SOCK_DGRAM, 0},
+		{"fd00::10", 80, SOCK_STREAM, 0},
+		{"fd00::12", 80, SOCK_STREAM, EPERM},
+		{"::ffff:10.0.0.12", 80, SOCK_STREAM, EPERM},
+		{"::ffff:10.0.0.10", 80, SOCK_STREAM, 0},
+		{"127.0.0.1", 9, SOCK_STREAM, ECONNREFUSED},
+		{"::1", 9, SOCK_STREAM, ECONNREFUSED},
+		{"0.0.0.0", 9, SOCK_STREAM, ECONNREFUSED},
+		{"10.0.0.2", 9, SOCK_STREAM, ECONNREFUSED},
+		{"fd00::2", 9, SOCK_STREAM, ECONNREFUSED},
+		{"::ffff:10.0.0.2", 9, SOCK_STREAM, ECONNREFUSED},
 	};
 	struct podns *p = pod(state);
 	int l4 = podns_bound("10.0.0.10", 80, SOCK_STREAM);
@@ -164,7 +164,7 @@ static int take_event(void *ctx, void *data, size_t n)
 static void test_event_names_the_process(void **state)
 {
 	struct podns *p = pod(state);
-	struct bh_event_edge ev = { .version = 0 };
+	struct bh_event_edge ev = {.version = 0};
 	struct ring_buffer *rb =
 		ring_buffer__new(rig_fd(p->r->pod->maps.events), take_event, &ev, NULL);
 	char self[BH_PATH_MAX] = "";
@@ -194,7 +194,7 @@ static void test_event_names_the_process(void **state)
 /* ---- process-bound rules: this program copied to several places ---- */
 static void name_exe(struct podns *p, const char *path, uint32_t id)
 {
-	struct bh_exe_key key = { .path = "" };
+	struct bh_exe_key key = {.path = ""};
 
 	memcpy(key.path, path, strlen(path));
 	rig_put(p->r->pod->maps.exe, &key, &id);
@@ -288,8 +288,9 @@ static void test_instruction_ceiling(void **state)
 	struct podns *p = *state;
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, p->sock->obj) {
-		struct bpf_prog_info info = { .type = 0 };
+	bpf_object__for_each_program(prog, p->sock->obj)
+	{
+		struct bpf_prog_info info = {.type = 0};
 		uint32_t n = sizeof(info);
 
 		assert_int_equal(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &n), 0);

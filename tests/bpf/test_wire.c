@@ -52,7 +52,7 @@ static struct pair connect_pair(struct podns *p, bool out, const char *host, con
 
 static void close_pair(struct pair *c)
 {
-	struct linger now = { .l_onoff = 1 };
+	struct linger now = {.l_onoff = 1};
 
 	setsockopt(c->pod, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(c->pod);
@@ -63,7 +63,7 @@ static void close_pair(struct pair *c)
 /* 1 when the byte arrives within a moment. */
 static int passes(int from, int to, int wait_ms)
 {
-	struct timeval t = { .tv_usec = wait_ms * 1000 };
+	struct timeval t = {.tv_usec = wait_ms * 1000};
 	char b = 0;
 
 	if (send(from, "x", 1, MSG_NOSIGNAL) != 1)
@@ -74,7 +74,7 @@ static int passes(int from, int to, int wait_ms)
 
 static void forget_flows(struct podns *p)
 {
-	struct bh_sweep_args a = { .all = 1 };
+	struct bh_sweep_args a = {.all = 1};
 
 	assert_int_equal(rig_run(p->r->pod->progs.bh_sweep, &a, sizeof(a)), 0);
 	assert_int_equal(rig_flows(p->r, NULL, NULL), 0);
@@ -113,7 +113,7 @@ static void test_lost_flow_is_made_again(void **state)
 
 static void withdraw(struct podns *p, uint32_t ruleset, uint32_t class)
 {
-	rig_row(p->r, ruleset, class, (struct bh_row){ .allow = { 0 } });
+	rig_row(p->r, ruleset, class, (struct bh_row){.allow = {0}});
 	p->r->cfg->epoch++;
 }
 
@@ -185,7 +185,7 @@ static void test_cookies_without_room_for_flows(void **state)
 static void test_opener_is_seen_at_the_interface(void **state)
 {
 	struct podns *p = pod(state);
-	struct bh_exe_key key = { .path = "" };
+	struct bh_exe_key key = {.path = ""};
 	uint32_t id = RIG_EXE;
 	struct pair c;
 	struct bh_flow f;
@@ -211,8 +211,8 @@ static uint64_t drops(struct podns *p, int reason)
 	return v[reason];
 }
 
-/* Packets refused for this reason towards this port. Others may be under way still: the last words of
- * connections of the tests before. */
+/* Packets refused for this reason towards this port. Others may be under way still: the last words
+ * of connections of the tests before. */
 static uint64_t refused(struct podns *p, int reason, uint16_t port)
 {
 	struct bh_edge_key key, *prev = NULL;
@@ -232,7 +232,7 @@ static uint64_t refused(struct podns *p, int reason, uint16_t port)
 /* Sends a frame as if the device had made it, from inside the pod. */
 static void inject(struct podns *p, const void *frame, size_t n)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_halen = 6 };
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_halen = 6};
 	int fd;
 
 	podns_enter(p->pod_ns);
@@ -246,10 +246,18 @@ static void inject(struct podns *p, const void *frame, size_t n)
 
 static void test_forged_packets(void **state)
 {
-	static const struct spec ack = { .src = "10.0.0.2", .dst = "10.0.0.10", .proto = 6,
-					 .sport = 999, .dport = 8080, .flags = F_ACK };
-	static const struct spec syn = { .src = "10.0.0.2", .dst = "10.0.0.14", .proto = 6,
-					 .sport = 999, .dport = 80, .flags = F_SYN };
+	static const struct spec ack = {.src = "10.0.0.2",
+					.dst = "10.0.0.10",
+					.proto = 6,
+					.sport = 999,
+					.dport = 8080,
+					.flags = F_ACK};
+	static const struct spec syn = {.src = "10.0.0.2",
+					.dst = "10.0.0.14",
+					.proto = 6,
+					.sport = 999,
+					.dport = 80,
+					.flags = F_SYN};
 	struct podns *p = pod(state);
 	struct frame f;
 
@@ -265,8 +273,12 @@ static void test_forged_packets(void **state)
 /* A listener is no connection: an ACK to it proves nothing. */
 static void test_ack_to_a_listener(void **state)
 {
-	static const struct spec ack = { .src = "10.0.0.2", .dst = "10.0.0.10", .proto = 6,
-					 .sport = 80, .dport = 999, .flags = F_ACK };
+	static const struct spec ack = {.src = "10.0.0.2",
+					.dst = "10.0.0.10",
+					.proto = 6,
+					.sport = 80,
+					.dport = 999,
+					.flags = F_ACK};
 	struct podns *p = pod(state);
 	struct frame f;
 	int fd;
@@ -281,10 +293,10 @@ static void test_ack_to_a_listener(void **state)
 
 static void test_truncated_frames(void **state)
 {
-	static const struct spec v4 = { .src = "10.0.0.2", .dst = "10.0.0.11", .proto = 17,
-					.sport = 1, .dport = 2 };
-	static const struct spec v6 = { .src = "fd00::2", .dst = "fd00::11", .proto = 17,
-					.sport = 1, .dport = 2 };
+	static const struct spec v4 = {
+		.src = "10.0.0.2", .dst = "10.0.0.11", .proto = 17, .sport = 1, .dport = 2};
+	static const struct spec v6 = {
+		.src = "fd00::2", .dst = "fd00::11", .proto = 17, .sport = 1, .dport = 2};
 	struct podns *p = pod(state);
 	struct frame f;
 
@@ -304,7 +316,9 @@ static void test_truncated_frames(void **state)
 /* The kernel takes the tag out of the frame before the program sees it. */
 static void test_tagged_frame(void **state)
 {
-	static const struct spec tagged = { .ethertype = 0x8100, .body = "00050800" "45000014" };
+	static const struct spec tagged = {.ethertype = 0x8100,
+					   .body = "00050800"
+						   "45000014"};
 	struct podns *p = pod(state);
 	uint64_t before = drops(p, BH_R_VLAN);
 	struct frame f;
@@ -328,7 +342,7 @@ static int datagram(int from, int to, const char *addr, uint16_t port, size_t n)
 	static char b[20000];
 	union podns_addr a;
 	socklen_t len = podns_addr(&a, addr, port);
-	struct timeval t = { .tv_usec = 300000 };
+	struct timeval t = {.tv_usec = 300000};
 
 	if (sendto(from, b, n, 0, &a.sa, len) != (ssize_t)n)
 		return 0;
@@ -469,7 +483,7 @@ static void check_waiting(int fd)
 static void test_killer(void **state)
 {
 	static struct pair v[MANY_SOCKETS];
-	struct rlimit lim = { 8192, 8192 };
+	struct rlimit lim = {8192, 8192};
 	struct podns *p = pod(state);
 	struct kill_bpf *k = kill_bpf__open_and_load();
 	int waiting, connected = -1, listener, hosts;
