@@ -17,7 +17,6 @@
 	(IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |        \
 	 IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
-#define WRITE_DELAY_MS	1    /* after a closed file or a rename: gathers what comes together */
 #define MODIFY_QUIET_MS 50   /* a writer that keeps its file open */
 #define DELETE_QUIET_MS 120  /* is the whole directory going? */
 #define DELETE_MAX_MS	2000 /* a deletion is believed after this whatever else goes on */
@@ -46,10 +45,10 @@ struct bh_manifests {
 	void *arg;
 	int inotify_fd;
 	struct bh_source *fd_source, *scan_timer, *poll_timer;
-	struct bh_map files; /* path > struct stamp */
-	struct bh_map dirs;  /* watch descriptor > path */
-	struct bh_map
-		writing; /* path > uint64_t: last seen to be written to, and not closed since */
+	struct bh_map files;   /* path > struct stamp */
+	struct bh_map dirs;    /* watch descriptor > path */
+	struct bh_map touched; /* path > itself: manifests that events named since the last scan */
+	struct bh_map writing; /* path > uint64_t: last written to, and not closed since */
 	unsigned scan_no;
 	bool is_missing, is_returning, is_scan_due, is_tree_new, has_changed;
 	uint64_t last_delete_ms, returned_ms;
@@ -192,6 +191,49 @@ static int on_file(const char *path, void *arg)
 	return load_file(m, path, &st);
 }
 
+/* Every file below the directory, for a start and where events do not tell enough. */
+static int scan_all(struct bh_manifests *m)
+{
+	struct bh_err err = {0};
+	struct bh_map_entry *e;
+	size_t pos = 0;
+	int r;
+
+	m->trouble[0] = '\0';
+	m->is_tree_new = false;
+	watch_tree(m);
+	r = bh_fs_walk(m->dir, on_file, m, &err);
+	if (r < 0 && r != -ENOENT)
+		set_trouble(m, err.text);
+	while ((e = bh_map_next(&m->files, &pos))) {
+		struct stamp *stamp = e->value;
+
+		if (stamp->seen != m->scan_no && !stamp->missing_ms)
+			stamp->missing_ms = now_ms();
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Only what events named. */
+static int scan_touched(struct bh_manifests *m)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+	int r = 0;
+
+	while (!r && (e = bh_map_next(&m->touched, &pos))) {
+		const char *path = e->value;
+		struct stamp *stamp = bh_map_get_s(&m->files, path);
+		struct stat st;
+
+		if (!stat(path, &st) && S_ISREG(st.st_mode))
+			r = load_file(m, path, &st);
+		else if (stamp && !stamp->missing_ms)
+			stamp->missing_ms = now_ms();
+	}
+	return r;
+}
+
 /* How long the absence of a file must still last before it counts as deleted; 0: it does now. */
 static uint64_t wait_for(const struct bh_manifests *m, const struct stamp *stamp, uint64_t now)
 {
@@ -220,10 +262,8 @@ static uint64_t unload_missing(struct bh_manifests *m)
 		bool changed = false;
 		uint64_t wait;
 
-		if (stamp->seen == m->scan_no)
-			continue;
 		if (!stamp->missing_ms)
-			stamp->missing_ms = now;
+			continue;
 		wait = wait_for(m, stamp, now);
 		if (wait) {
 			again = again && again < wait ? again : wait;
@@ -271,24 +311,17 @@ static void judge_missing(struct bh_manifests *m)
 		m->again_ms = again;
 }
 
-/* Reads what differs from the last scan. The order matters: whether the directory is there is
- * judged last, so that files lost in a removal are never taken for deletions. */
+/* Reads what changed. The order matters: whether the directory is there is judged last, so that
+ * files lost in a removal are never taken for deletions. */
 static void scan(struct bh_manifests *m)
 {
-	struct bh_err err = {0};
+	bool is_whole = m->is_tree_new || m->is_missing || m->is_returning || m->trouble[0];
 	struct stat st;
 	int r;
 
 	m->scan_no++;
 	m->again_ms = 0;
-	m->trouble[0] = '\0';
-	if (m->is_tree_new) {
-		m->is_tree_new = false;
-		watch_tree(m);
-	}
-	r = bh_fs_walk(m->dir, on_file, m, &err);
-	if (r < 0 && r != -ENOENT)
-		set_trouble(m, err.text);
+	r = is_whole ? scan_all(m) : scan_touched(m);
 	if (stat(m->dir, &st) || !S_ISDIR(st.st_mode))
 		went_missing(m);
 	else if (r >= 0)
@@ -298,10 +331,13 @@ static void scan(struct bh_manifests *m)
 		m->on_change(m->arg);
 	}
 	m->is_scan_due = m->again_ms != 0;
-	if (m->is_scan_due)
+	if (m->is_scan_due) {
 		bh_source_after(m->scan_timer, m->again_ms);
-	else
-		tell_settled(m);
+		return;
+	}
+	bh_map_done(&m->touched);
+	bh_map_init(&m->touched, free);
+	tell_settled(m);
 }
 
 static void scan_timer_fn(void *arg)
@@ -326,23 +362,16 @@ static uint64_t delay_for(const struct inotify_event *ev)
 {
 	if (ev->mask & IN_MODIFY)
 		return MODIFY_QUIET_MS;
-	return WRITE_DELAY_MS;
+	return 0;
 }
 
-/* Notes which file is being written and which is done. */
-static void note_writer(struct bh_manifests *m, const struct inotify_event *ev)
+/* The file is being written to, or whoever did is done. */
+static void note_writer(struct bh_manifests *m, const char *path, uint32_t mask)
 {
-	const char *dir = bh_map_get(&m->dirs, &ev->wd, sizeof(ev->wd));
-	BH_CLEANUP(bh_freep) char *path = NULL;
 	uint64_t *now;
 
-	if (!dir || !ev->len || (ev->mask & IN_ISDIR))
-		return;
-	path = bh_strf("%s/%s", dir, ev->name);
-	if (!path)
-		return;
-	if (!(ev->mask & IN_MODIFY)) {
-		if (ev->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM))
+	if (!(mask & IN_MODIFY)) {
+		if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM))
 			bh_map_del_s(&m->writing, path);
 		return;
 	}
@@ -354,22 +383,50 @@ static void note_writer(struct bh_manifests *m, const struct inotify_event *ev)
 		free(now);
 }
 
+/* A name that is no manifest's may be a link to a directory, or the "..data" link through which
+ * Kubernetes swaps a volume's files: then the whole tree is looked at. */
+static void note_name(struct bh_manifests *m, const struct inotify_event *ev)
+{
+	const char *dir = bh_map_get(&m->dirs, &ev->wd, sizeof(ev->wd));
+	BH_CLEANUP(bh_freep) char *path = dir ? bh_strf("%s/%s", dir, ev->name) : NULL;
+	struct stat st;
+
+	if (!path) {
+		m->is_tree_new = true;
+		return;
+	}
+	if (!is_manifest(ev->name) || ev->name[0] == '.') {
+		if ((ev->mask & (IN_CREATE | IN_MOVED_TO)) && !lstat(path, &st) &&
+		    !S_ISREG(st.st_mode))
+			m->is_tree_new = true;
+		return;
+	}
+	note_writer(m, path, ev->mask);
+	if (bh_map_get_s(&m->touched, path))
+		return;
+	if (bh_map_set_s(&m->touched, path, path))
+		m->is_tree_new = true;
+	else
+		(void)BH_TAKE(path);
+}
+
 static void note_event(struct bh_manifests *m, const struct inotify_event *ev)
 {
-	note_writer(m, ev);
 	if (ev->mask & (IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
 		m->last_delete_ms = now_ms();
 	if (ev->mask & IN_IGNORED)
 		bh_map_del(&m->dirs, &ev->wd, sizeof(ev->wd));
-	if (ev->mask & (IN_ISDIR | IN_Q_OVERFLOW))
+	if ((ev->mask & (IN_ISDIR | IN_Q_OVERFLOW)) || !ev->len)
 		m->is_tree_new = true;
+	else
+		note_name(m, ev);
 }
 
-/* Drains inotify; returns the shortest delay any of the events asks for, 0 for no event. */
+/* Drains inotify; returns the shortest delay any of the events asks for, UINT64_MAX: no event. */
 static uint64_t drain(struct bh_manifests *m)
 {
 	char buf[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
-	uint64_t delay = 0;
+	uint64_t delay = UINT64_MAX;
 	ssize_t n;
 
 	while ((n = read(m->inotify_fd, buf, sizeof(buf))) > 0) {
@@ -378,7 +435,7 @@ static uint64_t drain(struct bh_manifests *m)
 			uint64_t d = delay_for(ev);
 
 			note_event(m, ev);
-			if (!delay || d < delay)
+			if (d < delay)
 				delay = d;
 			p += sizeof(*ev) + ev->len;
 		}
@@ -393,7 +450,7 @@ static void on_inotify(int fd, unsigned events, void *arg)
 
 	(void)fd;
 	(void)events;
-	if (!delay)
+	if (delay == UINT64_MAX)
 		return;
 	m->is_scan_due = true;
 	bh_source_after(m->scan_timer, delay);
@@ -469,6 +526,7 @@ int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *
 	m->arg = arg;
 	bh_map_init(&m->files, free);
 	bh_map_init(&m->dirs, free);
+	bh_map_init(&m->touched, free);
 	bh_map_init(&m->writing, free);
 	m->is_tree_new = true;
 	m->dir = bh_strf("%s", dir);
@@ -494,6 +552,7 @@ void bh_manifests_close(struct bh_manifests *m)
 	bh_closep(&m->inotify_fd);
 	bh_map_done(&m->files);
 	bh_map_done(&m->dirs);
+	bh_map_done(&m->touched);
 	bh_map_done(&m->writing);
 	bh_vec_done(&m->waiting);
 	free(m->dir);
