@@ -20,6 +20,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -420,6 +421,12 @@ static void remove_cgroup(void)
 	rmdir(cgroup);
 }
 
+static void on_signal(int signo)
+{
+	remove_cgroup();
+	_exit(128 + signo);
+}
+
 /* A cgroup of our own below the cgroup2 mount, so that the socket hooks touch nobody. */
 static void make_cgroup(void)
 {
@@ -434,6 +441,8 @@ static void make_cgroup(void)
 	if (!cgroup[0] || mkdir(cgroup, 0755))
 		die("a cgroup2 directory");
 	atexit(remove_cgroup);
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
 }
 
 static void isolate(void)

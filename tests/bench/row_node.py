@@ -10,6 +10,7 @@ import row_quarantine
 import testing
 import world
 from fleet import Fleet, start_world
+from node import add_netns, enter
 from row_path import nft_ruleset
 from table import Row, median, number, quantile, spread, tail
 
@@ -104,25 +105,25 @@ def fill_changes(row, bed, peers, n):
                 tail([t for _, t in found], "ms"))
 
 
-def nft_changes(row, n):
+def nft_changes(row, netns, n):
     """What the same changes cost with nft: the whole ruleset, and one element of a set."""
-    fleet = Fleet()  # another node, without a daemon
+    add_netns(netns)
     text = nft_ruleset("chain", POLICIES)
-    fleet.sh("nft -f -", text=text)
-    fleet.sh("nft -f -", text=nft_ruleset("set", POLICIES).replace("bench", "sets", 1))
+    timed(netns, text)
+    timed(netns, nft_ruleset("set", POLICIES).replace("bench", "sets", 1))
     whole, one = [], []
     for i in range(n):
-        whole.append(timed(fleet, f"flush table inet bench\n{text}"))
+        whole.append(timed(netns, f"flush table inet bench\n{text}"))
         line = f"{world.address(i)} . {world.CLIENT4} . tcp . 80"
-        one.append(timed(fleet, f"add element inet sets allowed {{ {line} }}"))
+        one.append(timed(netns, f"add element inet sets allowed {{ {line} }}\n"))
     row.compare(["nftables, the same change", "ms"],
                 [["10 000 rules, loaded anew (nft -f)", spread(whole)],
                  ["one element of a set of 10 000 (nft add element)", spread(one)]])
 
 
-def timed(fleet, text):
+def timed(netns, text):
     start = time.monotonic()
-    fleet.sh("nft -f -", text=text)
+    testing.run(*enter(netns), "nft", "-f", "-", input=text)
     return (time.monotonic() - start) * 1e3
 
 
@@ -228,14 +229,14 @@ def cpu_exact(pid):
 
 
 def memory_of(pid):
-    """(resident, highest) MB"""
+    """MB: resident, of that its own (not mapped files), highest so far"""
     found = {}
     with open(f"/proc/{pid}/status") as f:
         for line in f:
             key, _, rest = line.partition(":")
-            if key in ("VmRSS", "VmHWM"):
+            if key in ("VmRSS", "RssAnon", "VmHWM"):
                 found[key] = int(rest.split()[0]) * 1024 / 1e6
-    return found["VmRSS"], found["VmHWM"]
+    return found["VmRSS"], found["RssAnon"], found["VmHWM"]
 
 
 def idle(pid, seconds):
@@ -245,14 +246,16 @@ def idle(pid, seconds):
     return (cpu_exact(pid) - exact) / passed, (cpu_seconds(pid) - ticks) / passed
 
 
-def fill_memory(row, bed, peers, limit):
+def fill_memory(row, bed, peers, limit, when="started anew"):
     pid = bed.node.proc.pid
-    rss, peak = memory_of(pid)
+    rss, anon, peak = memory_of(pid)
     status = bed.node.ask("status")
     maps = status["memory"]["mapsBytes"] / 1e6
-    row.add(f"resident, {bed.size(peers)}", f"{rss:.1f} MB (highest so far {peak:.1f})",
+    row.add(f"resident, {when}, {bed.size(peers)}", f"{rss:.1f} MB (highest so far {peak:.1f})",
             f"<= {limit} MB", rss <= limit)
-    row.add(f"maps, {bed.size(peers)}", f"{maps:.1f} MB", f"<= {MAPS_MB} MB", maps <= MAPS_MB)
+    row.add(f"maps, {when}, {bed.size(peers)}", f"{maps:.1f} MB", f"<= {MAPS_MB} MB", maps <= MAPS_MB)
+    if when != "started anew":
+        return
     largest = sorted(status["maps"], key=lambda m: -m["bytes"])[:6]
     row.compare([f"largest maps, {number(peers)} peers", "MB", "used", "of"],
                 [[m["name"], number(m["bytes"] / 1e6), number(m["used"]), number(m["max"])]
@@ -300,14 +303,14 @@ def measure_many(numbers, bed, rows):
     bed.more_peers()
     if 4 in numbers:
         fill_changes(rows[4], bed, bed.many, 10 if bed.quick else 50)
-        nft_changes(rows[4], 5 if bed.quick else 20)
+        nft_changes(rows[4], f"{bed.node.prefix}-nft", 5 if bed.quick else 20)
         rows[4].note("From the rename that puts the file in place to the store of the epoch by "
                      "which every pod of the node is switched over: notification, reading, "
                      "parsing, compiling, publishing and reading back are inside, `bulkhead sync` "
                      "is not. Every pod has a file of its own; a policy shares its file with the "
                      "others of its namespace.")
     if 7 in numbers:
-        fill_memory(rows[7], bed, bed.many, RSS_MB)
+        fill_memory(rows[7], bed, bed.many, RSS_MB, "after many changes")
         fill_start(rows[7], bed, bed.many)
         fill_memory(rows[7], bed, bed.many, RSS_MB)
         fill_idle(rows[7], bed, bed.many)

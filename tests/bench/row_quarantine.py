@@ -88,6 +88,11 @@ def hold(scene):
     return scene.fleet.begin(scene.client, "hold", scene.server.ip, str(SOCKETS))
 
 
+def forget(scene):
+    """The server's ends, which no packet told that the others are gone."""
+    scene.fleet.inside(scene.server, "ss", "-K", "-t", "dst", scene.client.ip)
+
+
 def many_sockets(scene, n):
     """[(ms from the command to the end of the last socket, how many the receipt counts)]"""
     out = []
@@ -98,6 +103,7 @@ def many_sockets(scene, n):
         out.append(((ended - sent) / 1e3, receipt["socketsDestroyed"]))
         p.wait(5)
         scene.release()
+        forget(scene)
         scene.flows()
     return out
 
@@ -110,6 +116,7 @@ def sockets_by_ss(scene, n):
         scene.fleet.inside(scene.client, "ss", "-K", "-t", "dst", scene.server.ip)
         out.append((float(p.stdout.readline()) - start) / 1e3)
         p.wait(5)
+        forget(scene)
     return out
 
 
