@@ -19,7 +19,8 @@ struct pending_add {
 	struct bh_daemon *d;
 	struct bh_request *rq;
 	struct bh_source *deadline;
-	uint32_t slot, generation;
+	uint32_t slot;
+	uint64_t serial;
 };
 
 static void pending_free(struct pending_add *p)
@@ -34,7 +35,15 @@ static struct bh_endpoint *pending_endpoint(const struct pending_add *p)
 {
 	struct bh_endpoint *ep = bh_endpoint_table_slot(&p->d->endpoints, p->slot);
 
-	return ep && ep->generation == p->generation ? ep : NULL;
+	return ep && ep->serial == p->serial ? ep : NULL;
+}
+
+void bh_admit_shut(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	ep->is_refused = true;
+	ep->is_open = false;
+	bh_datapath_set_flags(d->dp, ep->slot, BH_SLOT_SHUT, 0);
+	bh_daemon_save_endpoint(d, ep);
 }
 
 /* The ADD has failed or was given up: the interface stays shut until DEL, whatever is published. */
@@ -44,10 +53,7 @@ static void refuse(const struct pending_add *p)
 
 	if (!ep)
 		return;
-	ep->is_refused = true;
-	ep->is_open = false;
-	bh_datapath_set_flags(p->d->dp, ep->slot, BH_SLOT_SHUT, 0);
-	bh_daemon_save_endpoint(p->d, ep);
+	bh_admit_shut(p->d, ep);
 	bh_journal_endpoint(p->d->journal, ep, "refused");
 }
 
@@ -99,7 +105,7 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 
 	if (!p)
 		return bh_fail(err, ENOMEM, "no memory for one more ADD");
-	*p = (struct pending_add){.d = d, .rq = rq, .slot = ep->slot, .generation = ep->generation};
+	*p = (struct pending_add){.d = d, .rq = rq, .slot = ep->slot, .serial = ep->serial};
 	r = bh_loop_timer(d->loop, (uint64_t)timeout_ms, 0, on_deadline, p, &p->deadline, err);
 	if (!r && bh_reconcile_then(d->reconciler, on_published, p))
 		r = bh_fail(err, ENOMEM, "no memory for one more ADD");
@@ -189,7 +195,7 @@ static int read_interface(struct bh_endpoint *ep, struct bh_err *err)
 	return 0;
 }
 
-static bool is_interface_there(const struct bh_endpoint *ep)
+bool bh_admit_is_there(const struct bh_endpoint *ep)
 {
 	uint64_t cookie = 0;
 	struct bh_err err;
@@ -200,30 +206,96 @@ static bool is_interface_there(const struct bh_endpoint *ep)
 	return !ep->netns || bh_netns_cookie(ep->netns, &cookie, &err) || cookie == ep->cookie;
 }
 
-/* Makes way: a repeated ADD replaces its endpoint, and an address whose owner vanished is free. */
-static int clear_conflicts(struct bh_daemon *d, const struct bh_endpoint *ep, struct bh_err *err)
+/* The runtime has let go of a sandbox whose namespace file is gone. Processes that keep the
+ * namespace itself stay shut in it, without the address that now is another pod's. */
+static bool is_abandoned(const struct bh_endpoint *ep)
+{
+	uint64_t cookie;
+	struct bh_err err;
+
+	return ep->netns && bh_netns_cookie(ep->netns, &cookie, &err) == -ENOENT;
+}
+
+static void take_address(struct bh_daemon *d, struct bh_endpoint *from, const struct bh_ip *ip)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < from->n_ips; i++) {
+		if (bh_ip_cmp(&from->ips[i], ip))
+			from->ips[n++] = from->ips[i];
+	}
+	from->n_ips = n;
+	bh_admit_shut(d, from);
+	bh_journal_endpoint(d->journal, from, "shut");
+}
+
+/* An address whose owner vanished is free. */
+static int claim_address(struct bh_daemon *d, const struct bh_endpoint *ep, const struct bh_ip *ip,
+			 struct bh_err *err)
+{
+	struct bh_endpoint *old = bh_endpoint_table_ip(&d->endpoints, ip);
+	char text[BH_IP_TEXT];
+
+	if (!old || old->cookie == ep->cookie)
+		return 0;
+	if (!bh_admit_is_there(old))
+		return bh_daemon_drop_endpoint(d, old, err);
+	if (!is_abandoned(old))
+		return bh_fail(err, EADDRINUSE, "address %s belongs to pod '%s/%s'",
+			       bh_ip_format(ip, text), old->ns, old->name);
+	take_address(d, old, ip);
+	return 0;
+}
+
+static int find_orphan(uint32_t slot, const struct bh_slot *entry, void *arg)
+{
+	struct bh_endpoint *ep = arg;
+
+	if (entry->ifindex != ep->ifindex)
+		return 0;
+	ep->slot = slot;
+	ep->generation = entry->generation;
+	ep->is_quarantined = entry->flags & BH_SLOT_QUARANTINE;
+	return 1;
+}
+
+/* A slot that serves the interface already is taken over with its programs: taking it away first
+ * would leave the interface without enforcement for a moment. */
+static void inherit_slot(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	struct bh_endpoint *old = bh_endpoint_table_ifindex(&d->endpoints, ep->ifindex);
+
+	if (!old) {
+		if (d->endpoints.n_orphans && bh_datapath_slots(d->dp, find_orphan, ep))
+			bh_endpoint_table_orphan(&d->endpoints, ep->slot, false);
+		ep->owns_cookie = !bh_endpoint_table_cookie(&d->endpoints, ep->cookie);
+		return;
+	}
+	ep->slot = old->slot;
+	ep->generation = old->generation;
+	ep->owns_cookie = old->owns_cookie;
+	bh_daemon_forget_endpoint(d, old);
+}
+
+/* Makes way: what a repeated ADD or a new owner of an address or interface finds in place. */
+static int clear_conflicts(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
 {
 	struct bh_endpoint *old =
 		bh_endpoint_table_find(&d->endpoints, ep->container_id, ep->ifname);
 
-	if (old && bh_daemon_drop_endpoint(d, old, err) < 0)
+	if (old && old->ifindex != ep->ifindex && bh_daemon_drop_endpoint(d, old, err) < 0)
 		return err->code;
 	for (size_t i = 0; i < ep->n_ips; i++) {
-		char text[BH_IP_TEXT];
+		int r = claim_address(d, ep, &ep->ips[i], err);
 
-		old = bh_endpoint_table_ip(&d->endpoints, &ep->ips[i]);
-		if (!old || old->cookie == ep->cookie)
-			continue;
-		if (is_interface_there(old))
-			return bh_fail(err, EADDRINUSE, "address %s belongs to pod '%s/%s'",
-				       bh_ip_format(&ep->ips[i], text), old->ns, old->name);
-		if (bh_daemon_drop_endpoint(d, old, err) < 0)
-			return err->code;
+		if (r < 0)
+			return r;
 	}
+	inherit_slot(d, ep);
 	return 0;
 }
 
-static int attach_shut(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
+int bh_admit_attach(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
 {
 	struct bh_attach a = {
 		.slot = ep->slot,
@@ -257,7 +329,7 @@ static int admit(struct bh_daemon *d, const json_t *args, struct bh_endpoint **r
 {
 	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = bh_endpoint_new();
 	struct bh_endpoint *kept = ep;
-	bool changed;
+	bool changed, has_inherited;
 	int r;
 
 	if (!ep)
@@ -266,17 +338,24 @@ static int admit(struct bh_daemon *d, const json_t *args, struct bh_endpoint **r
 	if (!r)
 		r = read_interface(ep, err);
 	if (!r)
-		r = clear_conflicts(d, ep, err);
-	if (!r)
 		r = bh_daemon_refresh_addresses(d, &changed, err);
+	if (!r)
+		r = clear_conflicts(d, ep, err);
 	if (r < 0)
 		return r;
 	ep->since_s = bh_now_s();
-	ep->owns_cookie = !bh_endpoint_table_cookie(&d->endpoints, ep->cookie);
+	has_inherited = ep->slot;
 	r = bh_endpoint_table_add(&d->endpoints, &ep, err);
 	if (r < 0)
 		return r;
-	r = attach_shut(d, kept, err);
+	if (kept->is_quarantined && !bh_isolation_has(d->isolation, kept->ns, kept->name))
+		r = bh_isolation_recover(d->isolation, kept->ns, kept->name, err);
+	if (!r)
+		r = bh_admit_attach(d, kept, err);
+	if (r < 0 && has_inherited) {
+		bh_admit_shut(d, kept);
+		return r;
+	}
 	if (r < 0) {
 		struct bh_err ignored;
 
@@ -301,7 +380,7 @@ void bh_admit_add(struct bh_daemon *d, struct bh_request *rq, const json_t *args
 	if (!r) {
 		r = await_publish(d, rq, ep, timeout_ms, &err);
 		if (r < 0)
-			ep->is_refused = true;
+			bh_admit_shut(d, ep);
 	}
 	if (r < 0)
 		bh_request_fail(rq, &err, r == -ENOMEM || r == -EAGAIN || r == -EBUSY);
@@ -417,6 +496,10 @@ static int check(struct bh_daemon *d, const json_t *args, struct bh_err *err)
 	if (link.cookie != ep->cookie || link.host_ifindex != ep->ifindex)
 		return bh_fail(err, ENOENT, "interface '%s' is not the one that was registered",
 			       ifname);
+	if (link.has_mac != ep->has_mac || memcmp(link.mac, ep->mac, sizeof(ep->mac)))
+		return bh_fail(err, ENOENT,
+			       "interface '%s' has another MAC address than the one registered",
+			       ifname);
 	if (!ep->is_open)
 		return bh_fail(err, EAGAIN, "pod '%s/%s' is shut", ep->ns, ep->name);
 	r = bh_datapath_check(d->dp, ep->slot, ep->ifindex, err);
@@ -486,107 +569,4 @@ void bh_admit_status(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 	bh_fail(&err, EAGAIN, "policy cannot be enforced now: %s",
 		st.failure ? st.failure : "nothing is published yet");
 	bh_request_fail(rq, &err, true);
-}
-
-struct adoption {
-	struct bh_daemon *d;
-	struct bh_err *err;
-};
-
-static int adopt_row(const char *key, const char *json, void *arg)
-{
-	struct adoption *a = arg;
-	BH_CLEANUP(bh_json_decrefp) json_t *j = NULL;
-	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = NULL;
-	struct bh_err err = {0};
-	int r = bh_json_parse(json, strlen(json), 1 << 20, &j, &err);
-
-	if (!r)
-		r = bh_endpoint_from_json(j, &ep, &err);
-	if (r < 0) {
-		bh_warn("endpoint '%s' in the database is unreadable: %s", key, err.text);
-		return 0;
-	}
-	return bh_endpoint_table_add(&a->d->endpoints, &ep, a->err);
-}
-
-static int shut_unknown(uint32_t slot, const struct bh_slot *entry, void *arg)
-{
-	struct bh_daemon *d = arg;
-	const struct bh_endpoint *ep = bh_endpoint_table_slot(&d->endpoints, slot);
-
-	if (ep && ep->generation == entry->generation)
-		return 0;
-	if (!bh_link_exists(entry->ifindex)) {
-		struct bh_err err;
-
-		return bh_datapath_detach(d->dp, slot, &err);
-	}
-	bh_warn("interface %u is enforced but in no record: shut", entry->ifindex);
-	return bh_datapath_set_flags(d->dp, slot, BH_SLOT_SHUT, 0);
-}
-
-/* Puts back what the kernel should have for an endpoint that is still there. */
-static int adopt_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
-{
-	uint32_t flags = 0;
-	int r;
-
-	if (!is_interface_there(ep))
-		return bh_daemon_drop_endpoint(d, ep, err);
-	if (bh_datapath_check(d->dp, ep->slot, ep->ifindex, err) < 0) {
-		ep->is_open = false;
-		return attach_shut(d, ep, err);
-	}
-	r = bh_isolation_prepare(d->isolation, ep, &flags, err);
-	if (!r && flags)
-		r = bh_datapath_set_flags(d->dp, ep->slot, flags, 0);
-	return r;
-}
-
-/* One pod that cannot be taken over is shut; the others must not suffer for it. */
-static void adopt_or_shut(struct bh_daemon *d, struct bh_endpoint *ep)
-{
-	struct bh_err err = {0};
-
-	if (adopt_endpoint(d, ep, &err) >= 0)
-		return;
-	bh_error("pod '%s/%s' could not be taken over and is shut: %s", ep->ns, ep->name, err.text);
-	ep->is_refused = true;
-	ep->is_open = false;
-	bh_datapath_set_flags(d->dp, ep->slot, BH_SLOT_SHUT, 0);
-}
-
-int bh_admit_adopt(struct bh_daemon *d, struct bh_err *err)
-{
-	struct adoption a = {d, err};
-	int r = bh_store_each(d->store, "endpoint", adopt_row, &a, err);
-
-	for (size_t i = 0; r >= 0 && i < d->endpoints.eps.n;) {
-		struct bh_endpoint *ep = d->endpoints.eps.v[i];
-
-		adopt_or_shut(d, ep);
-		if (i < d->endpoints.eps.n && d->endpoints.eps.v[i] == ep)
-			i++;
-	}
-	if (r >= 0)
-		r = bh_datapath_slots(d->dp, shut_unknown, d);
-	return r < 0 ? bh_note(err, r, "adopting endpoints") : 0;
-}
-
-void bh_admit_sweep(struct bh_daemon *d)
-{
-	bool dropped = false;
-
-	for (size_t i = 0; i < d->endpoints.eps.n;) {
-		struct bh_endpoint *ep = d->endpoints.eps.v[i];
-		struct bh_err err = {0};
-
-		if (bh_link_exists(ep->ifindex) || bh_daemon_drop_endpoint(d, ep, &err) < 0)
-			i++;
-		else
-			dropped = true;
-	}
-	if (dropped)
-		bh_reconcile_soon(d->reconciler);
 }

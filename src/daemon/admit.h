@@ -4,9 +4,11 @@
 
 #include <jansson.h>
 
+#include "base/err.h"
 #include "ctl/server.h"
 
 struct bh_daemon;
+struct bh_endpoint;
 
 /* The cni.* verbs (see verbs.c's table). */
 void bh_admit_add(struct bh_daemon *d, struct bh_request *rq, const json_t *args);
@@ -15,8 +17,9 @@ void bh_admit_check(struct bh_daemon *d, struct bh_request *rq, const json_t *ar
 void bh_admit_gc(struct bh_daemon *d, struct bh_request *rq, const json_t *args);
 void bh_admit_status(struct bh_daemon *d, struct bh_request *rq, const json_t *args);
 
-/* Takes over endpoints that a previous daemon left; those whose interface is gone are dropped, and
- * kernel slots nobody knows are shut. */
-int bh_admit_adopt(struct bh_daemon *d, struct bh_err *err);
-/* Drops endpoints whose interface vanished without a DEL. */
-void bh_admit_sweep(struct bh_daemon *d);
+/* Attaches an endpoint that is in the table, shut. */
+int bh_admit_attach(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err);
+/* Shuts an endpoint for good: it opens no more before its DEL. */
+void bh_admit_shut(struct bh_daemon *d, struct bh_endpoint *ep);
+/* false once the interface is gone or the namespace's path leads elsewhere. */
+bool bh_admit_is_there(const struct bh_endpoint *ep);

@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
 #include "policy/yaml.h"
+
+/* what a socket address leaves for the directory */
+#define MAX_RUN (sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/bulkheadd.sock"))
 
 #define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -130,6 +135,11 @@ static int read_paths(const struct bh_yaml *m, struct bh_settings *c, struct bh_
 
 	if (!r)
 		r = take_path(m, "run", &c->run, err);
+	if (!r && strlen(c->run) > MAX_RUN)
+		r = bh_yaml_fail(
+			err, bh_yaml_find(m, "run"),
+			"'run': a socket's path in it would be too long; at most %zu bytes fit",
+			MAX_RUN);
 	if (!r)
 		r = take_path(m, "state", &c->state, err);
 	if (!r)

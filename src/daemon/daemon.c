@@ -4,12 +4,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "daemon/admit.h"
+#include "daemon/adopt.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
 #include "daemon/kubelet.h"
@@ -20,6 +21,9 @@
 #include "daemon/verbs.h"
 
 #define TICK_MS 5000
+
+#define BUSY_TRIES    150 /* 3 s */
+#define BUSY_PAUSE_NS 20000000l
 
 int64_t bh_now_s(void)
 {
@@ -36,7 +40,7 @@ const char *bh_time_format(int64_t unix_s, char out[32])
 	return out;
 }
 
-void bh_daemon_save_endpoint(struct bh_daemon *d, const struct bh_endpoint *ep)
+void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ep->container_id, ep->ifname);
 	BH_CLEANUP(bh_freep) char *text = NULL;
@@ -50,6 +54,7 @@ void bh_daemon_save_endpoint(struct bh_daemon *d, const struct bh_endpoint *ep)
 	}
 	if (!r && key && text)
 		r = bh_store_put(d->store, "endpoint", key, text, &err);
+	ep->is_unsaved = r < 0;
 	if (r < 0) {
 		snprintf(d->store_trouble, sizeof(d->store_trouble), "%.127s", err.text);
 		bh_error("endpoint is not kept: %s", err.text);
@@ -79,6 +84,16 @@ int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct 
 	heir->owns_cookie = true;
 	bh_daemon_save_endpoint(d, heir);
 	return bh_datapath_set_cookie(d->dp, cookie, heir->slot, err);
+}
+
+void bh_daemon_forget_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ep->container_id, ep->ifname);
+	struct bh_err err;
+
+	if (key)
+		bh_store_del(d->store, "endpoint", key, &err);
+	bh_endpoint_table_remove(&d->endpoints, ep);
 }
 
 int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err)
@@ -130,13 +145,29 @@ static void on_ring(int fd, unsigned events, void *arg)
 	bh_observer_drain(d->observer);
 }
 
+/* Writes what could not be written, until the database takes it. */
+static void mend_store(struct bh_daemon *d)
+{
+	struct bh_err err;
+
+	if (!d->store_trouble[0] || bh_store_put(d->store, "meta", "mended", "{}", &err) < 0)
+		return;
+	d->store_trouble[0] = '\0';
+	bh_vec_each (it, &d->endpoints.eps) {
+		if ((*it)->is_unsaved)
+			bh_daemon_save_endpoint(d, *it);
+	}
+	bh_keeper_changed(d->keeper);
+}
+
 static void on_tick(void *arg)
 {
 	struct bh_daemon *d = arg;
 
+	mend_store(d);
 	bh_observer_sweep(d->observer);
 	bh_journal_note_head(d->journal);
-	bh_admit_sweep(d);
+	bh_adopt_sweep(d);
 }
 
 static void on_terminate(void *arg)
@@ -160,19 +191,53 @@ static int make_dirs(const struct bh_settings *c, struct bh_err *err)
 	return 0;
 }
 
+/* A predecessor that was killed holds its files until its last system call is through. */
+static int when_free(struct bh_daemon *d, int (*take)(struct bh_daemon *, struct bh_err *),
+		     struct bh_err *err)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+	int r = take(d, err);
+
+	for (int i = 0; r == -EBUSY && i < BUSY_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = take(d, err);
+	}
+	return r;
+}
+
+static int open_store(struct bh_daemon *d, struct bh_err *err)
+{
+	return bh_store_open(d->cfg->state, &d->store, &d->was_damaged, err);
+}
+
+static int open_journal(struct bh_daemon *d, struct bh_err *err)
+{
+	return bh_journal_open(d, &d->journal, err);
+}
+
 static int open_state(struct bh_daemon *d, struct bh_err *err)
 {
-	bool was_damaged = false;
 	int r = make_dirs(d->cfg, err);
 
 	if (!r)
-		r = bh_store_open(d->cfg->state, &d->store, &was_damaged, err);
-	if (r < 0)
-		return r;
-	if (was_damaged)
-		snprintf(d->store_trouble, sizeof(d->store_trouble),
-			 "the database was damaged and has been set aside; pods it knew stay shut");
-	return bh_journal_open(d, &d->journal, err);
+		r = when_free(d, open_store, err);
+	return r < 0 ? r : when_free(d, open_journal, err);
+}
+
+/* Two daemons on the same pins would shut each other's pods. */
+static int lock_pins(struct bh_daemon *d, struct bh_err *err)
+{
+	BH_CLEANUP(bh_closep) int fd = -1;
+
+	if (d->bpffs_lock >= 0)
+		return 0;
+	fd = open(d->cfg->bpffs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : bh_fail_sys(err, errno, "open '%s'", d->cfg->bpffs);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return bh_fail(err, EBUSY, "another daemon uses '%s'", d->cfg->bpffs);
+	d->bpffs_lock = BH_TAKE_FD(fd);
+	return 0;
 }
 
 static int open_kernel(struct bh_daemon *d, struct bh_err *err)
@@ -187,7 +252,11 @@ static int open_kernel(struct bh_daemon *d, struct bh_err *err)
 
 	if (opt.node_mode == BH_NODE_KUBELET)
 		bh_kubelet_cgroup(&opt.kubelet_cgroup);
-	r = bh_datapath_open(&opt, &d->dp, &adopted, err);
+	r = when_free(d, lock_pins, err);
+	if (!r)
+		r = bh_datapath_open(&opt, &d->dp, &adopted, err);
+	if (!r) /* the first start made the directory */
+		r = when_free(d, lock_pins, err);
 	if (!r)
 		r = bh_isolation_open(d, &d->isolation, err);
 	if (!r)
@@ -243,7 +312,7 @@ static int start_enforcing(struct bh_daemon *d, struct bh_err *err)
 	int r = bh_reconciler_new(d, &d->reconciler, err);
 
 	if (!r)
-		r = bh_admit_adopt(d, err);
+		r = bh_adopt_all(d, err);
 	if (r < 0)
 		return r;
 	if (bh_reconcile_now(d->reconciler, &why) < 0)
@@ -267,6 +336,7 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 
 	if (!d)
 		return bh_fail(err, ENOMEM, "daemon");
+	d->bpffs_lock = -1;
 	d->cfg = BH_TAKE(*take_cfg);
 	d->started_s = bh_now_s();
 	r = bh_loop_new(&d->loop, err);
@@ -322,6 +392,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_objects_free(d->objects);
 	bh_endpoint_table_done(&d->endpoints);
 	bh_datapath_close(d->dp);
+	bh_closep(&d->bpffs_lock);
 	bh_journal_close(d->journal);
 	bh_store_close(d->store);
 	bh_loop_free(d->loop);

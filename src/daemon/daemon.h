@@ -38,12 +38,14 @@ struct bh_daemon {
 	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;
 	struct bh_source *addr_source, *ring_source, *tick_timer, *term_source, *int_source;
+	int bpffs_lock;		       /* the directory of pins, locked; -1: not yet */
 	struct bh_ip *local_addresses; /* of the node, as of the last look */
 	size_t n_local_addresses;
 	int64_t started_s;
 	char http_trouble[128];	 /* why there is no HTTP listener; "" when all is well */
 	char log_trouble[224];	 /* the event log cannot be written */
-	char store_trouble[128]; /* the database was damaged, or a write failed */
+	char store_trouble[128]; /* a write to the database failed; "" once one succeeds again */
+	bool was_damaged;	 /* the database was set aside at the start */
 };
 
 /* Opens everything, adopts what a previous daemon left enforcing, publishes, listens. */
@@ -57,9 +59,11 @@ void bh_daemon_closep(struct bh_daemon **d);
 /* Looks up the node's addresses again; *ret_changed tells whether they differ. */
 int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err);
 /* Writes ep's row; trouble is remembered for status, not returned. */
-void bh_daemon_save_endpoint(struct bh_daemon *d, const struct bh_endpoint *ep);
+void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep);
 /* Takes an endpoint out of kernel, table and store. */
 int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err);
+/* Takes an endpoint out of table and store; the kernel's slot has a new owner. */
+void bh_daemon_forget_endpoint(struct bh_daemon *d, struct bh_endpoint *ep);
 
 /* Wall clock in seconds, and as RFC 3339 UTC into out[32]. */
 int64_t bh_now_s(void);

@@ -1,5 +1,7 @@
 #include "daemon/degraded.h"
 
+#include <stdio.h>
+
 #include "daemon/daemon.h"
 
 static void add(json_t *a, const char *what, const char *why)
@@ -26,6 +28,17 @@ json_t *bh_degraded_json(const struct bh_daemon *d)
 		add(a, "http", d->http_trouble);
 	if (d->log_trouble[0])
 		add(a, "events", d->log_trouble);
+	if (d->was_damaged)
+		add(a, "state",
+		    "the database was damaged and has been set aside; pods it knew stay shut");
+	if (d->endpoints.n_orphans) {
+		char text[128];
+
+		snprintf(text, sizeof(text),
+			 "%zu interfaces are in no record and stay shut until they are added again",
+			 d->endpoints.n_orphans);
+		add(a, "pods", text);
+	}
 	if (d->store_trouble[0])
 		add(a, "state", d->store_trouble);
 	if (d->cfg->asks_runtime && d->cfg->runtime_mode != BH_RUNTIME_OFF)

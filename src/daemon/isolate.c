@@ -18,6 +18,7 @@
 
 #define MAX_ALLOW  64
 #define BH_TICK_NS 10000000 /* the longest tick a kernel has, HZ=100 */
+#define RETRY_MS   5000
 
 struct record {
 	char *ns, *name, *reason, *by;
@@ -370,14 +371,13 @@ static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut 
 static int keep(struct bh_isolation *q, struct record **take_rec, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", (*take_rec)->ns, (*take_rec)->name);
-	int r = record_save(q, *take_rec, err);
+	struct record *rec = *take_rec;
 
-	if (r < 0)
-		return r;
-	if (!key || bh_map_set_s(&q->records, key, *take_rec))
+	if (!key || bh_map_set_s(&q->records, key, rec))
 		return bh_fail(err, ENOMEM, "quarantine");
 	*take_rec = NULL;
-	return 0;
+	/* a record that cannot be written is known until we end, and can be released */
+	return record_save(q, rec, err);
 }
 
 int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
@@ -399,6 +399,7 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 		return r;
 	kept = rec;
 	r = keep(q, &rec, err);
+	timer_arm(q);
 	if (r < 0)
 		return bh_note(err, r, "the pod is cut, but the record could not be kept");
 	if (ep)
@@ -409,7 +410,6 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 		kept->is_frozen = true;
 		r = record_save(q, kept, err);
 	}
-	timer_arm(q);
 	*ret_receipt = receipt_json(kept, rq, &c);
 	if (*ret_receipt)
 		bh_journal_quarantine(q->d->journal, *ret_receipt, false, by);
@@ -417,6 +417,20 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 		return 0;
 	json_decref(*ret_receipt);
 	return bh_note(err, r, "the pod is cut off, but");
+}
+
+int bh_isolation_recover(struct bh_isolation *q, const char *ns, const char *name,
+			 struct bh_err *err)
+{
+	const struct bh_isolate_request rq = {
+		.ns = ns, .name = name, .reason = "the kernel had it cut off; the record is lost"};
+	const struct bh_caller self = {.pid = getpid(), .uid = getuid()};
+	BH_CLEANUP(record_freep) struct record *rec = NULL;
+	int r = record_new(&rq, &self, &rec, err);
+
+	if (!r)
+		r = apply_flags(q, rec, err);
+	return r < 0 ? r : keep(q, &rec, err);
 }
 
 static void unfreeze(const struct bh_endpoint *ep)
@@ -510,6 +524,7 @@ static void timer_fn(void *arg)
 	struct bh_isolation *q = arg;
 	struct bh_caller self = {.pid = getpid(), .uid = getuid()};
 	struct bh_map_entry *e;
+	bool has_failed = false;
 	size_t pos = 0;
 
 	while ((e = bh_map_next(&q->records, &pos))) {
@@ -520,12 +535,17 @@ static void timer_fn(void *arg)
 		if (rec->expires_s > bh_now_s())
 			continue;
 		if (bh_isolation_release(q, rec->ns, rec->name, "its time is over", &self, &receipt,
-					 &err) < 0)
+					 &err) < 0) {
 			bh_error("quarantine could not be ended: %s", err.text);
+			has_failed = true;
+			continue;
+		}
 		json_decref(receipt);
 		pos = 0;
 	}
 	timer_arm(q);
+	if (has_failed)
+		bh_source_after(q->timer, RETRY_MS);
 }
 
 static void isolation_closep(struct bh_isolation **q)

@@ -40,6 +40,9 @@ int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *nam
 /* Rows of `quarantine --list`. */
 json_t *bh_isolation_list(const struct bh_isolation *q);
 bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name);
+/* Makes a record, without an end, for a pod that the kernel has cut off and no record names. */
+int bh_isolation_recover(struct bh_isolation *q, const char *ns, const char *name,
+			 struct bh_err *err);
 /* Slot flags an endpoint of this pod must start with, and its allow-list put in place. */
 int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_t *ret_flags,
 			 struct bh_err *err);

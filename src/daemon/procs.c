@@ -28,7 +28,7 @@ int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
 
 int bh_netns_open(const char *path, int *ret_fd, struct bh_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return bh_fail_sys(err, errno, "network namespace '%s'", path);

@@ -187,15 +187,16 @@ int bh_endpoint_to_json(const struct bh_endpoint *ep, json_t **ret, struct bh_er
 	if (ep->has_mac)
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1],
 			 ep->mac[2], ep->mac[3], ep->mac[4], ep->mac[5]);
-	j = json_pack("{ss ss ss ss ss? ss? ss? ss? so so ss? sI si si ss si si sb sb sI}",
+	j = json_pack("{ss ss ss ss ss? ss? ss? ss? so so ss? sI si si ss si si sb sb sb sI sI}",
 		      "containerId", ep->container_id, "ifname", ep->ifname, "namespace", ep->ns,
 		      "name", ep->name, "uid", ep->uid, "netns", ep->netns, "network", ep->network,
 		      "cgroupPath", ep->cgroup_path, "labels", labels_json(ep), "addresses",
 		      ips_json(ep), "mac", ep->has_mac ? mac : NULL, "cookie",
 		      (json_int_t)ep->cookie, "ifindex", (int)ep->ifindex, "nsid", (int)ep->nsid,
 		      "hostInterface", ep->host_ifname, "slot", (int)ep->slot, "generation",
-		      (int)ep->generation, "open", ep->is_open, "ownsCookie", ep->owns_cookie,
-		      "since", (json_int_t)ep->since_s);
+		      (int)ep->generation, "open", ep->is_open, "refused", ep->is_refused,
+		      "ownsCookie", ep->owns_cookie, "since", (json_int_t)ep->since_s, "serial",
+		      (json_int_t)ep->serial);
 	if (!j)
 		return bh_fail(err, ENOMEM, "endpoint '%s'", ep->container_id);
 	*ret = j;
@@ -244,7 +245,7 @@ static int texts_from_json(struct bh_endpoint *ep, const json_t *j, struct bh_er
 int bh_endpoint_from_json(const json_t *j, struct bh_endpoint **ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = bh_endpoint_new();
-	int64_t cookie = 0, ifindex = 0, nsid = -1, slot = 0, generation = 0, since = 0;
+	int64_t cookie = 0, ifindex = 0, nsid = -1, slot = 0, generation = 0, since = 0, serial = 0;
 	const char *host = "", *mac = NULL;
 	int r;
 
@@ -271,9 +272,13 @@ int bh_endpoint_from_json(const json_t *j, struct bh_endpoint **ret, struct bh_e
 	if (!r)
 		r = bh_json_get_int(j, "since", true, 0, INT64_MAX, &since, err);
 	if (!r)
+		r = bh_json_get_int(j, "serial", false, 0, INT64_MAX, &serial, err);
+	if (!r)
 		r = bh_json_get_str(j, "hostInterface", true, &host, err);
 	if (!r)
 		r = bh_json_get_bool(j, "open", true, &ep->is_open, err);
+	if (!r)
+		r = bh_json_get_bool(j, "refused", false, &ep->is_refused, err);
 	if (!r)
 		r = bh_json_get_bool(j, "ownsCookie", true, &ep->owns_cookie, err);
 	if (r < 0)
@@ -284,6 +289,7 @@ int bh_endpoint_from_json(const json_t *j, struct bh_endpoint **ret, struct bh_e
 	ep->slot = (uint32_t)slot;
 	ep->generation = (uint32_t)generation;
 	ep->since_s = since;
+	ep->serial = (uint64_t)serial;
 	snprintf(ep->host_ifname, sizeof(ep->host_ifname), "%s", host);
 	*ret = BH_TAKE(ep);
 	return 0;

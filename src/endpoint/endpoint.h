@@ -31,9 +31,11 @@ struct bh_endpoint {
 	uint32_t slot, generation; /* in the kernel's tables */
 	bool is_open;		   /* false: shut */
 	bool is_quarantined;
-	bool is_refused; /* its ADD failed: it stays shut until DEL */
+	bool is_refused;  /* its ADD failed: it stays shut until DEL */
 	bool owns_cookie; /* the pod's first interface: socket hooks find this slot */
 	int64_t since_s;  /* Unix time of ADD */
+	bool is_unsaved;  /* the database lacks its newest state */
+	uint64_t serial;  /* of the ADD, counted from 1; 0: not in a table yet */
 };
 
 struct bh_endpoint *bh_endpoint_new(void);

@@ -23,7 +23,7 @@ static uint32_t next_free_slot(const struct bh_endpoint_table *t)
 	for (uint32_t i = 1; i < BH_MAX_SLOTS; i++) {
 		uint32_t slot = 1 + (t->last_slot + i - 1) % (BH_MAX_SLOTS - 1);
 
-		if (!bh_endpoint_table_slot(t, slot))
+		if (!t->is_orphan[slot] && !bh_endpoint_table_slot(t, slot))
 			return slot;
 	}
 	return 0;
@@ -46,6 +46,10 @@ int bh_endpoint_table_add(struct bh_endpoint_table *t, struct bh_endpoint **take
 		t->last_slot = slot;
 	}
 	t->generation[slot] = ep->generation;
+	if (!ep->serial)
+		ep->serial = t->last_serial + 1;
+	if (ep->serial > t->last_serial)
+		t->last_serial = ep->serial;
 	*take_ep = NULL;
 	return 0;
 }
@@ -62,6 +66,14 @@ void bh_endpoint_table_remove(struct bh_endpoint_table *t, struct bh_endpoint *e
 	}
 }
 
+void bh_endpoint_table_orphan(struct bh_endpoint_table *t, uint32_t slot, bool is_orphan)
+{
+	if (t->is_orphan[slot] == is_orphan)
+		return;
+	t->is_orphan[slot] = is_orphan;
+	t->n_orphans += is_orphan ? 1 : (size_t)-1;
+}
+
 struct bh_endpoint *bh_endpoint_table_find(const struct bh_endpoint_table *t,
 					   const char *container_id, const char *ifname)
 {
@@ -72,11 +84,45 @@ struct bh_endpoint *bh_endpoint_table_find(const struct bh_endpoint_table *t,
 	return NULL;
 }
 
+/* A pod's name can come back before its old sandbox is gone. */
+static struct bh_endpoint *newest(const struct bh_endpoint_table *t, const char *ns,
+				  const char *name)
+{
+	struct bh_endpoint *best = NULL;
+
+	bh_vec_each (it, &t->eps) {
+		if (bh_endpoint_is_pod(*it, ns, name) && (!best || (*it)->serial > best->serial))
+			best = *it;
+	}
+	return best;
+}
+
+static bool speaks_before(const struct bh_endpoint *a, const struct bh_endpoint *b)
+{
+	if (!a->labels.n != !b->labels.n)
+		return a->labels.n;
+	return a->serial < b->serial;
+}
+
 struct bh_endpoint *bh_endpoint_table_pod(const struct bh_endpoint_table *t, const char *ns,
 					  const char *name)
 {
+	struct bh_endpoint *best = newest(t, ns, name);
+
+	if (!best)
+		return NULL;
 	bh_vec_each (it, &t->eps) {
-		if (bh_endpoint_is_pod(*it, ns, name))
+		if ((*it)->cookie == best->cookie && bh_endpoint_is_pod(*it, ns, name) &&
+		    speaks_before(*it, best))
+			best = *it;
+	}
+	return best;
+}
+
+struct bh_endpoint *bh_endpoint_table_ifindex(const struct bh_endpoint_table *t, uint32_t ifindex)
+{
+	bh_vec_each (it, &t->eps) {
+		if ((*it)->ifindex == ifindex)
 			return *it;
 	}
 	return NULL;

@@ -19,7 +19,8 @@
 
 int bh_visit_open(const char *path, int *ret_fd, struct bh_err *err)
 {
-	BH_CLEANUP(bh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* whatever else the path names (a FIFO), opening it must not wait */
+	BH_CLEANUP(bh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct statfs st;
 
 	if (fd < 0)
@@ -66,7 +67,8 @@ int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err 
 	r = bh_visit_enter(ns, &home, err);
 	if (r)
 		return r;
-	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* not AF_INET: our own socket hook denies those in a quarantined pod */
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) != 0)
 		r = bh_fail_sys(err, errno, "cookie of network namespace '%s'", netns_path);
 	r = bh_visit_leave(home, r, err);
