@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """The public NetworkPolicy truth tables as live packets: nine pods, every step of every case, TCP and
-UDP connection attempts between all of them, with enforcement.default kubernetes.
+UDP connection attempts between all of them, with enforcement.default kubernetes; and every cell, SCTP's
+too, once more as a frame written past the sockets, which the packet programs alone judge.
 
   live_conformance.py [--case N] [--share I/N]
 
-Counted in cases. SCTP has no sockets on every kernel; its cells are played by conformance.py."""
+Counted in cases."""
 import argparse
 import os
 import sys
@@ -13,6 +14,7 @@ import time
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "lib")]
 import conformance_lib
+import rawcells
 import testing
 from node import Node
 from testing import check
@@ -58,32 +60,47 @@ class Cluster:
         return out
 
 
-def play_step(cluster, step):
-    """(cells, wrong cells as sentences)"""
-    wanted = [c for c in conformance_lib.cells(step) if c.protocol in ("TCP", "UDP")]
+def tell(cell, got):
+    return f"{cell.source} -> {cell.target} {cell.port}/{cell.protocol}: {got}, must be " \
+        f"{'allowed' if cell.is_allowed else 'denied'}"
+
+
+def play_sockets(cluster, cells):
+    """(number of attempts, wrong ones as sentences)"""
+    wanted = [c for c in cells if c.protocol in ("TCP", "UDP")]
     got = cluster.attempt(wanted, TIMES[0])
     again = [c for c in wanted if c.is_allowed and not is_allowed(got[c])]
     if again:
         got.update(cluster.attempt(again, TIMES[1]))
-    wrong = [f"{c.source} -> {c.target} {c.port}/{c.protocol}: {got[c]}, must be "
-             f"{'allowed' if c.is_allowed else 'denied'}"
-             for c in wanted if is_allowed(got[c]) != c.is_allowed]
-    return len(wanted), wrong
+    return len(wanted), [tell(c, got[c]) for c in wanted if is_allowed(got[c]) != c.is_allowed]
+
+
+def play_frames(cluster, cells):
+    """The same past the sockets; every cell."""
+    shots = rawcells.Shots(cluster.pods)
+    for c in cells:
+        shots.add(c, c.source, c.target, c.protocol, c.port)
+    arrived = shots.fire()
+    return len(cells), [tell(c, "the frame arrived" if c in arrived else "the frame was stopped")
+                        for c in cells if (c in arrived) != c.is_allowed]
 
 
 def play_case(node, cluster, table, case):
+    """(socket cells, frame cells, wrong cells)"""
     world = conformance_lib.World(table, NETWORK)
-    cells, wrong = 0, []
+    counts, wrong = [0, 0], []
     for n, step in enumerate(case["steps"]):
         for action in step["actions"] or []:
             world.apply(action)
         world.write(node.manifests)
         cluster.fit(world)
         node.sync()
-        count, bad = play_step(cluster, step)
-        cells += count
-        wrong += [f"step {n + 1}: {w}" for w in bad]
-    return cells, wrong
+        cells = list(conformance_lib.cells(step))
+        for i, play in enumerate((play_sockets, play_frames)):
+            count, bad = play(cluster, cells)
+            counts[i] += count
+            wrong += [f"step {n + 1}: {w}" for w in bad]
+    return counts[0], counts[1], wrong
 
 
 def main():
@@ -93,7 +110,7 @@ def main():
     args = parser.parse_args()
     node = Node(default="kubernetes", dual=False).start()
     cluster = Cluster(node)
-    total, start = 0, time.monotonic()
+    sockets, frames, start = 0, 0, time.monotonic()
     cases = list(enumerate(table.cases))
     if args.case is not None:
         cases = cases[args.case:args.case + 1]
@@ -103,10 +120,12 @@ def main():
     for number, case in cases:
         name = f"{number} {case.get('description') or case.get('name') or ''}".strip()
         with testing.part(name):
-            cells, wrong = play_case(node, cluster, table, case)
-            total += cells
-            check(not wrong, f"{name} ({cells} cells)", "; ".join(wrong[:MAX_SHOWN]))
-    print(f"{total} cells in {time.monotonic() - start:.0f} s")
+            by_socket, by_frame, wrong = play_case(node, cluster, table, case)
+            sockets += by_socket
+            frames += by_frame
+            check(not wrong, f"{name} ({by_socket} + {by_frame} cells)",
+                  "; ".join(wrong[:MAX_SHOWN]))
+    print(f"{sockets} cells by socket, {frames} by frame in {time.monotonic() - start:.0f} s")
     verified = node.ask("policy", "verify")
     check(not verified["mismatches"], "the kernel's tables are what they should be")
 
