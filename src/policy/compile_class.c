@@ -250,7 +250,7 @@ static int add_peers(struct bh_cm_job *j, struct bh_err *err)
 
 	memset(&peer, 0, sizeof(peer)); /* the padding too: tables are compared as bytes */
 	while (next_address(j, &w, &peer, &n_claims)) {
-		const struct bh_cm_claim *c = m->claims.v + w.claim;
+		const struct bh_cm_claim *c = n_claims ? &m->claims.v[w.claim] : NULL;
 		uint32_t part = 0;
 		int r = 0;
 

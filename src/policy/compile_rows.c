@@ -319,7 +319,7 @@ static int add_rows(struct fill *f, const struct index *x)
 
 		while (at < f->parts.n && f->parts.v[at].class == class)
 			at++;
-		r = add_row(f, class, f->parts.v + from, at - from);
+		r = add_row(f, class, f->parts.n ? f->parts.v + from : NULL, at - from);
 	}
 	return r;
 }
