@@ -59,8 +59,13 @@ static inline size_t bh_agree_half(const struct bh_world *w, const struct bh_tab
 		return 0;
 	s = bh_tables_subject(t, pod->ident->ns, pod->name);
 	assert_non_null(s);
-	got = bh_tables_decide(t, s, ask->dir, &ask->peer.ip, ask->proto, ask->port, ask->exe,
-			       w->now_s);
+	got = bh_tables_ask(t, &(struct bh_tquestion){.subject = s,
+						      .dir = ask->dir,
+						      .peer = ask->peer.ip,
+						      .proto = ask->proto,
+						      .port = ask->port,
+						      .exe = ask->exe,
+						      .now_s = w->now_s});
 	if (half.is_conditional && !ask->exe)
 		is_same = got.is_conditional && got.verdict == BH_DENIED;
 	else

@@ -230,16 +230,3 @@ struct bh_tverdict bh_tables_ask(const struct bh_tables *t, const struct bh_tque
 		v.reason = BH_R_EXPIRED;
 	return v;
 }
-
-struct bh_tverdict bh_tables_decide(const struct bh_tables *t, const struct bh_tsubject *s,
-				    enum bh_dir dir, const struct bh_ip *peer, uint8_t proto,
-				    uint16_t port, const char *exe, int64_t now_s)
-{
-	return bh_tables_ask(t, &(struct bh_tquestion){.subject = s,
-						       .dir = dir,
-						       .peer = *peer,
-						       .proto = proto,
-						       .port = port,
-						       .exe = exe,
-						       .now_s = now_s});
-}

@@ -130,10 +130,6 @@ struct bh_tverdict {
 };
 /* proto: any IP protocol; port: destination port (0 for protocols without). exe: path or NULL when
  * not known. now_s: follows expiries. Does not know about the node exemption. */
-struct bh_tverdict bh_tables_decide(const struct bh_tables *t, const struct bh_tsubject *s,
-				    enum bh_dir dir, const struct bh_ip *peer, uint8_t proto,
-				    uint16_t port, const char *exe, int64_t now_s);
-/* The same with its parts in a struct. */
 struct bh_tquestion {
 	const struct bh_tsubject *subject;
 	enum bh_dir dir;

@@ -34,7 +34,7 @@ struct bh_query {
 	const struct bh_party *from, *to;
 	uint8_t proto;
 	uint16_t port;
-	const char *exe; /* as in bh_refeval_half */
+	const char *exe; /* as in struct bh_ask */
 };
 struct bh_answer {
 	struct bh_cell cell;

@@ -337,18 +337,6 @@ struct bh_half bh_refeval_ask(const struct bh_world *w, const struct bh_ask *ask
 	return bh_refeval_among(w, &selecting, ask);
 }
 
-struct bh_half bh_refeval_half(const struct bh_world *w, enum bh_dir dir, const struct bh_end *self,
-			       const struct bh_end *peer, uint8_t proto, uint16_t port,
-			       const char *exe)
-{
-	return bh_refeval_ask(w, &(struct bh_ask){.dir = dir,
-						  .self = *self,
-						  .peer = *peer,
-						  .proto = proto,
-						  .port = port,
-						  .exe = exe});
-}
-
 struct bh_cell bh_refeval_cell(const struct bh_world *w, const struct bh_ask *ask)
 {
 	struct bh_ask egress = *ask, ingress = *ask;

@@ -39,10 +39,6 @@ struct bh_ask {
 };
 /* Without memory the answer is denied, by no policy. */
 struct bh_half bh_refeval_ask(const struct bh_world *w, const struct bh_ask *ask);
-/* The same with its parts spelled out. */
-struct bh_half bh_refeval_half(const struct bh_world *w, enum bh_dir dir, const struct bh_end *self,
-			       const struct bh_end *peer, uint8_t proto, uint16_t port,
-			       const char *exe);
 
 struct bh_cell { /* one end opens a connection to the other */
 	enum bh_verdict verdict;

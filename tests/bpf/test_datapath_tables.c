@@ -183,8 +183,13 @@ static void assert_tables(struct dp_env *e, const struct bh_tables *t, struct wg
 		struct bh_ip ip = world_address(r);
 		uint16_t port = wg_pick(r, ports);
 		uint8_t proto = wg_pick(r, protos);
-		struct bh_tverdict want =
-			bh_tables_decide(t, &t->subjects[s], dir, &ip, proto, port, NULL, WG_NOW);
+		struct bh_tquestion q = {.subject = &t->subjects[s],
+					 .dir = dir,
+					 .peer = ip,
+					 .proto = proto,
+					 .port = port,
+					 .now_s = WG_NOW};
+		struct bh_tverdict want = bh_tables_ask(t, &q);
 		struct bh_kernel_verdict has;
 		struct bh_err err;
 

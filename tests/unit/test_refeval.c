@@ -97,13 +97,22 @@ static struct bh_half half_as(const struct fixture *f, enum bh_dir dir, const ch
 {
 	struct bh_end self = bh_refeval_pod_end(f->a, 0), peer = bh_refeval_pod_end(f->b, 4);
 
-	return bh_refeval_half(f->w, dir, &self, &peer, IPPROTO_TCP, 80, exe);
+	return bh_refeval_ask(f->w, &(struct bh_ask){.dir = dir,
+						     .self = self,
+						     .peer = peer,
+						     .proto = IPPROTO_TCP,
+						     .port = 80,
+						     .exe = exe});
 }
 
 static struct bh_half half(const struct fixture *f, enum bh_dir dir, const struct bh_end *self,
 			   const struct bh_end *peer)
 {
-	return bh_refeval_half(f->w, dir, self, peer, IPPROTO_TCP, 80, NULL);
+	return bh_refeval_ask(f->w, &(struct bh_ask){.dir = dir,
+						     .self = *self,
+						     .peer = *peer,
+						     .proto = IPPROTO_TCP,
+						     .port = 80});
 }
 
 static struct bh_cell cell(const struct fixture *f, const struct bh_end *from,
