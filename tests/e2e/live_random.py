@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Random worlds on live packets: pods of both families, labels, named ports, NetworkPolicies and
-SegmentationPolicies with Deny and expiry, changed at random round after round. In every round four must
-say the same: `policy test` and `policy matrix` of the running daemon, connections by socket, frames past
-the sockets, and `policy verify`.
+SegmentationPolicies with Deny and expiry, changed at random round after round. In every round all must
+say the same: `policy test`, `policy matrix` and `policy explain` of the running daemon, connections by
+socket, frames past the sockets, and `policy verify`.
 
   live_random.py [--seed N] [--seconds N] [--rounds N]
 
@@ -29,6 +29,7 @@ PLACES = ("80/TCP", "81/TCP", "53/UDP", "80/UDP", "80/SCTP", "ICMP")
 QUICK_S, PATIENT_S = 0.25, 2.0
 MAX_POLICIES = 8
 MAX_SHOWN = 4
+EXPLAINED = 10  # cells a round
 
 
 class Dice:
@@ -260,6 +261,21 @@ def shown(wrong):
     return f"{len(wrong)} cells: " + "; ".join(wrong[:MAX_SHOWN])
 
 
+def wrong_half(world, cell, got):
+    """One cell by halves: what explain says of both, what the kernel's tables say, and that it is the
+    socket hook which refuses egress, and nobody but the other side's interface that refuses ingress."""
+    a, b, place, v6 = cell
+    e = world.node.ask("policy", "explain", world.address(a, v6), world.address(b, v6), place)
+    for side in ("egress", "ingress"):
+        if e["kernel"][side]["verdict"] != e[side]["verdict"]:
+            return tell(cell, f"{side}: {e[side]}, kernel {e['kernel'][side]}")
+    if e["egress"]["verdict"] == "denied":
+        wanted = ("EPERM",)
+    else:
+        wanted = ("timeout",) if e["ingress"]["verdict"] == "denied" else ("open", "refused")
+    return None if got in wanted else tell(cell, f"{got} instead of {wanted[0]}")
+
+
 def judge(world, name):
     """One round's comparison: (cells by frame, allowed ones, cells by socket)"""
     errors = [p for p in world.node.ask("status")["problems"] if p["level"] == "error"]
@@ -282,6 +298,9 @@ def judge(world, name):
                for c in cells if (c in arrived) != want[c]]
     holds = check(not wrong_s, f"{name}: sockets", lambda: shown(wrong_s))
     holds &= check(not wrong_f, f"{name}: frames", lambda: shown(wrong_f))
+    sample = world.dice.r.sample(with_socket, EXPLAINED)
+    wrong_e = [w for w in (wrong_half(world, c, got[c]) for c in sample) if w]
+    holds &= check(not wrong_e, f"{name}: halves", lambda: shown(wrong_e))
     verified = world.node.ask("policy", "verify")
     holds &= check(not verified["mismatches"], f"{name}: verify",
                    lambda: str(verified["mismatches"][:MAX_SHOWN]))
