@@ -316,8 +316,9 @@ def measure_many(numbers, bed, rows):
         fill_idle(rows[7], bed, bed.many)
 
 
-def measure(numbers, quick, rows):
-    """Makes the rows 4 to 7 of the numbers asked for, all on one node."""
+def measure(numbers, quick):
+    """The rows 4 to 7 of the numbers asked for, all on one node."""
+    rows = {}
     titles = {4: "Policy change to enforced", 6: "CNI ADD", 7: "The daemon's memory and idle CPU"}
     for n in titles.keys() & set(numbers):
         rows[n] = Row(n, titles[n])
@@ -325,3 +326,4 @@ def measure(numbers, quick, rows):
     measure_few(numbers, bed, rows)
     if {4, 7} & set(numbers):
         measure_many(numbers, bed, rows)
+    return rows

@@ -4,7 +4,7 @@ import os
 
 import world
 from fleet import Fleet, measured_pods, start_world
-from table import Row, median, number, spread
+from table import Row, median, spread
 
 MANY, PEERS = 10000, 1000
 BLAST, FLOWS, CHAIN_BLAST = 20000, 4000, 500
@@ -166,18 +166,19 @@ def fill_rates(row, found):
 
 
 def measure(numbers, quick, rows):
-    """Adds the comparison on the wire to the rows of the numbers 1 and 2; makes row 3."""
+    """Row 3, and the rows 1 and 2 given with the comparison on the wire added, as far as asked
+    for."""
     found = collect(numbers, 3 if quick else 15, 0.2 if quick else 0.3)
-    if 1 in numbers:
+    if 1 in rows:
         wire_row(rows[1], found["established"], "on the wire, a datagram of a known flow")
-    if 2 in numbers:
+    if 2 in rows:
         wire_row(rows[2], found["denied"], "on the wire, a datagram to be denied")
         wire_row(rows[2], found["new"], "on the wire, a datagram that opens a flow")
-    for n in {1, 2} & set(numbers):
+    for n in {1, 2} & rows.keys():
         rows[n].note("On the wire: a whole way from pod to pod through the node's routing, both "
                      "programs (sender's and receiver's side) included; for what is denied, as "
                      "far as it comes.")
     if 3 in numbers:
         rows[3] = Row(3, "Traffic through two enforced pods")
         fill_rates(rows[3], found)
-    return {name: {v: number(median(x)) for v, x in f.items()} for name, f in found.items()}
+    return rows
