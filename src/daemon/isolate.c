@@ -277,28 +277,33 @@ struct cut { /* figures of one quarantine, for the receipt */
 	uint32_t sockets, killed, frozen;
 };
 
-/* What can only be done with the pod's namespace at hand. Failures are told but undo nothing: the
- * pod is cut already. */
-static int aftermath(struct bh_isolation *q, const struct bh_isolate_request *rq,
-		     const struct bh_endpoint *ep, struct cut *c, struct bh_err *err)
+/* What must come first and needs the pod's namespace: its processes are stopped, and its
+ * connections ended once they are written down. One step that fails does not keep the next from
+ * being taken; the first failure is told. */
+static int end_connections(struct bh_isolation *q, const struct bh_isolate_request *rq,
+			   const struct bh_endpoint *ep, struct cut *c, struct bh_err *err)
 {
 	BH_CLEANUP(bh_closep) int fd = -1;
+	struct bh_err later = {0};
 	struct bh_netns_id ns;
 	int r = bh_netns_open(ep->netns, &fd, err);
 
 	if (!r)
 		r = bh_netns_id(fd, &ns, err);
-	if (!r && rq->freeze)
+	if (r < 0)
+		return r;
+	if (rq->freeze)
 		r = bh_procs_freeze(&ns, true, &c->frozen, err);
-	if (!r && rq->evidence) {
+	if (rq->evidence) {
 		struct bh_evidence_request ev = {rq->evidence, rq->ns, rq->name, fd};
+		int e = bh_evidence_write(q->d, &ev, r < 0 ? &later : err);
 
-		r = bh_evidence_write(q->d, &ev, err);
+		r = r < 0 ? r : e;
 	}
-	if (!r)
-		r = end_sockets(q, ep, fd, &c->sockets, err);
-	if (!r && rq->kill)
-		r = bh_procs_kill(&ns, &c->killed, err);
+	if (end_sockets(q, ep, fd, &c->sockets, r < 0 ? &later : err) < 0 && !r)
+		r = err->code;
+	if (rq->kill && bh_procs_kill(&ns, &c->killed, r < 0 ? &later : err) < 0 && !r)
+		r = err->code;
 	return r;
 }
 
@@ -350,7 +355,7 @@ static void timer_arm(struct bh_isolation *q)
 						    : (uint64_t)(next - now) * 1000);
 }
 
-/* Cuts every interface; the order makes the cut the first thing that happens. */
+/* Cuts every interface: the first thing that happens. */
 static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut *c,
 		   struct bh_err *err)
 {
@@ -363,9 +368,7 @@ static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut 
 	c->cut_ns = bh_datapath_now_ns();
 	if (!n)
 		return bh_hostnet_quarantine(q->d, rec->ns, rec->name, true, &c->sockets, err);
-	bh_datapath_wait_grace(q->d->dp);
-	n = sum_passed(q, rec, &c->before, err);
-	return n < 0 ? n : apply_allow(q, rec, err);
+	return apply_allow(q, rec, err);
 }
 
 static int keep(struct bh_isolation *q, struct record **take_rec, struct bh_err *err)
@@ -385,9 +388,10 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 {
 	BH_CLEANUP(record_freep) struct record *rec = NULL;
 	const struct bh_endpoint *ep = bh_endpoint_table_pod(&q->d->endpoints, rq->ns, rq->name);
+	struct bh_err why = {0};
 	struct record *kept;
 	struct cut c = {0};
-	int r = record_new(rq, by, &rec, err);
+	int done = 0, r = record_new(rq, by, &rec, err);
 
 	if (!r && rq->evidence)
 		r = bh_evidence_check(rq->evidence, err);
@@ -398,17 +402,21 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 	if (r < 0)
 		return r;
 	kept = rec;
-	r = keep(q, &rec, err);
+	if (ep)
+		done = end_connections(q, rq, ep, &c, &why);
+	kept->is_frozen = rq->freeze && !done;
+	/* Whatever ran before the flag was set has ended after this. */
+	bh_datapath_wait_grace(q->d->dp);
+	r = sum_passed(q, kept, &c.before, err);
+	if (!r)
+		r = keep(q, &rec, err);
 	timer_arm(q);
 	if (r < 0)
 		return bh_note(err, r, "the pod is cut, but the record could not be kept");
-	if (ep)
-		r = aftermath(q, rq, ep, &c, err);
-	if (!r && ep)
-		r = sum_passed(q, kept, &c.after, err);
-	if (rq->freeze && !r) {
-		kept->is_frozen = true;
-		r = record_save(q, kept, err);
+	r = sum_passed(q, kept, &c.after, err);
+	if (!r && done < 0) {
+		*err = why;
+		r = done;
 	}
 	*ret_receipt = receipt_json(kept, rq, &c);
 	if (*ret_receipt)
