@@ -398,6 +398,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_loop_free(d->loop);
 	bh_settings_free(d->cfg);
 	free(d->local_addresses);
+	json_decref(d->problems);
 	free(d);
 }
 

@@ -78,7 +78,7 @@ static int policy_row(const struct bh_policy_state *p, void *arg)
 		       : 0;
 }
 
-static json_t *problems_json(const struct bh_daemon *d)
+static json_t *find_problems(struct bh_daemon *d)
 {
 	static const char *const levels[] = {"error", "warning", "note"};
 	struct bh_problems p = {0};
@@ -94,6 +94,22 @@ static json_t *problems_json(const struct bh_daemon *d)
 						"object", p.v[i].object, "text", p.v[i].text));
 	bh_problems_done(&p);
 	return a;
+}
+
+/* Looking at ten thousand policies takes time; what they say changes with them, and, for what ends
+ * soon, with the minute. */
+static json_t *problems_json(struct bh_daemon *d)
+{
+	uint64_t revision = bh_objects_revision(d->objects);
+	int64_t minute = bh_now_s() / 60;
+
+	if (!d->problems || d->problems_revision != revision || d->problems_minute != minute) {
+		json_decref(d->problems);
+		d->problems = find_problems(d);
+		d->problems_revision = revision;
+		d->problems_minute = minute;
+	}
+	return json_incref(d->problems);
 }
 
 static json_t *drops_json(struct bh_daemon *d)

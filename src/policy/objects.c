@@ -332,6 +332,11 @@ static int take_reading(struct bh_objects *o, struct bh_file *f, struct bh_readi
 	return 0;
 }
 
+uint64_t bh_objects_revision(const struct bh_objects *o)
+{
+	return o->revision;
+}
+
 int bh_objects_load(struct bh_objects *o, const char *file, const char *text, size_t len,
 		    bool *ret_changed, struct bh_err *err)
 {
@@ -344,6 +349,7 @@ int bh_objects_load(struct bh_objects *o, const char *file, const char *text, si
 	*ret_changed = false;
 	if (f->is_loaded && f->text_hash == hash && f->text_len == len)
 		return 0;
+	o->revision++;
 	sort_file(o, f);
 	if (bh_index_ready(o) || bh_reading_run(&r, text, len) ||
 	    take_reading(o, f, &r, ret_changed))
@@ -362,6 +368,7 @@ int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed)
 	*ret_changed = false;
 	if (!f)
 		return 0;
+	o->revision++;
 	sort_file(o, f);
 	r = bh_index_ready(o);
 	if (!r)

@@ -55,6 +55,9 @@ void bh_objects_set_time(struct bh_objects *o, int64_t now_s);
 /* Names of all loaded files and of those with restored objects, NULL-terminated, borrowed until the next change. */
 const char *const *bh_objects_files(const struct bh_objects *o);
 
+/* Grows with every load, unload and restore that may change what the set says. */
+uint64_t bh_objects_revision(const struct bh_objects *o);
+
 /* All problems of all files, plus set-wide ones and lints (policies that select nothing, AND/OR
  * peers, DNS not allowed ...). The caller owns *ret. */
 int bh_objects_problems(const struct bh_objects *o, struct bh_problems *ret);

@@ -276,6 +276,7 @@ int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, 
 	BH_CLEANUP(bh_freep) char *name = NULL;
 	struct bh_claim *c;
 
+	o->revision++;
 	r.line_shift = line_shift(text);
 	if (bh_reading_run(&r, text, strlen(text)))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);

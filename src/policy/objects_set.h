@@ -73,6 +73,7 @@ struct bh_objects {
 	struct bh_file **files; /* sorted by name */
 	const char **names;	/* the same names, NULL-terminated */
 	size_t n_files, cap_files;
+	uint64_t revision;
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
 	int64_t now_s;
 };
