@@ -199,7 +199,7 @@ static void ask_worlds(struct ke *k, bool is_plain)
 	ke_print_tally(k, "worlds", WORLDS);
 	assert_true(k->tally.allowed > k->tally.halves / 10);
 	assert_true(k->tally.allowed < k->tally.halves * 9 / 10);
-	assert_true(k->tally.conditional > k->tally.halves / 100);
+	assert_true(k->tally.conditional > k->tally.halves / 500);
 }
 
 static void test_plain_worlds(void **state)
