@@ -12,14 +12,22 @@
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT   2
 
+/* On its own: were both look-ups one call with a choice of map, the verifier could not put the
+ * array's in line, and every packet would pay for an indirect call. */
+__noinline __u32 slot_by_high_ifindex(__u32 ifindex)
+{
+	__u32 *id = bpf_map_lookup_elem(&slot_by_ifindex_hash, &ifindex);
+
+	return id ? *id : 0;
+}
+
 static __always_inline __u32 slot_by_device(__u32 ifindex)
 {
 	__u32 *id;
 
-	if (likely(ifindex < BH_IFINDEX_ARRAY))
-		id = bpf_map_lookup_elem(&slot_by_ifindex, &ifindex);
-	else
-		id = bpf_map_lookup_elem(&slot_by_ifindex_hash, &ifindex);
+	if (unlikely(ifindex >= BH_IFINDEX_ARRAY))
+		return slot_by_high_ifindex(ifindex);
+	id = bpf_map_lookup_elem(&slot_by_ifindex, &ifindex);
 	return id ? *id : 0;
 }
 
