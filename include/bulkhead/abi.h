@@ -65,7 +65,8 @@ struct bh_config {
 	__u32 has_cidrs[2];   /* per side: 0 lets a decision skip the prefix look-up */
 	__u32 has_hostnet_quarantine; /* 1: socket hooks look for quarantined cgroups */
 	__u32 flow_full;      /* 1 while the last flow insert failed for want of room */
-	__u32 pad[6];
+	__u32 has_hurried;    /* 1 while the daemon has the kernel's grace periods expedited */
+	__u32 pad[5];
 };
 _Static_assert(sizeof(struct bh_config) == 64, "bh_config");
 

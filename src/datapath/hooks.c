@@ -103,18 +103,38 @@ static int find_link(uint32_t ifindex, enum bpf_attach_type type, uint32_t prog_
 	return -1;
 }
 
-/* A link whose pin was removed dies a little later, and until then a second one is refused. */
-static int create_link(const struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
+/* The kernel waits for a grace period in it, holding the lock of all network devices: two links of
+ * one interface wait one after the other, whoever makes them, and the rest of the node waits too.
+ */
+static int create_link(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
 {
 	/* at the head: a program of somebody else must not let past what we would drop */
 	struct bpf_link_create_opts opts = {.sz = sizeof(opts), .flags = BPF_F_BEFORE};
+	bool has_hurried = bh_dp_hurry_begin(dp);
+	int fd = bpf_link_create(prog_of(dp, dir), (int)ifindex, tcx_of(dir), &opts);
+
+	bh_dp_hurry_end(dp, has_hurried);
+	return fd;
+}
+
+static void detach_link(struct bh_datapath *dp, int fd)
+{
+	bool has_hurried = bh_dp_hurry_begin(dp);
+
+	bpf_link_detach(fd);
+	bh_dp_hurry_end(dp, has_hurried);
+}
+
+/* A link whose pin was removed dies a little later, and until then a second one is refused. */
+static int make_link(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir)
+{
 	const struct timespec pause = {.tv_nsec = 1000000};
 	int fd = -EEXIST;
 
 	for (int i = 0; fd == -EEXIST && i < CREATE_TRIES; i++) {
 		if (i)
 			nanosleep(&pause, NULL);
-		fd = bpf_link_create(prog_of(dp, dir), (int)ifindex, tcx_of(dir), &opts);
+		fd = create_link(dp, ifindex, dir);
 		if (fd == -EEXIST) {
 			int found = find_link(ifindex, tcx_of(dir), prog_id_of(dp, dir));
 
@@ -140,7 +160,7 @@ static int tcx_attach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir,
 			    : bpf_link_update(fd, prog_of(dp, dir), NULL);
 		return r ? bh_fail_sys(err, -r, "replace the program on interface %u", ifindex) : 0;
 	}
-	fd = create_link(dp, ifindex, dir);
+	fd = make_link(dp, ifindex, dir);
 	if (fd < 0)
 		return bh_fail_sys(err, -fd, "attach to interface %u", ifindex);
 	return bh_dp_pin(fd, path, err);
@@ -216,7 +236,7 @@ void bh_dp_hook_detach(struct bh_datapath *dp, uint32_t ifindex, enum bh_dir dir
 		int fd = open_link(path, ifindex, &info);
 
 		if (fd >= 0) {
-			bpf_link_detach(fd);
+			detach_link(dp, fd);
 			close(fd);
 		}
 		unlink(path);

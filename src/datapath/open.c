@@ -20,7 +20,7 @@ static struct bh_datapath *dp_new(void)
 
 	if (!dp)
 		return NULL;
-	dp->cgroup_fd = dp->kill_target_fd = dp->marker_fd = -1;
+	dp->cgroup_fd = dp->kill_target_fd = dp->marker_fd = dp->grace.hurry_fd = -1;
 	for (int i = 0; i < BH_M_COUNT; i++)
 		dp->map[i].fd = -1;
 	for (int i = 0; i < BH_P_COUNT; i++)
@@ -133,6 +133,7 @@ static int open_steps(struct bh_datapath *dp, const struct bh_datapath_options *
 	if (r)
 		return r;
 	configure(dp, opt);
+	bh_dp_hurry_open(dp);
 	dp->has_tcx = bh_dp_tcx_works(dp->prog[BH_P_FROM_POD].fd);
 	r = bh_dp_marker_load(dp, err);
 	if (r == 0)

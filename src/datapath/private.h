@@ -90,6 +90,7 @@ struct bh_grace {
 	int pid;      /* child that waits for a grace period; 0: none */
 	void *stack;  /* its stack */
 	bool is_owed; /* a grace period must pass before the idle side is written */
+	int hurry_fd; /* the kernel's switch for expedited grace periods; -1: not ours to use */
 };
 
 struct bh_datapath {
@@ -158,8 +159,17 @@ int bh_dp_cgroup_attach(struct bh_datapath *dp, struct bh_err *err);
 /* ---- probe.c ---- */
 void bh_dp_probe(struct bh_datapath *dp);
 
+/* ---- hurry.c ---- */
+/* Opens the switch where it may be used, and puts it back where a daemon that was killed left it.
+ */
+void bh_dp_hurry_open(struct bh_datapath *dp);
+/* From now until bh_dp_hurry_end the kernel's grace periods take microseconds, not milliseconds.
+ * Returns what end must be given. */
+bool bh_dp_hurry_begin(struct bh_datapath *dp);
+void bh_dp_hurry_end(struct bh_datapath *dp, bool has_begun);
+
 /* ---- grace.c ---- */
-/* From now on a grace period is owed; starts waiting for it beside us. */
+/* From now on a grace period is owed; where it takes long, starts waiting for it beside us. */
 void bh_dp_grace_begin(struct bh_datapath *dp);
 /* Returns when no grace period is owed any more. */
 void bh_dp_grace_end(struct bh_datapath *dp);

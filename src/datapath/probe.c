@@ -87,6 +87,8 @@ void bh_dp_probe(struct bh_datapath *dp)
 		{"map-batch", has_batch(dp), false, "large publishes take longer"},
 		{"membarrier", has_membarrier(), false,
 		 "waits for running programs through a map of maps"},
+		{"expedited-rcu", dp->grace.hurry_fd >= 0, false,
+		 "a new pod is attached in tens of milliseconds instead of less than one"},
 	};
 
 	dp->n_caps = 0;
