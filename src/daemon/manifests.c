@@ -1,7 +1,9 @@
 #include "daemon/manifests.h"
 
+#include <fcntl.h>
 #include <fts.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -140,6 +142,34 @@ static bool is_being_written(struct bh_manifests *m, const char *path)
 	return true;
 }
 
+static void note_write(struct bh_manifests *m, const char *path)
+{
+	uint64_t *now = malloc(sizeof(*now));
+
+	if (!now)
+		return;
+	*now = now_ms();
+	if (bh_map_set_s(&m->writing, path, now))
+		free(now);
+}
+
+/* Reads a file that nobody is writing to: events tell of a writer only after the fact. The kernel
+ * grants a lease when nobody has the file open for writing, and lets nobody until it ends. -EAGAIN:
+ * somebody has, and was not known to; where there are no leases, events must do. */
+static int read_whole(struct bh_manifests *m, const char *path, char **ret, size_t *ret_len,
+		      struct bh_err *err)
+{
+	BH_CLEANUP(bh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN &&
+	    !bh_map_get_s(&m->writing, path)) {
+		note_write(m, path);
+		is_being_written(m, path);
+		return -EAGAIN;
+	}
+	return bh_fs_read(path, BH_MANIFEST_MAX_BYTES, ret, ret_len, err);
+}
+
 static int load_file(struct bh_manifests *m, const char *path, const struct stat *st)
 {
 	BH_CLEANUP(bh_freep) char *text = NULL;
@@ -157,9 +187,9 @@ static int load_file(struct bh_manifests *m, const char *path, const struct stat
 	}
 	if (is_being_written(m, path))
 		return 0;
-	r = bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err);
+	r = read_whole(m, path, &text, &len, &err);
 	if (r < 0) {
-		if (r != -ENOENT)
+		if (r != -ENOENT && r != -EAGAIN)
 			set_trouble(m, err.text);
 		return 0;
 	}
@@ -368,19 +398,10 @@ static uint64_t delay_for(const struct inotify_event *ev)
 /* The file is being written to, or whoever did is done. */
 static void note_writer(struct bh_manifests *m, const char *path, uint32_t mask)
 {
-	uint64_t *now;
-
-	if (!(mask & IN_MODIFY)) {
-		if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM))
-			bh_map_del_s(&m->writing, path);
-		return;
-	}
-	now = malloc(sizeof(*now));
-	if (!now)
-		return;
-	*now = now_ms();
-	if (bh_map_set_s(&m->writing, path, now))
-		free(now);
+	if (mask & IN_MODIFY)
+		note_write(m, path);
+	else if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM))
+		bh_map_del_s(&m->writing, path);
 }
 
 /* A name that is no manifest's may be a link to a directory, or the "..data" link through which
@@ -483,6 +504,7 @@ static int start_watching(struct bh_manifests *m, struct bh_err *err)
 {
 	int r;
 
+	signal(SIGIO, SIG_IGN); /* a writer waits for our lease */
 	m->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (m->inotify_fd < 0)
 		return bh_fail_sys(err, errno, "inotify");
