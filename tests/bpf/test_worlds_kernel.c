@@ -10,7 +10,7 @@
 #define N_CELLS	   111036 /* off the diagonal, over all steps, protocols and ports */
 #define WORLDS	   60
 #define ASKS	   600
-#define SEQUENCES  8
+#define SEQUENCES  6
 #define CHANGES	   25
 #define LATER_ASKS 200
 
