@@ -103,8 +103,11 @@ static inline void handle(struct bh_request *rq, const char *verb, const json_t 
 		hold(rq);
 		bh_assert_ok(&e, bh_loop_timer(fx.loop, 20, 0, on_timer, NULL, &fx.timer, &e));
 	} else if (!strcmp(verb, "count")) {
-		for (int i = 0; i < 5; i++)
-			assert_int_equal(bh_request_more(rq, json_integer(i)), 0);
+		for (int i = 0, r = 0; !r && i < 5; i++) {
+			r = bh_request_more(rq, json_integer(i));
+			/* the client that breaks off may be gone already */
+			assert_true(r == 0 || r == -EPIPE);
+		}
 		bh_request_reply(rq, json_string("end"));
 	} else if (!strcmp(verb, "pour")) {
 		hold(rq);
