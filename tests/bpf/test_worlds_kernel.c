@@ -8,10 +8,10 @@
 
 #define N_CASES	   230
 #define N_CELLS	   111036 /* off the diagonal, over all steps, protocols and ports */
-#define WORLDS	   60
+#define WORLDS	   50
 #define ASKS	   600
 #define SEQUENCES  6
-#define CHANGES	   25
+#define CHANGES	   20
 #define LATER_ASKS 200
 
 /* ---- the public truth tables ---- */
