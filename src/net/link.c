@@ -44,6 +44,8 @@ static int nl_errno(int r)
 	}
 }
 
+#define BUF_BYTES 32768 /* the kernel's longest answer about one link */
+
 static int rtnl_open(struct nl_sock **ret, struct bh_err *err)
 {
 	BH_CLEANUP(sock_freep) struct nl_sock *s = nl_socket_alloc();
@@ -51,7 +53,11 @@ static int rtnl_open(struct nl_sock **ret, struct bh_err *err)
 
 	if (!s)
 		return bh_fail(err, ENOMEM, "no memory for a netlink socket");
+	/* room beforehand saves asking for the length of every answer */
+	nl_socket_disable_msg_peek(s);
 	r = nl_connect(s, NETLINK_ROUTE);
+	if (r >= 0)
+		r = nl_socket_set_msg_buf_size(s, BUF_BYTES);
 	if (r < 0)
 		return bh_fail(err, nl_errno(r), "netlink: %s", nl_geterror(r));
 	*ret = BH_TAKE(s);
@@ -70,41 +76,38 @@ static int on_nsid(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-static int nsid_call(int type, int ns_fd, int32_t *ret_nsid)
+static int nsid_call(struct nl_sock *s, int type, int ns_fd, int32_t *ret_nsid)
 {
-	struct nl_sock *s = nl_socket_alloc();
 	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | NLM_F_ACK);
 	struct rtgenmsg gen = {.rtgen_family = AF_UNSPEC};
 	int r = -NLE_NOMEM;
 
-	if (s && msg && nlmsg_append(msg, &gen, sizeof(gen), NLMSG_ALIGNTO) == 0 &&
+	if (msg && nlmsg_append(msg, &gen, sizeof(gen), NLMSG_ALIGNTO) == 0 &&
 	    nla_put_u32(msg, NETNSA_FD, (uint32_t)ns_fd) == 0 &&
 	    (type != RTM_NEWNSID || nla_put_s32(msg, NETNSA_NSID, -1) == 0)) {
 		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_nsid, ret_nsid);
-		r = nl_connect(s, NETLINK_ROUTE);
-		if (r >= 0)
-			r = nl_send_auto(s, msg);
+		r = nl_send_auto(s, msg);
 		if (r >= 0)
 			r = nl_recvmsgs_default(s); /* the answer */
 		if (r >= 0 && type == RTM_GETNSID)
 			r = nl_wait_for_ack(s);
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
 	}
 	nlmsg_free(msg);
-	nl_socket_free(s);
 	return r < 0 ? r : 0;
 }
 
 /* The pod namespace's id as seen from ours; given one if it has none. */
-static int nsid_of(int ns_fd, int32_t *ret, struct bh_err *err)
+static int nsid_of(struct nl_sock *s, int ns_fd, int32_t *ret, struct bh_err *err)
 {
 	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
-	int r = nsid_call(RTM_GETNSID, ns_fd, &nsid);
+	int r = nsid_call(s, RTM_GETNSID, ns_fd, &nsid);
 
 	if (r == 0 && nsid < 0) {
-		r = nsid_call(RTM_NEWNSID, ns_fd, NULL);
+		r = nsid_call(s, RTM_NEWNSID, ns_fd, NULL);
 		/* somebody else may have been faster */
 		if (r == 0 || r == -NLE_EXIST)
-			r = nsid_call(RTM_GETNSID, ns_fd, &nsid);
+			r = nsid_call(s, RTM_GETNSID, ns_fd, &nsid);
 	}
 	if (r)
 		return bh_fail(err, nl_errno(r), "id of the pod's network namespace: %s",
@@ -131,16 +134,29 @@ static int pod_end(struct rtnl_link *l, struct bh_link *ret)
 	return rtnl_link_get_flags(l) & IFF_LOOPBACK ? -EOPNOTSUPP : 0;
 }
 
-static int read_pod_end(int ns_fd, const char *ifname, struct bh_link *ret, struct bh_err *err)
+/* A netlink socket stays in the namespace it was opened in, and names it. */
+static int open_inside(int ns_fd, struct nl_sock **ret, uint64_t *ret_cookie, struct bh_err *err)
 {
 	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
-	BH_CLEANUP(link_putp) struct rtnl_link *l = NULL;
 	int home, r = bh_visit_enter(ns_fd, &home, err);
 
 	if (r)
 		return r;
-	r = rtnl_open(&s, err); /* stays in the namespace it was opened in */
+	r = rtnl_open(&s, err);
 	r = bh_visit_leave(home, r, err);
+	if (r == 0)
+		r = bh_visit_cookie(nl_socket_get_fd(s), ret_cookie, err);
+	if (r == 0)
+		*ret = BH_TAKE(s);
+	return r;
+}
+
+static int read_pod_end(int ns_fd, const char *ifname, struct bh_link *ret, struct bh_err *err)
+{
+	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
+	BH_CLEANUP(link_putp) struct rtnl_link *l = NULL;
+	int r = open_inside(ns_fd, &s, &ret->cookie, err);
+
 	if (r)
 		return r;
 	r = rtnl_link_get_kernel(s, 0, ifname, &l);
@@ -153,17 +169,14 @@ static int read_pod_end(int ns_fd, const char *ifname, struct bh_link *ret, stru
 
 /* The device that the pod's end names as its link must name the pod's end as its own: macvlan,
  * ipvlan and VLANs point at a device that does not point back. */
-static int read_host_end(const char *ifname, struct bh_link *ret, struct bh_err *err)
+static int read_host_end(struct nl_sock *s, const char *ifname, struct bh_link *ret,
+			 struct bh_err *err)
 {
-	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
 	BH_CLEANUP(link_putp) struct rtnl_link *l = NULL;
 	int32_t peer_nsid = -1;
-	int r = rtnl_open(&s, err);
+	int r = ret->host_ifindex ? rtnl_link_get_kernel(s, (int)ret->host_ifindex, NULL, &l)
+				  : -NLE_NODEV;
 
-	if (r)
-		return r;
-	r = ret->host_ifindex ? rtnl_link_get_kernel(s, (int)ret->host_ifindex, NULL, &l)
-			      : -NLE_NODEV;
 	if (r < 0 || rtnl_link_get_link_netnsid(l, &peer_nsid) < 0 || peer_nsid != ret->nsid ||
 	    (uint32_t)rtnl_link_get_link(l) != ret->pod_ifindex)
 		return bh_fail(err, EOPNOTSUPP,
@@ -177,18 +190,19 @@ static int read_host_end(const char *ifname, struct bh_link *ret, struct bh_err 
 int bh_link_read(const char *netns_path, const char *ifname, struct bh_link *ret,
 		 struct bh_err *err)
 {
+	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
 	BH_CLEANUP(bh_closep) int ns = -1;
 	struct bh_link link = {0};
 	int r = bh_visit_open(netns_path, &ns, err);
 
 	if (r == 0)
-		r = bh_netns_cookie(netns_path, &link.cookie, err);
+		r = rtnl_open(&s, err);
 	if (r == 0)
-		r = nsid_of(ns, &link.nsid, err);
+		r = nsid_of(s, ns, &link.nsid, err);
 	if (r == 0)
 		r = read_pod_end(ns, ifname, &link, err);
 	if (r == 0)
-		r = read_host_end(ifname, &link, err);
+		r = read_host_end(s, ifname, &link, err);
 	if (r == 0)
 		*ret = link;
 	return r;

@@ -30,11 +30,24 @@ bool bh_link_exists(uint32_t ifindex);
 /* Sets a link of our namespace up or down. */
 int bh_link_set_up(uint32_t ifindex, bool up, struct bh_err *err);
 /* Every address of every interface of our namespace, without loopback's 127/8 and ::1 and without
- * IPv6 link-local. The caller frees *ret. */
+ * IPv6 link-local; sorted, each once. The caller frees *ret. */
 int bh_net_local_addresses(struct bh_ip **ret, size_t *ret_n, struct bh_err *err);
-/* Descriptor that becomes readable when an address of our namespace changes; consume empties it. */
+
+/* Follows the addresses of our namespace. */
 struct bh_addr_watch;
 int bh_addr_watch_open(struct bh_addr_watch **ret, struct bh_err *err);
+/* Descriptor that becomes readable when an address changes. */
 int bh_addr_watch_fd(const struct bh_addr_watch *w);
+/* Takes in what waits at the descriptor. */
 void bh_addr_watch_consume(struct bh_addr_watch *w);
+struct bh_addr_list {
+	const struct bh_ip *v; /* the watch's, until the next call */
+	size_t n;
+	bool has_changed; /* another list than the last call's; the first call: unless it is empty
+			   */
+};
+/* What bh_net_local_addresses would say, from what the watch knows: an address that was added
+ * before the call is in it, because the kernel queues the notification before the adder goes on.
+ * Asks the kernel for everything only where notifications were lost. */
+int bh_addr_watch_addresses(struct bh_addr_watch *w, struct bh_addr_list *ret, struct bh_err *err);
 void bh_addr_watch_close(struct bh_addr_watch *w);

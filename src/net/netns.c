@@ -53,12 +53,19 @@ int bh_visit_leave(int home, int r, struct bh_err *err)
 	return r;
 }
 
+int bh_visit_cookie(int sock, uint64_t *ret_cookie, struct bh_err *err)
+{
+	socklen_t len = sizeof(*ret_cookie);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) != 0)
+		return bh_fail_sys(err, errno, "cookie of a network namespace");
+	return 0;
+}
+
 int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err *err)
 {
 	BH_CLEANUP(bh_closep) int ns = -1;
 	BH_CLEANUP(bh_closep) int sock = -1;
-	socklen_t len = sizeof(*ret_cookie);
-	uint64_t cookie;
 	int home, r;
 
 	r = bh_visit_open(netns_path, &ns, err);
@@ -69,11 +76,10 @@ int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err 
 		return r;
 	/* not AF_INET: our own socket hook denies those in a quarantined pod */
 	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) != 0)
-		r = bh_fail_sys(err, errno, "cookie of network namespace '%s'", netns_path);
+	if (sock < 0)
+		r = bh_fail_sys(err, errno, "socket");
 	r = bh_visit_leave(home, r, err);
-	if (r)
-		return r;
-	*ret_cookie = cookie;
-	return 0;
+	if (!r)
+		r = bh_visit_cookie(sock, ret_cookie, err);
+	return r ? bh_note(err, r, "network namespace '%s'", netns_path) : 0;
 }

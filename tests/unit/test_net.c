@@ -228,6 +228,92 @@ static void lists_and_watches_addresses(void **state)
 	bh_addr_watch_close(NULL);
 }
 
+/* What the watch says without being waited for, against what the kernel says when asked. */
+static bool watch_has(struct bh_addr_watch *w, const char *text, bool *ret_changed)
+{
+	BH_CLEANUP(bh_freep) struct bh_ip *v = NULL;
+	struct bh_addr_list list;
+	struct bh_err err;
+	struct bh_ip ip;
+	bool found = false;
+	size_t n = 0;
+
+	bh_assert_ok(&err, bh_ip_parse(text, &ip, &err));
+	bh_assert_ok(&err, bh_addr_watch_addresses(w, &list, &err));
+	bh_assert_ok(&err, bh_net_local_addresses(&v, &n, &err));
+	assert_int_equal(list.n, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(bh_ip_cmp(&list.v[i], &v[i]), 0);
+		assert_true(i == 0 || bh_ip_cmp(&v[i - 1], &v[i]) < 0);
+		found = found || bh_ip_cmp(&v[i], &ip) == 0;
+	}
+	if (ret_changed)
+		*ret_changed = list.has_changed;
+	return found;
+}
+
+static void the_watch_knows_at_once(void **state)
+{
+	static const struct {
+		const char *command, *ip;
+		bool has, has_changed;
+	} steps[] = {
+		{"true", "10.78.0.1", true, true},
+		{"true", "10.78.0.2", false, false},
+		{"ip addr add 10.78.7.1/24 dev bhn0", "10.78.7.1", true, true},
+		{"ip addr add 10.78.7.1/32 dev bhn0", "10.78.7.1", true, false},
+		{"ip addr add 10.78.7.1/24 dev lo", "10.78.7.1", true, false},
+		{"ip addr del 10.78.7.1/24 dev bhn0", "10.78.7.1", true, false},
+		{"ip addr del 10.78.7.1/32 dev bhn0", "10.78.7.1", true, false},
+		{"ip addr del 10.78.7.1/24 dev lo", "10.78.7.1", false, true},
+		{"ip addr add 10.78.8.1 peer 10.78.8.2/32 dev lo", "10.78.8.1", true, true},
+		{"ip addr del 10.78.8.1 peer 10.78.8.2/32 dev lo", "10.78.8.1", false, true},
+		{"ip addr add fd78::7/64 dev bhn0", "fd78::7", true, true},
+		{"ip addr change fd78::7/64 dev bhn0 preferred_lft 0", "fd78::7", true, false},
+		{"ip addr del fd78::7/64 dev bhn0", "fd78::7", false, true},
+		{"ip addr add 127.0.0.9/8 dev lo", "127.0.0.9", false, false},
+		{"ip link add bhn7 type veth peer name bhn8; ip addr add 10.78.9.1/24 dev bhn7",
+		 "10.78.9.1", true, true},
+		{"ip link del bhn7", "10.78.9.1", false, true},
+	};
+	struct bh_addr_watch *w = NULL;
+	struct bh_err err;
+	bool has_changed;
+
+	(void)state;
+	need_privilege();
+	bh_assert_ok(&err, bh_addr_watch_open(&w, &err));
+	for (size_t i = 0; i < BH_ARRAY_SIZE(steps); i++) {
+		sh(steps[i].command);
+		if (watch_has(w, steps[i].ip, &has_changed) != steps[i].has)
+			fail_msg("after '%s': %s", steps[i].command, steps[i].ip);
+		if (has_changed != steps[i].has_changed)
+			fail_msg("after '%s': changed %d", steps[i].command, has_changed);
+	}
+	bh_addr_watch_close(w);
+}
+
+/* More notifications than the socket holds: everything is read again. */
+static void a_watch_that_lost_something_asks_again(void **state)
+{
+	struct bh_addr_watch *w = NULL;
+	struct bh_err err;
+	int small = 1;
+
+	(void)state;
+	need_privilege();
+	bh_assert_ok(&err, bh_addr_watch_open(&w, &err));
+	assert_true(watch_has(w, "10.78.0.1", NULL));
+	assert_int_equal(
+		setsockopt(bh_addr_watch_fd(w), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	sh("for i in $(seq 200); do echo addr add 10.79.0.$i/32 dev lo; done | ip -batch -");
+	assert_true(watch_has(w, "10.79.0.200", NULL));
+	sh("for i in $(seq 200); do echo addr del 10.79.0.$i/32 dev lo; done | ip -batch -");
+	bh_addr_watch_consume(w); /* the loss is noticed here and remembered */
+	assert_false(watch_has(w, "10.79.0.1", NULL));
+	bh_addr_watch_close(w);
+}
+
 /* ---- sockets ---- */
 
 static int socket_in(const struct env *e, int family, int type)
@@ -326,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(reads_both_ends_of_a_veth),  T(refuses_what_has_no_peer_here),
 		T(sets_links_up_and_down),     T(lists_and_watches_addresses),
+		T(the_watch_knows_at_once),    T(a_watch_that_lost_something_asks_again),
 		T(lists_and_destroys_sockets),
 	};
 
