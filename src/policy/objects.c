@@ -302,13 +302,19 @@ static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_cla
 	return 0;
 }
 
-/* Restored claims come in any order. */
-static void sort_file(struct bh_objects *o, struct bh_file *f)
+/* Restored claims come in any order. All files are put in order at once, because each time costs a
+ * new index. */
+static void sort_restored(struct bh_objects *o)
 {
-	if (!f->is_unsorted)
+	if (!o->has_unsorted)
 		return;
-	bh_claims_sort(&f->claims);
-	f->is_unsorted = false;
+	o->has_unsorted = false;
+	for (size_t i = 0; i < o->n_files; i++) {
+		if (!o->files[i]->is_unsorted)
+			continue;
+		bh_claims_sort(&o->files[i]->claims);
+		o->files[i]->is_unsorted = false;
+	}
 	o->index->is_stale = true;
 }
 
@@ -350,7 +356,7 @@ int bh_objects_load(struct bh_objects *o, const char *file, const char *text, si
 	if (f->is_loaded && f->text_hash == hash && f->text_len == len)
 		return 0;
 	o->revision++;
-	sort_file(o, f);
+	sort_restored(o);
 	if (bh_index_ready(o) || bh_reading_run(&r, text, len) ||
 	    take_reading(o, f, &r, ret_changed))
 		return bh_fail(err, ENOMEM, "'%s': no memory", file);
@@ -369,7 +375,7 @@ int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed)
 	if (!f)
 		return 0;
 	o->revision++;
-	sort_file(o, f);
+	sort_restored(o);
 	r = bh_index_ready(o);
 	if (!r)
 		r = replace_claims(o, f, &none, ret_changed);

@@ -262,6 +262,7 @@ static int restore_claim(struct bh_objects *o, const char *file, struct bh_claim
 		return -ENOMEM;
 	*c = (struct bh_claim){0};
 	f->is_unsorted = true;
+	o->has_unsorted = true;
 	o->index->is_stale = true;
 	return 0;
 }

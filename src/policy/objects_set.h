@@ -74,6 +74,7 @@ struct bh_objects {
 	const char **names;	/* the same names, NULL-terminated */
 	size_t n_files, cap_files;
 	uint64_t revision;
+	bool has_unsorted; /* some file's claims are, after a restore */
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
 	int64_t now_s;
 };
