@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "daemon/subset.h"
 #include "daemon/world.h"
 
 #define RETRY_MIN_MS 500
@@ -20,14 +21,15 @@ struct waiter {
 
 struct bh_reconciler {
 	struct bh_daemon *d;
-	struct bh_source *timer, *expiry_timer;
+	struct bh_source *timer, *expiry_timer, *retry_timer;
 	BH_VEC(struct waiter) waiting;
 	struct bh_compile_memo *memo;
 	struct bh_world *world; /* enforced */
 	struct bh_tables *tables;
 	uint64_t revision, failures;
 	uint64_t retry_ms;
-	bool has_failed, is_policy_refused;
+	struct bh_subset refused; /* policies that are left out of world */
+	bool has_failed, is_policy_refused, must_search;
 	struct bh_err failure;
 	double last_ms, last_compile_ms;
 };
@@ -168,9 +170,65 @@ static void expiry_timer_fn(void *arg)
 static int enforce_old_policies(struct bh_reconciler *rc, struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
-	int r = bh_world_build(rc->d, rc->world, &w, err);
+	const struct bh_policies old = {rc->world->policies, rc->world->n_policies};
+	int r = bh_world_build(rc->d, &old, &w, err);
 
 	return r < 0 ? r : enforce(rc, w, err);
+}
+
+/* Some policy is too large: all others of the new set are enforced without it. */
+static int enforce_most(struct bh_reconciler *rc, const struct bh_world *want, struct bh_err *err)
+{
+	const struct bh_subset_request rq = {rc->d, want, rc->world, rc->memo};
+	BH_CLEANUP(bh_subset_done) struct bh_subset found = {0};
+	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
+	int r = bh_subset_find(&rq, &found, &w, err);
+
+	if (!r)
+		r = enforce(rc, w, err);
+	if (r)
+		return r;
+	bh_subset_done(&rc->refused);
+	rc->refused = found;
+	found = (struct bh_subset){0};
+	if (rc->refused.refused.n)
+		*err = (struct bh_err){.code = -E2BIG};
+	if (rc->refused.refused.n)
+		snprintf(err->text, sizeof(err->text), "%s", rc->refused.refused.v[0].why);
+	return 0;
+}
+
+/* The same policies as at the last search, over today's pods. */
+static int enforce_again(struct bh_reconciler *rc, const struct bh_world *want, struct bh_err *err)
+{
+	const struct bh_subset_request rq = {rc->d, want, rc->world, rc->memo};
+	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
+	int r = bh_subset_again(&rq, &rc->refused, &w, err);
+
+	return r ? r : enforce(rc, w, err);
+}
+
+/* On failure all of the last set's policies are tried on today's pods. */
+static int enforce_what_fits(struct bh_reconciler *rc, struct bh_world *w, struct bh_err *err)
+{
+	struct bh_err ignored;
+	int r = enforce(rc, w, err);
+
+	rc->is_policy_refused = false;
+	if (!r) {
+		bh_subset_done(&rc->refused);
+		return 0;
+	}
+	if (r == -E2BIG) {
+		struct bh_err most = {0};
+
+		rc->is_policy_refused = !enforce_most(rc, w, &most);
+		if (rc->is_policy_refused)
+			*err = most;
+	}
+	if (!rc->is_policy_refused && rc->world)
+		rc->is_policy_refused = !enforce_old_policies(rc, &ignored);
+	return r;
 }
 
 static void note_failure(struct bh_reconciler *rc, const struct bh_err *err)
@@ -181,23 +239,24 @@ static void note_failure(struct bh_reconciler *rc, const struct bh_err *err)
 	rc->retry_ms = rc->retry_ms ? rc->retry_ms * 2 : RETRY_MIN_MS;
 	if (rc->retry_ms > RETRY_MAX_MS)
 		rc->retry_ms = RETRY_MAX_MS;
-	bh_source_after(rc->timer, rc->retry_ms);
+	bh_source_after(rc->retry_timer, rc->retry_ms);
 	bh_journal_publish_failed(rc->d->journal, err->text);
 }
 
 int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
-	struct bh_err first = {0}, second = {0};
-	int r;
+	struct bh_err first = {0};
+	int r = bh_world_build(rc->d, NULL, &w, &first);
 
-	r = bh_world_build(rc->d, NULL, &w, &first);
-	if (!r)
-		r = enforce(rc, w, &first);
-	rc->is_policy_refused = false;
-	if (r < 0 && rc->world) {
-		rc->is_policy_refused = enforce_old_policies(rc, &second) == 0;
+	if (!r && rc->refused.refused.n && !rc->must_search && !enforce_again(rc, w, &first)) {
+		open_endpoints(rc);
+		expiry_timer_arm(rc);
+		return 0;
 	}
+	rc->must_search = false;
+	if (!r)
+		r = enforce_what_fits(rc, w, &first);
 	if (r < 0) {
 		note_failure(rc, &first);
 		*err = first;
@@ -211,6 +270,16 @@ int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
 	if (rc->world)
 		expiry_timer_arm(rc);
 	return r;
+}
+
+static void retry_timer_fn(void *arg)
+{
+	struct bh_reconciler *rc = arg;
+
+	if (!rc->has_failed)
+		return;
+	rc->must_search = true;
+	bh_reconcile_soon(rc);
 }
 
 static void timer_fn(void *arg)
@@ -260,6 +329,7 @@ struct bh_reconcile_state bh_reconcile_state(const struct bh_reconciler *rc)
 		.failures = rc->failures,
 		.failure = rc->has_failed ? rc->failure.text : NULL,
 		.is_policy_refused = rc->is_policy_refused,
+		.refused = &rc->refused,
 		.last_ms = rc->last_ms,
 		.last_compile_ms = rc->last_compile_ms,
 	};
@@ -284,6 +354,9 @@ int bh_reconciler_new(struct bh_daemon *d, struct bh_reconciler **ret, struct bh
 	if (!r)
 		r = bh_loop_timer(d->loop, UINT32_MAX, 0, expiry_timer_fn, rc, &rc->expiry_timer,
 				  err);
+	if (!r)
+		r = bh_loop_timer(d->loop, UINT32_MAX, 0, retry_timer_fn, rc, &rc->retry_timer,
+				  err);
 	if (r < 0)
 		return bh_note(err, r, "reconciler");
 	*ret = BH_TAKE(rc);
@@ -296,8 +369,10 @@ void bh_reconciler_free(struct bh_reconciler *rc)
 		return;
 	bh_source_free(rc->timer);
 	bh_source_free(rc->expiry_timer);
+	bh_source_free(rc->retry_timer);
 	bh_vec_done(&rc->waiting);
 	bh_compile_memo_free(rc->memo);
+	bh_subset_done(&rc->refused);
 	bh_tables_free(rc->tables);
 	bh_world_unref(rc->world);
 	free(rc);

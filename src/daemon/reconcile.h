@@ -1,9 +1,10 @@
 /* reconcile.h - policy + endpoints + quarantine > datapath. The only code that opens a pod or
  * changes what the kernel enforces.
  *
- * Every request to reconcile is answered by the first publish that began after it. When the newest
- * policy set cannot be enforced (a limit, a full map), the last one that could stays in force, also
- * for pods that come and go meanwhile; status says why. */
+ * Every request to reconcile is answered by the first publish that began after it. Of a new policy
+ * set that is too large, everything is enforced but the policies that do not fit; when the kernel
+ * cannot take it (a full map), the last set that it could stays in force as a whole, also for pods
+ * that come and go meanwhile. Status says why. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 
 struct bh_daemon;
 struct bh_reconciler;
+struct bh_subset; /* subset.h */
 
 /* r: 0, or -errno of the publish with its sentence. */
 typedef void bh_reconciled_fn(int r, const struct bh_err *err, void *arg);
@@ -37,6 +39,7 @@ struct bh_reconcile_state {
 	uint64_t failures;
 	const char *failure;		 /* why the newest state is not live; NULL when it is */
 	bool is_policy_refused;		 /* the failure is the policies': pods still come and go */
+	const struct bh_subset *refused; /* policies that are left out, and why */
 	double last_ms, last_compile_ms; /* duration of the last publish and its compile part */
 };
 struct bh_reconcile_state bh_reconcile_state(const struct bh_reconciler *rc);

@@ -10,6 +10,7 @@
 #include "daemon/degraded.h"
 #include "daemon/isolate.h"
 #include "daemon/observe.h"
+#include "daemon/subset.h"
 #include "daemon/verbs.h"
 #include "daemon/world.h"
 
@@ -67,7 +68,9 @@ static int policy_row(const struct bh_policy_state *p, void *arg)
 {
 	struct policy_rows *r = arg;
 	bool live = p->is_live && p->policy && bh_world_has_policy(r->st->world, p->policy);
-	const char *pending = r->st->failure ? r->st->failure : "it is not published yet";
+	const char *refused = p->policy ? bh_subset_why(r->st->refused, p->policy) : NULL;
+	const char *failure = refused ? refused : r->st->failure;
+	const char *pending = failure ? failure : "it is not published yet";
 	const char *why = p->is_live ? pending : p->why;
 
 	return json_array_append_new(r->rows,

@@ -89,18 +89,18 @@ static int add_node_addresses(struct bh_daemon *d, struct bh_world *w, struct bh
 	return r < 0 ? bh_fail(err, -r, "node addresses") : 0;
 }
 
-static int swap_policies(struct bh_world *w, const struct bh_world *from)
+static int swap_policies(struct bh_world *w, const struct bh_policies *from)
 {
 	int r = 0;
 
 	while (w->n_policies)
 		bh_policy_unref(w->policies[--w->n_policies]);
-	for (size_t i = 0; !r && i < from->n_policies; i++)
-		r = bh_world_add_policy(w, from->policies[i]);
+	for (size_t i = 0; !r && i < from->n; i++)
+		r = bh_world_add_policy(w, from->v[i]);
 	return r;
 }
 
-int bh_world_build(struct bh_daemon *d, const struct bh_world *policies_of, struct bh_world **ret,
+int bh_world_build(struct bh_daemon *d, const struct bh_policies *policies, struct bh_world **ret,
 		   struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
@@ -114,8 +114,8 @@ int bh_world_build(struct bh_daemon *d, const struct bh_world *policies_of, stru
 		r = add_node_addresses(d, w, err);
 	if (r < 0)
 		return r;
-	if (policies_of) {
-		r = swap_policies(w, policies_of);
+	if (policies) {
+		r = swap_policies(w, policies);
 		if (r < 0)
 			return bh_fail(err, -r, "policies");
 	}
@@ -163,7 +163,7 @@ static int policy_cmp(const struct bh_policy *a, const struct bh_policy *b)
 	return r ? r : strcmp(a->name, b->name);
 }
 
-bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p)
+struct bh_policy *bh_world_policy_like(const struct bh_world *w, const struct bh_policy *p)
 {
 	size_t low = 0, high = w ? w->n_policies : 0;
 
@@ -172,13 +172,18 @@ bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p)
 		int r = policy_cmp(w->policies[mid], p);
 
 		if (!r)
-			return w->policies[mid] == p;
+			return w->policies[mid];
 		if (r < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return false;
+	return NULL;
+}
+
+bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p)
+{
+	return bh_world_policy_like(w, p) == p;
 }
 
 int64_t bh_world_next_expiry(const struct bh_world *w)
