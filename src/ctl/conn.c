@@ -26,12 +26,13 @@ struct bh_conn {
 	struct bh_frame_reader in;
 	struct chunk *out, **out_tail;
 	size_t out_bytes;
-	unsigned events; /* what watch waits for */
-	bool has_spoken; /* its first frame has been read whole */
-	bool may_dawdle; /* out holds results of a stream */
-	bool is_closing; /* ends when out is empty */
-	bool is_dead;	 /* the socket failed: freed at the next wake-up */
-	bool is_armed;	 /* deadline runs */
+	unsigned events;  /* what watch waits for */
+	bool has_spoken;  /* its first frame has been read whole */
+	bool may_dawdle;  /* out holds results of a stream */
+	bool is_closing;  /* ends when out is empty */
+	bool is_dead;	  /* the socket failed: freed at the next wake-up */
+	bool is_armed;	  /* deadline runs */
+	bool is_follower; /* its request has no end */
 	struct bh_request *request;
 };
 
@@ -57,6 +58,11 @@ static void conn_unlink(struct bh_conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	c->prev = c->next = NULL;
+}
+
+static bool is_idle(const struct bh_conn *c)
+{
+	return c->has_spoken && !c->request && !c->out && !bh_frame_is_partial(&c->in);
 }
 
 static void request_gone(struct bh_request *rq)
@@ -248,8 +254,10 @@ static struct bh_conn *request_end(struct bh_request *rq)
 {
 	struct bh_conn *c = rq->conn;
 
-	if (c)
+	if (c) {
 		c->request = NULL;
+		c->is_follower = false;
+	}
 	free(rq);
 	return c;
 }
@@ -298,6 +306,20 @@ int bh_request_more(struct bh_request *rq, json_t *take_result)
 	}
 	c->may_dawdle = true;
 	return conn_send(c, body, BH_CTL_MORE, &err);
+}
+
+int bh_request_follow(struct bh_request *rq, struct bh_err *err)
+{
+	unsigned n = 0;
+
+	if (!rq->conn)
+		return 0;
+	for (const struct bh_conn *c = rq->conn->list->first; c; c = c->next)
+		n += c->is_follower && c->caller.uid == rq->caller.uid;
+	if (n >= BH_CTL_MAX_FOLLOWERS)
+		return bh_fail(err, EBUSY, "this user already has %u streams that go on", n);
+	rq->conn->is_follower = true;
+	return 0;
 }
 
 static int check_request(const json_t *body, unsigned flags, const char **ret_verb,
@@ -456,6 +478,20 @@ void bh_conn_list_close(struct bh_conn_list *l)
 {
 	while (l->first)
 		conn_free(l->first);
+}
+
+bool bh_conn_list_drop_idle(struct bh_conn_list *l, bool any, uid_t uid)
+{
+	struct bh_conn *oldest = NULL; /* the newest is first */
+	bool found;
+
+	for (struct bh_conn *c = l->first; c; c = c->next) {
+		if (is_idle(c) && (any || c->caller.uid == uid))
+			oldest = c;
+	}
+	found = oldest;
+	conn_free(oldest);
+	return found;
 }
 
 size_t bh_conn_list_count(const struct bh_conn_list *l, bool (*fn)(uid_t uid, uid_t arg), uid_t arg)

@@ -27,5 +27,8 @@ void bh_conn_list_close(struct bh_conn_list *l);
 /* How many there are for whose uid fn(uid, arg) holds. */
 size_t bh_conn_list_count(const struct bh_conn_list *l, bool (*fn)(uid_t uid, uid_t arg),
 			  uid_t arg);
+/* Ends the connection of that uid (any: of any) that has been there longest without asking anything
+ * now. false: all of them are busy. */
+bool bh_conn_list_drop_idle(struct bh_conn_list *l, bool any, uid_t uid);
 /* {"error":{...}}; NULL when memory ran out. */
 json_t *bh_conn_error_body(const struct bh_err *error, bool retry);

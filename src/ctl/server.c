@@ -86,6 +86,8 @@ static void admit(struct bh_server *s, int *take_fd)
 	if (getsockopt(*take_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return;
 	why = full_reason(&s->conns, cred.uid);
+	if (why && bh_conn_list_drop_idle(&s->conns, is_trusted(cred.uid), cred.uid))
+		why = full_reason(&s->conns, cred.uid);
 	if (why) {
 		turn_away(*take_fd, why);
 		return;

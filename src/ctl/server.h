@@ -3,9 +3,9 @@
  * Requests are handed to one function with the caller's credentials; the answer may be given at
  * once or later, through the request handle. What ends a connection: bytes that are no frame
  * (answered with an error where possible), a second request before the first is answered,
- * BH_CTL_IDLE_S inside a frame or before the first one. Clients beyond the caps get -EBUSY with
- * retry; all uids but root and the daemon's own share BH_CTL_MAX_CLIENTS - BH_CTL_MAX_PER_UID
- * places, so that they cannot lock root out. */
+ * BH_CTL_IDLE_S inside a frame or before the first one, and, when there is no more room, having
+ * nothing to ask. Clients beyond the caps get -EBUSY with retry; all uids but root and the daemon's
+ * own share BH_CTL_MAX_CLIENTS - BH_CTL_MAX_PER_UID places, so that they cannot lock root out. */
 #pragma once
 
 #include <jansson.h>
@@ -47,6 +47,9 @@ void bh_request_fail(struct bh_request *rq, const struct bh_err *error, bool ret
  * none is set, the request still has to be answered). result is taken. A stream's client may read
  * as slowly as it likes; every other answer must be taken within BH_CTL_IDLE_S of no progress. */
 int bh_request_more(struct bh_request *rq, json_t *take_result);
+/* To be asked before a stream that has no end of its own: one user's streams leave room for its
+ * other requests. -EBUSY beyond BH_CTL_MAX_FOLLOWERS. */
+int bh_request_follow(struct bh_request *rq, struct bh_err *err);
 /* Called each time that more than half of a stream's buffer is free again after an -EAGAIN, so that
  * a long listing can go on. fn may answer the request. */
 void bh_request_on_room(struct bh_request *rq, void (*fn)(struct bh_request *rq, void *arg),

@@ -67,8 +67,9 @@ static void emit(struct bh_journal *j, json_t *take_event)
 	if (!take_event)
 		return;
 	if (bh_event_log_append(j->log, take_event, &err) < 0) {
+		if (!j->d->log_trouble[0]) /* not once for every event */
+			bh_error("event log: %s", err.text);
 		snprintf(j->d->log_trouble, sizeof(j->d->log_trouble), "%.200s", err.text);
-		bh_error("event log: %s", err.text);
 	} else {
 		j->d->log_trouble[0] = '\0';
 	}

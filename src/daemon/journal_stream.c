@@ -142,6 +142,8 @@ void bh_journal_stream(struct bh_journal *j, struct bh_request *rq, const json_t
 
 	if (!r)
 		r = read_filter(args, s, &filter, &err);
+	if (!r && s->is_following)
+		r = bh_request_follow(rq, &err);
 	if (!r)
 		r = bh_loop_timer(bh_journal_loop(j), UINT32_MAX, 0, pump, s, &s->timer, &err);
 	if (!r && s->is_following)

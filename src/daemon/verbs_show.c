@@ -292,6 +292,8 @@ void bh_verb_flows(struct bh_daemon *d, struct bh_request *rq, const json_t *arg
 
 	if (!r)
 		r = bh_json_get_bool(args, "follow", false, &follow, &err);
+	if (!r && follow)
+		r = bh_request_follow(rq, &err);
 	if (!r && follow) {
 		bh_observer_follow(d->observer, rq, &filter);
 		return;
