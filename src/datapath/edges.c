@@ -126,38 +126,11 @@ int bh_datapath_edges(struct bh_datapath *dp, uint32_t slot,
 	BH_CLEANUP(gather_done) struct gather g = {.dp = dp, .slot = slot, .fn = fn, .arg = arg};
 	int r;
 
+	if (slot && bh_dp_slot_is_empty(dp, slot))
+		return 0;
 	bh_map_init(&g.live, free);
 	r = bh_kmap_each(&dp->map[BH_M_FLOW], add_flow, &g, err);
 	if (r == 0)
 		r = bh_kmap_each(&dp->map[BH_M_EDGE], give_edge, &g, err);
 	return r ? r : give_rest(&g);
-}
-
-struct last {
-	uint64_t last_ns, packets;
-};
-
-static int add_passed(const struct bh_edge_fact *e, void *arg)
-{
-	struct last *l = arg;
-
-	if (e->key.verdict != BH_ALLOWED)
-		return 0;
-	l->packets += e->value.packets;
-	if (e->value.last_ns > l->last_ns)
-		l->last_ns = e->value.last_ns;
-	return 0;
-}
-
-int bh_datapath_last_passed(struct bh_datapath *dp, uint32_t slot, uint64_t *ret_last_ns,
-			    uint64_t *ret_packets, struct bh_err *err)
-{
-	struct last l = {0};
-	int r = bh_datapath_edges(dp, slot, add_passed, &l, err);
-
-	if (r)
-		return r;
-	*ret_last_ns = l.last_ns;
-	*ret_packets = l.packets;
-	return 0;
 }

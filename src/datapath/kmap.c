@@ -168,8 +168,7 @@ static int walk_init(struct walk *w, const struct bh_kmap *m, struct bh_err *err
 
 /* One key at a time, for maps without batch look-up. A deleted cursor restarts the kernel's walk,
  * which could repeat elements; callers tolerate that (they delete or add up by key). */
-static int each_single(struct bh_kmap *m, struct walk *w,
-		       int (*fn)(const void *key, const void *value, void *arg), void *arg)
+static int each_single(struct bh_kmap *m, struct walk *w, bh_kmap_fn *fn, void *arg)
 {
 	void *key = NULL;
 	int r;
@@ -186,8 +185,7 @@ static int each_single(struct bh_kmap *m, struct walk *w,
 	return 0;
 }
 
-static int each_batch(struct bh_kmap *m, struct walk *w,
-		      int (*fn)(const void *key, const void *value, void *arg), void *arg)
+static int each_batch(struct bh_kmap *m, struct walk *w, bh_kmap_fn *fn, void *arg)
 {
 	bool is_last = false;
 	void *in = NULL;
@@ -212,8 +210,7 @@ static int each_batch(struct bh_kmap *m, struct walk *w,
 	return 0;
 }
 
-int bh_kmap_each(struct bh_kmap *m, int (*fn)(const void *key, const void *value, void *arg),
-		 void *arg, struct bh_err *err)
+int bh_kmap_each(struct bh_kmap *m, bh_kmap_fn *fn, void *arg, struct bh_err *err)
 {
 	BH_CLEANUP(walk_done) struct walk w = {0};
 	int r = walk_init(&w, m, err);

@@ -49,10 +49,10 @@ int bh_kmap_verify(struct bh_fault *f, struct bh_kmap *m, const struct bh_kbatch
 		   struct bh_err *err);
 /* Deletes b's keys; absent ones are no error. values is not used. */
 int bh_kmap_delete(struct bh_kmap *m, const struct bh_kbatch *b, struct bh_err *err);
+typedef int bh_kmap_fn(const void *key, const void *value, void *arg);
 /* Calls fn for every element of a hash or LPM map; a nonzero return ends the walk and is returned.
  * Elements that come and go meanwhile may or may not be seen. */
-int bh_kmap_each(struct bh_kmap *m, int (*fn)(const void *key, const void *value, void *arg),
-		 void *arg, struct bh_err *err);
+int bh_kmap_each(struct bh_kmap *m, bh_kmap_fn *fn, void *arg, struct bh_err *err);
 /* How many elements a hash or LPM map holds. */
 int bh_kmap_count(struct bh_kmap *m, uint64_t *ret, struct bh_err *err);
 /* 0, or -errno (-ENOENT: absent). */

@@ -1,4 +1,4 @@
-/* The three BPF objects: opened from the skeletons, matched with the pinned set, loaded, pinned.
+/* The BPF objects: opened from the skeletons, matched with the pinned set, loaded, pinned.
  * Only descriptors stay; libbpf's objects (with their BTF) are freed at once. */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include "kill.skel.h"
 #include "pod.skel.h"
 #include "sock.skel.h"
+#include "sum.skel.h"
 
 #define MAX_SETS 8
 
@@ -38,6 +39,7 @@ static const struct {
 	[BH_OBJ_POD] = {"pod", pod_bpf__elf_bytes, true},
 	[BH_OBJ_SOCK] = {"sock", sock_bpf__elf_bytes, false},
 	[BH_OBJ_KILL] = {"kill", kill_bpf__elf_bytes, false},
+	[BH_OBJ_SUM] = {"sum", sum_bpf__elf_bytes, false},
 };
 
 struct objects {
@@ -273,15 +275,21 @@ static int keep_progs(struct bh_datapath *dp, enum bh_dp_object which, const str
 	return 0;
 }
 
-/* The variables through which the iterators are told whose sockets are meant. */
-static int keep_target(struct bh_datapath *dp, const struct bpf_object *obj, struct bh_err *err)
+/* The variables through which iterators are told what is meant. */
+static int keep_variables(const struct bpf_object *obj, size_t bytes, int *ret_fd,
+			  struct bh_err *err)
 {
 	const struct bpf_map *map = bpf_object__find_map_by_name(obj, ".bss");
+	int fd;
 
-	if (!map || bpf_map__value_size(map) != sizeof(struct kill_bpf__bss))
-		return bh_fail(err, ENOENT, "BPF object kill has no variables");
-	dp->kill_target_fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
-	return dp->kill_target_fd < 0 ? bh_fail_sys(err, errno, "BPF object kill") : 0;
+	if (!map || bpf_map__value_size(map) != bytes)
+		return bh_fail(err, ENOENT, "BPF object %s has no variables",
+			       bpf_object__name(obj));
+	fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return bh_fail_sys(err, errno, "BPF object %s", bpf_object__name(obj));
+	*ret_fd = fd;
+	return 0;
 }
 
 static int load_one(struct bh_datapath *dp, enum bh_dp_object which, struct bpf_object *obj,
@@ -295,7 +303,9 @@ static int load_one(struct bh_datapath *dp, enum bh_dp_object which, struct bpf_
 		return bh_fail_sys(err, -r, "BPF object %s: %s", objects[which].name, last_warning);
 	r = keep_maps(dp, obj, err);
 	if (r == 0 && which == BH_OBJ_KILL)
-		r = keep_target(dp, obj, err);
+		r = keep_variables(obj, sizeof(struct kill_bpf__bss), &dp->kill_target_fd, err);
+	if (r == 0 && which == BH_OBJ_SUM)
+		r = keep_variables(obj, sizeof(struct sum_bpf__bss), &dp->sum_target_fd, err);
 	return r ? r : keep_progs(dp, which, obj, err);
 }
 

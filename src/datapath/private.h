@@ -45,7 +45,7 @@ enum bh_dp_map {
 		BH_M_COUNT
 };
 
-enum bh_dp_object { BH_OBJ_POD, BH_OBJ_SOCK, BH_OBJ_KILL, BH_OBJ_COUNT };
+enum bh_dp_object { BH_OBJ_POD, BH_OBJ_SOCK, BH_OBJ_KILL, BH_OBJ_SUM, BH_OBJ_COUNT };
 
 /* Every program. Third column: cgroup attach type, 0 where it is no cgroup hook. */
 #define BH_DP_PROGS(X)                                                                             \
@@ -61,7 +61,8 @@ enum bh_dp_object { BH_OBJ_POD, BH_OBJ_SOCK, BH_OBJ_KILL, BH_OBJ_COUNT };
 	X(BIND6, "bh_bind6", BH_OBJ_SOCK, BPF_CGROUP_INET6_BIND)                                   \
 	X(SOCK_CREATE, "bh_sock_create", BH_OBJ_SOCK, BPF_CGROUP_INET_SOCK_CREATE)                 \
 	X(KILL_TCP, "bh_kill_tcp", BH_OBJ_KILL, 0)                                                 \
-	X(KILL_UDP, "bh_kill_udp", BH_OBJ_KILL, 0)
+	X(KILL_UDP, "bh_kill_udp", BH_OBJ_KILL, 0)                                                 \
+	X(SUM, "bh_sum", BH_OBJ_SUM, 0)
 
 enum bh_dp_prog {
 #define BH_DP_PROG_ENUM_(sym, name, obj, hook) BH_P_##sym,
@@ -104,6 +105,7 @@ struct bh_datapath {
 	struct bh_kmap map[BH_M_COUNT];
 	struct bh_dp_prog_fd prog[BH_P_COUNT];
 	int kill_target_fd;	  /* data section of the kill object */
+	int sum_target_fd;	  /* and of the sum object; -1: not loaded */
 	struct bh_config *config; /* mmaps of the maps of the same names */
 	struct bh_slot *slot;
 	size_t slot_bytes;
@@ -117,7 +119,7 @@ struct bh_datapath {
 };
 
 /* ---- object.c ---- */
-/* Chooses dp->dir (and dp->old) below dp->base and loads the three objects into it: maps are reused
+/* Chooses dp->dir (and dp->old) below dp->base and loads the objects into it: maps are reused
  * by pin or created, programs pinned. *ret_found: dp->dir was there already. */
 int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err);
 
@@ -175,6 +177,10 @@ void bh_dp_grace_begin(struct bh_datapath *dp);
 void bh_dp_grace_end(struct bh_datapath *dp);
 /* Ends the waiting child's use of our memory. */
 void bh_dp_grace_stop(struct bh_datapath *dp);
+
+/* ---- sum.c ---- */
+/* true when the slot has neither flows nor edges. */
+bool bh_dp_slot_is_empty(struct bh_datapath *dp, uint32_t slot);
 
 /* ---- purge.c ---- */
 int bh_dp_sweep(struct bh_datapath *dp, struct bh_sweep_args *args, struct bh_err *err);
