@@ -56,9 +56,8 @@ static __always_inline struct bpf_sock *tcp_lookup(struct __sk_buff *skb, const 
 	return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), nsid, 0);
 }
 
-/* Nobody remembers who began a connection in time-wait, but who listens did not. */
-static __always_inline __u8 tcp_time_wait_dir(struct __sk_buff *skb, const struct pkt *p,
-					      __s32 nsid)
+/* Nobody remembers who began the connection, but who listens did not. */
+static __always_inline __u8 tcp_listener_dir(struct __sk_buff *skb, const struct pkt *p, __s32 nsid)
 {
 	struct bpf_sock *sk = tcp_lookup(skb, p, nsid, 1);
 	__u8 dir = BH_EGRESS;
@@ -90,6 +89,7 @@ __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant
 	struct bh_slot *slot;
 	struct bh_opener *o;
 	struct bpf_sock *sk;
+	int is_known;
 	__u32 state;
 	__s32 nsid;
 
@@ -106,6 +106,7 @@ __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant
 		return 0;
 	state = sk->state;
 	o = bpf_sk_storage_get(&opener, sk, NULL, 0);
+	is_known = o != NULL;
 	g->dir = o && o->connected ? BH_EGRESS : BH_INGRESS;
 	g->proc = opener_proc(o);
 	bpf_sk_release(sk);
@@ -115,8 +116,8 @@ __noinline int tcp_live(struct __sk_buff *skb, const struct pkt *p, struct grant
 	}
 	if (state == SK_NEW_SYN_RECV)
 		g->dir = BH_INGRESS;
-	if (state == SK_TIME_WAIT)
-		g->dir = tcp_time_wait_dir(skb, p, nsid);
+	else if (state == SK_TIME_WAIT || !is_known) /* no record: opened under other programs */
+		g->dir = tcp_listener_dir(skb, p, nsid);
 	g->flags = BH_FLOW_REPLIED | BH_FLOW_REBUILT;
 	return 1;
 }
