@@ -41,7 +41,9 @@ static json_t *half_json(struct bh_daemon *d, const struct bh_endpoint *ep, enum
 	struct bh_kernel_verdict v;
 	struct bh_err err = {0};
 
-	if (bh_datapath_decide(d->dp, ep->slot, dir, peer, q->proto, q->port, &v, &err) < 0)
+	struct bh_kernel_question kq = {ep->slot, dir, *peer, q->proto, q->port};
+
+	if (bh_datapath_decide(d->dp, &kq, &v, &err) < 0)
 		return json_pack("{ss}", "error", err.text);
 	return json_pack("{ss ss si si si}", "verdict",
 			 v.verdict == BH_ALLOWED || v.is_conditional ? "allowed" : "denied",

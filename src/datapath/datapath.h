@@ -106,8 +106,14 @@ struct bh_kernel_verdict {
 	bool is_conditional;
 	uint32_t class, ruleset, port_class;
 };
-int bh_datapath_decide(struct bh_datapath *dp, uint32_t slot, enum bh_dir dir,
-		       const struct bh_ip *peer, uint8_t proto, uint16_t port,
+struct bh_kernel_question {
+	uint32_t slot;
+	enum bh_dir dir;
+	struct bh_ip peer;
+	uint8_t proto;
+	uint16_t port;
+};
+int bh_datapath_decide(struct bh_datapath *dp, const struct bh_kernel_question *kq,
 		       struct bh_kernel_verdict *ret, struct bh_err *err);
 
 /* Quarantine's allow-list of a slot: replaces it. port 0 and proto 0: everything. */

@@ -126,23 +126,22 @@ static uint32_t current(struct bh_datapath *dp, uint32_t id)
 	return 0;
 }
 
-int bh_datapath_decide(struct bh_datapath *dp, uint32_t slot, enum bh_dir dir,
-		       const struct bh_ip *peer, uint8_t proto, uint16_t port,
+int bh_datapath_decide(struct bh_datapath *dp, const struct bh_kernel_question *kq,
 		       struct bh_kernel_verdict *ret, struct bh_err *err)
 {
 	unsigned side = dp->config->epoch & 1;
-	struct question q = {.dp = dp, .proto = proto, .port = port};
+	struct question q = {.dp = dp, .proto = kq->proto, .port = kq->port};
 	struct bh_kernel_verdict v;
 	uint32_t first, now;
 
-	if (slot == 0 || slot >= BH_MAX_SLOTS)
-		return bh_fail(err, EINVAL, "slot %u is not 1-%d", slot, BH_MAX_SLOTS - 1);
-	if (!(dp->slot[slot].flags & BH_SLOT_LIVE)) {
+	if (kq->slot == 0 || kq->slot >= BH_MAX_SLOTS)
+		return bh_fail(err, EINVAL, "slot %u is not 1-%d", kq->slot, BH_MAX_SLOTS - 1);
+	if (!(dp->slot[kq->slot].flags & BH_SLOT_LIVE)) {
 		*ret = (struct bh_kernel_verdict){.verdict = BH_DENIED, .reason = BH_R_NO_ENDPOINT};
 		return 0;
 	}
-	first = dp->slot[slot].side[side].ruleset[dir];
-	q.class = class_of(dp, peer, side);
+	first = dp->slot[kq->slot].side[side].ruleset[kq->dir];
+	q.class = class_of(dp, &kq->peer, side);
 	now = current(dp, first);
 	v = eval_one(&q, now);
 	if (v.verdict == BH_DENIED && now != first && eval_one(&q, first).verdict == BH_ALLOWED)

@@ -182,6 +182,6 @@ static inline struct bh_kernel_verdict dt_ask(struct bh_datapath *dp, uint32_t s
 	struct bh_kernel_verdict v;
 	struct bh_err err;
 
-	bh_assert_ok(&err, bh_datapath_decide(dp, slot, dir, peer, 6, port, &v, &err));
+	bh_assert_ok(&err, bh_datapath_decide(dp, &(struct bh_kernel_question){slot, dir, *peer, 6, port}, &v, &err));
 	return v;
 }

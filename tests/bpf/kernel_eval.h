@@ -201,8 +201,11 @@ static inline void ke_check_decide(struct ke *k, const struct bh_ask *ask, uint3
 
 	anyone.exe = NULL;
 	want = bh_tables_ask(k->t, &anyone);
-	bh_assert_ok(&err, bh_datapath_decide(k->dp, slot, ask->dir, &ask->peer.ip, ask->proto,
-					      ask->port, &has, &err));
+	bh_assert_ok(&err,
+		     bh_datapath_decide(k->dp,
+					&(struct bh_kernel_question){slot, ask->dir, ask->peer.ip,
+								     ask->proto, ask->port},
+					&has, &err));
 	if (has.verdict != want.verdict || has.reason != want.reason ||
 	    has.is_conditional != want.is_conditional) {
 		print_error("decide: %d %s %d; tables: %d %s %d\n", has.verdict,

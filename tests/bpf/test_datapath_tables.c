@@ -193,8 +193,11 @@ static void assert_tables(struct dp_env *e, const struct bh_tables *t, struct wg
 		struct bh_kernel_verdict has;
 		struct bh_err err;
 
-		bh_assert_ok(&err, bh_datapath_decide(e->dp, (uint32_t)s + 1, dir, &ip, proto, port,
-						      &has, &err));
+		bh_assert_ok(&err,
+			     bh_datapath_decide(e->dp,
+						&(struct bh_kernel_question){(uint32_t)s + 1, dir,
+									     ip, proto, port},
+						&has, &err));
 		if (has.verdict != want.verdict || has.reason != want.reason ||
 		    has.is_conditional != want.is_conditional)
 			fail_msg("subject %zu dir %d proto %u port %u: kernel %d/%d, tables %d/%d",

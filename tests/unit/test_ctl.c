@@ -1,5 +1,6 @@
 #include "ctl_fixture.h"
 
+#include <sched.h>
 #include <fcntl.h>
 
 #define MANY 100
@@ -214,13 +215,21 @@ static void test_stream(void **state)
 	assert_int_equal(j.count, 3);
 }
 
+/* Reads on only once the server has had no room, so that it is sure to have been so. */
+static int take_when_refused(const json_t *result, void *arg)
+{
+	while (!__atomic_load_n(&fx.refused, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return take_result(result, arg);
+}
+
 static void job_pour(struct job *j)
 {
 	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
 
 	j->r = bh_client_open(fx.path, 20000, &c, &j->err);
 	if (!j->r)
-		j->r = bh_client_stream(c, "pour", NULL, take_result, j, &j->err);
+		j->r = bh_client_stream(c, "pour", NULL, take_when_refused, j, &j->err);
 }
 
 /* 20 MB through a 4 MiB buffer: nothing is lost when the handler waits for room */
