@@ -1,9 +1,9 @@
 """Pods in numbers: routed veth pairs made in bulk, handed to the daemon by the real plugin.
 
 The pods of the e2e library come from the bridge plugin, one after the other, with a helper process
-each. Here only bulkhead-cni is run for every pod (with the result that a plugin before it would have
-given), so that 250 of them are up in seconds. They are routed, not bridged: that is the path on
-which nftables is cheapest.
+each. Here only bulkhead-cni is run for every pod (with the result that a plugin before it would
+have given), so that 250 of them are up in seconds. They are routed, not bridged: that is the path
+on which nftables is cheapest.
 """
 import json
 import os

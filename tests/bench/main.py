@@ -84,9 +84,9 @@ def measure(a):
     return rows
 
 
-def render(a, rows, seconds):
+def render(a, rows, facts, seconds):
     how = "--quick: fewer rounds and pods than the budgets speak of" if a.quick else "full run"
-    head = ["# Bulkhead, measured", "", f"{table.machine()} {how}, {seconds:.0f} s.", "",
+    head = ["# Bulkhead, measured", "", f"{facts} {how}, {seconds:.0f} s.", "",
             "Figures are medians with the smallest and the largest. Everything measured runs with "
             "nice -20, so that what else the machine does disturbs it less.", ""]
     missing = [f"Row {n} could not be measured." for n in a.rows if n not in rows]
@@ -97,14 +97,14 @@ def main():
     a = parse()
     testing.start()
     os.setpriority(os.PRIO_PROCESS, 0, -20)
-    start = time.monotonic()
-    machine_rows = measure(a)
-    text = render(a, machine_rows, time.monotonic() - start)
+    facts, start = table.machine(), time.monotonic()
+    rows = measure(a)
+    text = render(a, rows, facts, time.monotonic() - start)
     print(text)
     if a.write:
         with open(a.write, "w") as f:
             f.write(text)
-    sys.exit(0 if len(machine_rows) == len(a.rows) else 1)
+    sys.exit(0 if len(rows) == len(a.rows) else 1)
 
 
 main()

@@ -30,7 +30,8 @@ def nft_ruleset(kind, count):
     (source, destination, protocol, port); kind chain: a rule each, the ones that match last."""
     ports = ", ".join(map(str, world.ALLOWED_PORTS))
     pair = f"{{ {world.CLIENT4}, {world.SERVER4} }}"
-    own = f"ip saddr {pair} ip daddr {pair} meta l4proto {{ tcp, udp }} th dport {{ {ports} }} accept"
+    own = (f"ip saddr {pair} ip daddr {pair} meta l4proto {{ tcp, udp }} "
+           f"th dport {{ {ports} }} accept")
     if kind == "chain":
         rules = [f"ip saddr {world.address(n)} ip daddr {world.local_address(n % 250)} "
                  f"tcp dport {8000 + n % 1000} accept" for n in range(count - 1)]
@@ -116,34 +117,44 @@ def measurements(numbers, seconds):
 
 
 def collect(numbers, rounds, seconds):
-    """{measurement: {variant: [figure of each round]}}"""
+    """{measurement: ({variant: [figures]}, {variant: [figures of "none" beside them]})}"""
     bed = Bed()
     todo = measurements(numbers, seconds)
     found = {name: {v: [] for v in VARIANTS} for name in todo}
+    base = {name: {v: [] for v in VARIANTS} for name in todo}
     for n in range(rounds):
-        order = VARIANTS if n % 2 == 0 else VARIANTS[::-1]
-        for variant in order:
-            bed.switch(variant)
-            for name, fn in todo.items():
-                found[name][variant].append(fn(bed))
-    return found
+        for variant in VARIANTS[1:] if n % 2 else VARIANTS[:0:-1]:
+            pair = ("none", variant) if n % 4 < 2 else (variant, "none")
+            figures = {v: visit(bed, v, todo) for v in pair}
+            for name in todo:
+                found[name][variant].append(figures[variant][name])
+                found[name]["none"].append(figures["none"][name])
+                base[name][variant].append(figures["none"][name])
+    return {name: (found[name], base[name]) for name in todo}
 
 
-def ratios(figures, variant):
-    """variant against none, round by round."""
-    return [a / b for a, b in zip(figures[variant], figures["none"])]
+def visit(bed, variant, todo):
+    bed.switch(variant)
+    return {name: fn(bed) for name, fn in todo.items()}
 
 
-def table(what, figures, unit):
+def ratios(measured, variant):
+    """variant against none, each against the run without enforcement right beside it."""
+    found, base = measured
+    return [a / b for a, b in zip(found[variant], base[variant])]
+
+
+def table(what, measured, unit):
     rows = []
     for v in VARIANTS:
-        r = ratios(figures, v)
-        rows.append([v, spread(figures[v], unit), f"{median(r):.3f} ({min(r):.3f} to {max(r):.3f})"])
+        r = ratios(measured, v)
+        against = f"{median(r):.3f} ({min(r):.3f} to {max(r):.3f})" if r else "1"
+        rows.append([v, spread(measured[0][v], unit), against])
     return [what, "median (min to max)", "against none"], rows
 
 
-def wire_row(row, figures, what, unit="ns"):
-    row.compare(*table(what, figures, unit))
+def wire_row(row, measured, what):
+    row.compare(*table(what, measured, "ns"))
 
 
 def fill_rates(row, found):
@@ -160,15 +171,16 @@ def fill_rates(row, found):
     row.compare(*table("connect, request, close", found["crr"], "a second"))
     row.note("Client and server share one CPU, so the rates are the inverse of the CPU time that "
              "an exchange costs, and every nanosecond of enforcement shows. \"None\" is the same "
-             "pods after DEL. Ratios are taken within a round; variants change order from round to "
-             "round. The nftables rulesets are stateful (ct state established first); \"set\" is "
-             "one look-up in a set of 10 000 tuples, \"chain\" 10 000 rules one after the other.")
+             "pods after DEL. Every run of a variant has a run without enforcement right before "
+             "or after it, and the ratio is of these two. The nftables rulesets are stateful (ct "
+             "state established first); \"set\" is one look-up in a set of 10 000 tuples, "
+             "\"chain\" 10 000 rules one after the other.")
 
 
 def measure(numbers, quick, rows):
     """Row 3, and the rows 1 and 2 given with the comparison on the wire added, as far as asked
     for."""
-    found = collect(numbers, 3 if quick else 15, 0.2 if quick else 0.3)
+    found = collect(numbers, 3 if quick else 12, 0.15 if quick else 0.3)
     if 1 in rows:
         wire_row(rows[1], found["established"], "on the wire, a datagram of a known flow")
     if 2 in rows:

@@ -3,7 +3,8 @@
 A hundred namespaces with five applications each. Every policy has two ingress and two egress rules:
 an application of its namespace, another team's namespaces, an address block with an except, DNS.
 Two pods, bench/client and bench/server, are what packets are measured between; one policy of their
-own allows them what they need, and when there are more, fifty of those select them too.
+own allows them what they need, and when there are more, fifty of those select them too. It has an
+address block, so that prefixes are looked up under one policy as under many.
 """
 import os
 
@@ -55,7 +56,9 @@ spec:
   podSelector: {{}}
   policyTypes: [Ingress, Egress]
   ingress: [{{from: [{{podSelector: {{}}}}], ports: [{ports}]}}]
-  egress: [{{to: [{{podSelector: {{}}}}], ports: [{ports}]}}]
+  egress:
+  - {{to: [{{podSelector: {{}}}}], ports: [{ports}]}}
+  - {{to: [{{ipBlock: {{cidr: 192.0.2.0/24}}}}], ports: [{ports}]}}
 """
 
 
