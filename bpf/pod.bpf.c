@@ -99,10 +99,10 @@ static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
 
 	if (unlikely(p->kind != PK_CONN || (p->flags & PF_FRAG)))
 		return pkt_judge_rare(skb, p);
-	f = bpf_map_lookup_elem(&flow, PKT_KEY(p));
+	f = p->flags & PF_OPENS ? NULL : bpf_map_lookup_elem(&flow, PKT_KEY(p));
 	if (!f)
 		return conn_decide(skb, p, NULL);
-	if (unlikely((p->flags & PF_OPENS) || !flow_is_good(f, p, skb)))
+	if (unlikely(!flow_is_good(f, p, skb)))
 		return conn_decide(skb, p, f);
 	flow_touch(f, p);
 	return BH_R_ESTABLISHED | VERDICT_COUNTED;
@@ -146,7 +146,7 @@ static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
 	p.slot_flags = *(volatile __u32 *)&slot->flags;
 	p.generation = slot->generation;
 	p.epoch = *(volatile __u32 *)&cfg->epoch;
-	p.now = bpf_ktime_get_coarse_ns();
+	p.now = clock_now(cfg);
 	r = pkt_parse(skb, &p, slot);
 	if (unlikely(p.slot_flags & (BH_SLOT_SHUT | BH_SLOT_QUARANTINE)))
 		r = closed_judge(&p, r);

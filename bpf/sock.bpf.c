@@ -102,7 +102,7 @@ static __always_inline int call_policy(struct call *c, struct exe_scratch **s, _
 	a.class = class & ~BH_CLASS_NODE;
 	a.port = c->port;
 	a.proto = c->proto;
-	policy_eval_again(&a);
+	policy_eval_any(&a);
 	if (a.reason != BH_R_PROCESS_UNKNOWN)
 		return a.reason;
 	c->is_conditional = 1;
@@ -112,7 +112,7 @@ static __always_inline int call_policy(struct call *c, struct exe_scratch **s, _
 	*path_len = exe_path(*s);
 	c->proc = exe_proc(*s, *path_len);
 	a.proc = c->proc;
-	policy_eval_again(&a);
+	policy_eval_any(&a);
 	return a.reason;
 }
 
@@ -134,6 +134,20 @@ static __always_inline void call_remember(struct bpf_sock_addr *ctx, const struc
 		o->connected = 1;
 }
 
+/* edge_count, verified once for all calls; hence the copy. */
+__noinline int call_count(struct edge_add *a)
+{
+	struct edge_add own;
+	int r;
+
+	if (!a)
+		return EDGE_LOST;
+	own = *a;
+	r = edge_count(&own, 0);
+	*a = own;
+	return r;
+}
+
 static __always_inline void call_report(const struct call *c, __u8 reason, struct exe_scratch **s,
 					__u32 path_len)
 {
@@ -148,13 +162,13 @@ static __always_inline void call_report(const struct call *c, __u8 reason, struc
 	a.key.proto = c->proto;
 	a.key.verdict = BH_DENIED;
 	a.key.reason = reason;
-	a.first_ns = a.last_ns = bpf_ktime_get_ns();
-	a.packets = 1;
-	a.generation = c->slot->generation;
-	a.pid = bpf_get_current_pid_tgid() >> 32;
-	a.uid = bpf_get_current_uid_gid();
-	bpf_get_current_comm(a.comm, sizeof(a.comm));
-	r = edge_count(&a);
+	a.e.first_ns = a.e.last_ns = bpf_ktime_get_ns();
+	a.e.packets = 1;
+	a.e.generation = c->slot->generation;
+	a.e.pid = bpf_get_current_pid_tgid() >> 32;
+	a.e.uid = bpf_get_current_uid_gid();
+	bpf_get_current_comm(a.e.comm, sizeof(a.e.comm));
+	r = call_count(&a);
 	if (r != EDGE_NEW && r != EDGE_OTHER_PROCESS)
 		return;
 	if (!*s) {

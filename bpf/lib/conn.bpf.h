@@ -165,46 +165,81 @@ static __always_inline void ask_policy(struct __sk_buff *skb, const struct pkt *
 	    !(p->flags & PF_QUOTED)) {
 		a->proc = skb_proc(skb);
 		if (a->proc != BH_PROC_UNKNOWN)
-			policy_eval_again(a);
+			policy_eval_any(a);
 	}
 	g->proc = a->proc;
 	g->until_ns = a->until_ns;
 }
 
-/* Verdict on the connection in direction g->dir; fills the rest of g. */
-__noinline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+static __always_inline void conn_question(const struct pkt *p, const struct bh_slot *slot,
+					  const struct grant *g, struct ask *a)
+{
+	a->ruleset = slot->side[p->epoch & 1].ruleset[g->dir & 1];
+	a->port = g->dir == BH_EGRESS ? p->rport : p->lport;
+	a->proc = g->proc;
+	a->proto = p->proto;
+	a->is_any_port = p->kind == PK_LATER;
+}
+
+static __always_inline int conn_is_self(const struct __sk_buff *skb, const struct pkt *p,
+					const struct grant *g)
+{
+	return g->dir == BH_INGRESS && (is_hairpin(skb, p) || (g->flags & BH_FLOW_SELF));
+}
+
+/* What the tables say: the remote's class, the node's exemption, policy. */
+__noinline int conn_ask(struct __sk_buff *skb, const struct pkt *p, struct grant *g, struct ask *a)
 {
 	struct bh_config *cfg = config_get();
-	struct ask a = {};
-	struct bh_slot *slot;
 	__u32 class, side;
-	int v6;
 
-	if (!p || !g || !cfg || p->epoch < 2) /* nothing was published yet */
+	if (!p || !g || !a || !cfg)
 		return BH_R_TABLE_INCOMPLETE;
-	slot = slot_of(p->slot);
-	if (!slot)
-		return BH_R_TABLE_INCOMPLETE;
-	v6 = p->flags & PF_V6;
 	side = p->epoch & 1;
-	class = class_of(&p->remote, v6, side, cfg->has_cidrs[side]);
+	class = class_of(&p->remote, p->flags & PF_V6, side, cfg->has_cidrs[side]);
 	if ((class & BH_CLASS_NODE) && node_exempts(skb, p, g, cfg)) {
 		g->flags = (g->flags & ~BH_FLOW_SELF) | BH_FLOW_NODE;
 		return BH_R_NODE;
 	}
-	if (g->dir == BH_INGRESS && (is_hairpin(skb, p) || (g->flags & BH_FLOW_SELF))) {
+	if (conn_is_self(skb, p, g)) {
 		g->flags = (g->flags & ~BH_FLOW_NODE) | BH_FLOW_SELF;
 		return BH_R_POLICY;
 	}
 	g->flags &= ~(BH_FLOW_NODE | BH_FLOW_SELF);
-	a.ruleset = slot->side[side].ruleset[g->dir & 1];
-	a.class = class & ~BH_CLASS_NODE;
-	a.port = g->dir == BH_EGRESS ? p->rport : p->lport;
-	a.proc = g->proc;
-	a.proto = p->proto;
-	a.is_any_port = p->kind == PK_LATER;
-	ask_policy(skb, p, g, &a);
-	return a.reason;
+	a->class = class & ~BH_CLASS_NODE;
+	a->is_lasting = !(class & BH_CLASS_NODE);
+	ask_policy(skb, p, g, a);
+	return a->reason;
+}
+
+/* Verdict on the connection in direction g->dir; fills the rest of g. */
+static __always_inline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+{
+	struct bh_slot *slot = slot_of(p->slot);
+	struct bh_memo *m = NULL;
+	struct ask a = {};
+	__u8 reason;
+
+	if (!slot || p->epoch < 2) /* nothing was published yet */
+		return BH_R_TABLE_INCOMPLETE;
+	conn_question(p, slot, g, &a);
+	if (likely(!a.is_any_port && !conn_is_self(skb, p, g)))
+		m = memo_of(&a, &p->remote);
+	reason = m ? memo_recall(m, &a, &p->remote, p->epoch) : BH_R_NONE;
+	if (reason == BH_R_NONE) {
+		reason = conn_ask(skb, p, g, &a);
+		if (m && a.is_lasting)
+			memo_store(m, &a, &p->remote, p->epoch);
+		return reason;
+	}
+	g->flags &= ~(BH_FLOW_NODE | BH_FLOW_SELF);
+	return reason;
+}
+
+/* The same, out of line. */
+__noinline int conn_judge_rare(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+{
+	return p && g ? conn_judge(skb, p, g) : BH_R_TABLE_INCOMPLETE;
 }
 
 /* Who began it, and what is remembered of that. f: a fresh entry or NULL. */
@@ -238,20 +273,6 @@ static __always_inline int conn_renew(struct bh_flow *f, struct pkt *p, const st
 	if (is_new)
 		edge_count_pkt(p, g->dir, g->reason, 0, 0);
 	return g->reason | VERDICT_COUNTED;
-}
-
-static __always_inline int conn_new(struct pkt *p, const struct grant *g)
-{
-	int r = flow_insert(p, g);
-
-	if (r == FLOW_MADE) {
-		edge_count_pkt(p, g->dir, g->reason, 0, 0);
-		return g->reason | VERDICT_COUNTED;
-	}
-	/* TCP lives on without an entry: its socket vouches for it, packet by packet */
-	if (r == BH_R_NONE || p->proto == IPPROTO_TCP)
-		return g->reason;
-	return r;
 }
 
 /* Is the entry, though its epoch moved on, to be kept as it is? */
@@ -311,11 +332,24 @@ static __always_inline int flow_is_good(const struct bh_flow *f, const struct pk
 	       (f->reason != BH_R_SHADOW || (p->slot_flags & BH_SLOT_SHADOW));
 }
 
-/* The verdict on a packet with a tuple, and its entry in `flow`. f: that entry, or NULL. */
+/* No entry could be made. TCP lives on without one: its socket vouches for it, packet by packet. */
+static __always_inline int conn_without(const struct pkt *p, const struct grant *g, int why)
+{
+	struct bh_usage *u = usage_of(p->slot);
+
+	if (why == BH_R_NONE) /* it is gone again; the edge counts this packet */
+		return g->reason;
+	if (u)
+		__sync_fetch_and_add(&u->flow_refused, 1);
+	return p->proto == IPPROTO_TCP ? g->reason : why;
+}
+
+/* The verdict on a packet with a tuple, and its entry in `flow`. f: that entry, or NULL. Before a
+ * SYN nobody needs to look: most are denied or find none, and an insert tells of the others. */
 __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow *f)
 {
 	struct grant g = {};
-	int verdict, is_fresh, is_new;
+	int r, verdict, is_fresh, is_new;
 	__u32 seen;
 
 	if (!p)
@@ -339,8 +373,18 @@ __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow 
 	}
 	p->init_dir = g.dir;
 	p->icmp_port_is_type = 0; /* as the flow's counters will be filed */
-	if (!f)
-		return conn_new(p, &g);
+	if (!f) {
+		r = flow_insert(p, &g);
+		if (likely(r == FLOW_MADE)) {
+			edge_count_pkt(p, g.dir, g.reason, 0, 0);
+			return g.reason | VERDICT_COUNTED;
+		}
+		f = r == BH_R_NONE || (p->flags & PF_OPENS) ? flow_find(p) : NULL;
+		if (!f)
+			return conn_without(p, &g, r);
+		seen = *(volatile __u32 *)&f->epoch;
+		is_fresh = flow_is_fresh(f, p) && flow_fits(f, p, skb);
+	}
 	is_new = !is_fresh || g.dir != f->dir ||
 		 ((p->flags & PF_OPENS) && verdict_idle_limit(p->proto, f->flags) < 11 * BH_S);
 	return conn_renew(f, p, &g, seen, is_new);

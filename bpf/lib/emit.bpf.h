@@ -4,128 +4,99 @@
 
 #include "lib/pkt.bpf.h"
 
+/* What to add, laid out as the entry it becomes: no copies of it where stack is short. */
 struct edge_add {
 	struct bh_edge_key key;
-	__u64 first_ns, last_ns;
-	__u64 packets, bytes;
-	__u32 generation;
-	__u32 pid, uid;
-	__u32 is_fold; /* counters of a flow that ended: announce nothing */
-	char comm[BH_COMM_LEN];
+	struct bh_edge e; /* without flags; pid 0: nobody knows the process */
 };
 
 enum edge_result { EDGE_COUNTED, EDGE_NEW, EDGE_OTHER_PROCESS, EDGE_LOST };
 
-static __always_inline void edge_note_process(struct bh_edge *e, const struct edge_add *a)
-{
-	e->pid = a->pid;
-	e->uid = a->uid;
-	__builtin_memcpy(e->comm, a->comm, sizeof(e->comm));
-}
-
-static __always_inline int edge_bump(struct bh_edge *e, const struct edge_add *a)
+static __always_inline int edge_bump(struct bh_edge *e, const struct edge_add *a, int is_fold)
 {
 	__u32 generation = e->generation;
 	int result = EDGE_COUNTED;
 
-	if (unlikely(generation != a->generation)) {
+	if (unlikely(generation != a->e.generation)) {
 		/* a former tenant's: nobody may be credited with its counters */
-		if (a->is_fold)
+		if (is_fold)
 			return EDGE_LOST;
-		if (__sync_val_compare_and_swap(&e->generation, generation, a->generation) ==
+		if (__sync_val_compare_and_swap(&e->generation, generation, a->e.generation) ==
 		    generation) {
 			e->packets = 0;
 			e->bytes = 0;
-			e->first_ns = a->first_ns;
+			e->first_ns = a->e.first_ns;
 			e->pid = 0;
 			e->flags |= BH_EDGE_UNSENT;
 			result = EDGE_NEW;
 		}
 	}
-	__sync_fetch_and_add(&e->packets, a->packets);
-	__sync_fetch_and_add(&e->bytes, a->bytes);
-	if ((__s64)(a->last_ns - e->last_ns) > 0)
-		e->last_ns = a->last_ns;
-	if (a->pid) {
+	__sync_fetch_and_add(&e->packets, a->e.packets);
+	__sync_fetch_and_add(&e->bytes, a->e.bytes);
+	if ((__s64)(a->e.last_ns - e->last_ns) > 0)
+		e->last_ns = a->e.last_ns;
+	if (a->e.pid) {
 		if (!e->pid && result == EDGE_COUNTED)
 			result = EDGE_OTHER_PROCESS;
-		edge_note_process(e, a);
+		e->pid = a->e.pid;
+		e->uid = a->e.uid;
+		__builtin_memcpy(e->comm, a->e.comm, sizeof(e->comm));
 	}
 	return result;
 }
 
-static __always_inline int edge_insert(const struct edge_add *a, __u32 flags)
+static __always_inline int edge_insert(struct edge_add *a, __u32 flags)
 {
-	struct bh_edge e = {
-		.first_ns = a->first_ns,
-		.last_ns = a->last_ns,
-		.packets = a->packets,
-		.bytes = a->bytes,
-		.generation = a->generation,
-		.flags = flags,
-	};
-
-	struct bh_edge_key key = a->key;
-
-	edge_note_process(&e, a);
-	return bpf_map_update_elem(&edge, &key, &e, BPF_NOEXIST);
-}
-
-/* Keys are copied to the stack: older kernels take no other memory of a global function as a key.
- */
-static __always_inline struct bh_edge *edge_find(const struct edge_add *a)
-{
-	struct bh_edge_key key = a->key;
-
-	return bpf_map_lookup_elem(&edge, &key);
+	a->e.flags = flags;
+	return bpf_map_update_elem(&edge, &a->key, &a->e, BPF_NOEXIST);
 }
 
 /* The overflow edge of the slot, direction, verdict and reason. It may exceed the quota: there are
  * few of them, and the counters must go somewhere. */
-static __always_inline int edge_overflow(struct edge_add *a, struct bh_usage *u)
+static __always_inline int edge_overflow(struct edge_add *a, struct bh_usage *u, int is_fold)
 {
 	struct bh_edge *e;
 
-	__sync_fetch_and_add(&u->edge_overflow, a->packets);
+	__sync_fetch_and_add(&u->edge_overflow, a->e.packets);
 	__builtin_memset(a->key.remote, 0, sizeof(a->key.remote));
 	a->key.port = 0;
 	a->key.proto = 0;
-	e = edge_find(a);
+	e = bpf_map_lookup_elem(&edge, &a->key);
 	if (e)
-		return edge_bump(e, a);
+		return edge_bump(e, a, is_fold);
 	if (edge_insert(a, BH_EDGE_UNSENT | BH_EDGE_OVERFLOW) == 0) {
 		__sync_fetch_and_add(&u->edges, 1);
 		return EDGE_NEW;
 	}
-	e = edge_find(a);
-	return e ? edge_bump(e, a) : EDGE_LOST;
+	e = bpf_map_lookup_elem(&edge, &a->key);
+	return e ? edge_bump(e, a, is_fold) : EDGE_LOST;
 }
 
-/* Adds to the edge, makes it when it is new. May change a->key to the overflow edge's. */
-__noinline int edge_count(struct edge_add *a)
+/* Adds to the edge, makes it when it is new. May change a->key to the overflow edge's. is_fold:
+ * counters of a flow that ended. In line: older kernels take no memory of a global function's
+ * caller as a key. */
+static __always_inline int edge_count(struct edge_add *a, int is_fold)
 {
 	struct bh_usage *u;
 	struct bh_slot *slot;
 	struct bh_edge *e;
 
-	if (!a)
-		return EDGE_LOST;
-	e = edge_find(a);
+	e = bpf_map_lookup_elem(&edge, &a->key);
 	if (e)
-		return edge_bump(e, a);
+		return edge_bump(e, a, is_fold);
 	u = usage_of(a->key.slot);
 	slot = slot_of(a->key.slot);
-	if (!u || !slot || (a->is_fold && slot->generation != a->generation))
+	if (!u || !slot || (is_fold && slot->generation != a->e.generation))
 		return EDGE_LOST;
 	if (__sync_fetch_and_add(&u->edges, 1) < slot->edge_quota) {
 		if (edge_insert(a, BH_EDGE_UNSENT) == 0)
 			return EDGE_NEW;
 		__sync_fetch_and_add(&u->edges, -1);
-		e = edge_find(a);
-		return e ? edge_bump(e, a) : edge_overflow(a, u);
+		e = bpf_map_lookup_elem(&edge, &a->key);
+		return e ? edge_bump(e, a, is_fold) : edge_overflow(a, u, is_fold);
 	}
 	__sync_fetch_and_add(&u->edges, -1);
-	return edge_overflow(a, u);
+	return edge_overflow(a, u, is_fold);
 }
 
 /* Announces an edge. path: path_len bytes, or NULL. */
@@ -140,20 +111,20 @@ static __always_inline void edge_announce(const struct edge_add *a, const char *
 	ev->version = BH_EVENT_VERSION;
 	ev->type = BH_EVENT_EDGE;
 	ev->len = sizeof(*ev);
-	ev->ts_ns = a->last_ns;
+	ev->ts_ns = a->e.last_ns;
 	ev->key = a->key;
-	ev->generation = a->generation;
-	ev->pid = a->pid;
-	ev->uid = a->uid;
+	ev->generation = a->e.generation;
+	ev->pid = a->e.pid;
+	ev->uid = a->e.uid;
 	ev->path_len = 0;
 	ev->pad = 0;
-	__builtin_memcpy(ev->comm, a->comm, sizeof(ev->comm));
+	__builtin_memcpy(ev->comm, a->e.comm, sizeof(ev->comm));
 	ev->path[0] = 0;
 	if (path && path_len <= sizeof(ev->path) &&
 	    bpf_probe_read_kernel(ev->path, sizeof(ev->path), path) == 0)
 		ev->path_len = path_len;
 	bpf_ringbuf_submit(ev, 0);
-	e = edge_find(a);
+	e = bpf_map_lookup_elem(&edge, &a->key);
 	if (e)
 		__sync_fetch_and_and(&e->flags, ~BH_EDGE_UNSENT);
 }
@@ -186,33 +157,32 @@ __noinline int edge_count_new(const struct pkt *p, const struct bh_edge_key *k, 
 	if (!p || !k)
 		return 0;
 	a.key = *k;
-	a.first_ns = a.last_ns = p->now;
-	a.packets = packets;
-	a.bytes = bytes;
-	a.generation = p->generation;
-	if (edge_count(&a) == EDGE_NEW)
+	a.e.first_ns = a.e.last_ns = p->now;
+	a.e.packets = packets;
+	a.e.bytes = bytes;
+	a.e.generation = p->generation;
+	if (edge_count(&a, 0) == EDGE_NEW)
 		edge_announce(&a, NULL, 0);
 	return 0;
 }
 
 /* The packet's edge. dir: the initiator's, or the packet's own when it is denied. packets, bytes:
  * to add; 0 when the packet is counted in its flow and only the edge's existence matters. */
-__noinline int edge_count_pkt(const struct pkt *p, __u32 dir, __u32 reason, __u32 packets,
-			      __u32 bytes)
+static __always_inline void edge_count_pkt(const struct pkt *p, __u32 dir, __u32 reason,
+					   __u32 packets, __u32 bytes)
 {
 	struct bh_edge_key key;
 	struct bh_edge *e;
 
-	if (!p)
-		return 0;
 	edge_key(p, dir, reason, &key);
 	e = bpf_map_lookup_elem(&edge, &key);
-	if (unlikely(!e || e->generation != p->generation))
-		return edge_count_new(p, &key, packets, bytes);
+	if (unlikely(!e || e->generation != p->generation)) {
+		edge_count_new(p, &key, packets, bytes);
+		return;
+	}
 	if (packets) {
 		__sync_fetch_and_add(&e->packets, packets);
 		__sync_fetch_and_add(&e->bytes, bytes);
 	}
 	e->last_ns = p->now;
-	return 0;
 }

@@ -87,8 +87,8 @@ __noinline int flow_fold(const struct bh_flow_key *k, struct bh_flow *f)
 
 	if (!k || !f)
 		return 0;
-	a.packets = __sync_lock_test_and_set(&f->packets, 0);
-	a.bytes = __sync_lock_test_and_set(&f->bytes, 0);
+	a.e.packets = __sync_lock_test_and_set(&f->packets, 0);
+	a.e.bytes = __sync_lock_test_and_set(&f->bytes, 0);
 	__builtin_memcpy(a.key.remote, k->remote, sizeof(a.key.remote));
 	a.key.slot = k->slot;
 	a.key.dir = f->dir;
@@ -96,11 +96,10 @@ __noinline int flow_fold(const struct bh_flow_key *k, struct bh_flow *f)
 	a.key.proto = k->proto;
 	a.key.verdict = BH_ALLOWED;
 	a.key.reason = f->reason;
-	a.first_ns = f->first_ns;
-	a.last_ns = f->last_ns;
-	a.generation = f->generation;
-	a.is_fold = 1;
-	edge_count(&a);
+	a.e.first_ns = f->first_ns;
+	a.e.last_ns = f->last_ns;
+	a.e.generation = f->generation;
+	edge_count(&a, 1);
 	return 0;
 }
 
@@ -158,9 +157,16 @@ static __always_inline __u32 flow_share(const struct bh_slot *slot, __u8 proto, 
 	return dir == BH_INGRESS ? quota - quota / 8 : quota;
 }
 
-/* FLOW_MADE; BH_R_NONE when another CPU was faster; else why not: FLOW_QUOTA, FLOW_TABLE. */
+static __always_inline struct bh_flow *flow_find(const struct pkt *p)
+{
+	struct bh_flow_key key = *PKT_KEY(p); /* keys come from the stack, see edge_count */
+
+	return bpf_map_lookup_elem(&flow, &key);
+}
+
+/* FLOW_MADE; BH_R_NONE when there is one already; else why not: FLOW_QUOTA, FLOW_TABLE. */
 #define FLOW_MADE 255
-__noinline int flow_insert(const struct pkt *p, const struct grant *g)
+static __always_inline int flow_insert(const struct pkt *p, const struct grant *g)
 {
 	struct bh_flow_key key;
 	struct bh_flow f = {};
@@ -168,15 +174,14 @@ __noinline int flow_insert(const struct pkt *p, const struct grant *g)
 	struct bh_slot *slot;
 	long r;
 
-	slot = p ? slot_of(p->slot) : NULL;
-	u = p ? usage_of(p->slot) : NULL;
-	if (!slot || !u || !g)
+	slot = slot_of(p->slot);
+	u = usage_of(p->slot);
+	if (!slot || !u)
 		return BH_R_FLOW_TABLE;
 	flow_init(&f, p, g);
 	key = *PKT_KEY(p);
 	if (__sync_fetch_and_add(&u->flows, 1) >= flow_share(slot, p->proto, g->dir)) {
 		__sync_fetch_and_add(&u->flows, -1);
-		__sync_fetch_and_add(&u->flow_refused, 1);
 		return BH_R_FLOW_QUOTA;
 	}
 	r = bpf_map_update_elem(&flow, &key, &f, BPF_NOEXIST);
@@ -187,7 +192,6 @@ __noinline int flow_insert(const struct pkt *p, const struct grant *g)
 	__sync_fetch_and_add(&u->flows, -1);
 	if (r == -17) /* EEXIST */
 		return BH_R_NONE;
-	__sync_fetch_and_add(&u->flow_refused, 1);
 	config_flow_full(1);
 	return BH_R_FLOW_TABLE;
 }

@@ -47,7 +47,7 @@ static __always_inline int frag_orphan(struct __sk_buff *skb, struct pkt *p)
 		return BH_R_FRAGMENT_ORPHAN;
 	if (conn_is_spoofed(skb, p))
 		return BH_R_SPOOFED_IP;
-	if (verdict_passes(conn_judge(skb, p, &g)) || (p->slot_flags & BH_SLOT_SHADOW))
+	if (verdict_passes(conn_judge_rare(skb, p, &g)) || (p->slot_flags & BH_SLOT_SHADOW))
 		return BH_R_FRAGMENT;
 	return BH_R_FRAGMENT_ORPHAN;
 }

@@ -204,6 +204,24 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } edge SEC(".maps");
 
+/* What policy said about one remote, protocol and port, on this CPU. Good as long as the epoch, like
+ * a flow, and only for answers that depend on nothing but the tables: no executable, no expiry, no
+ * node. Cannot be full: another answer takes the place. Absent: the tables are asked. */
+#define MEMO_BITS 10
+struct bh_memo {
+	__u64 remote[2];
+	__u64 tag; /* epoch, port, protocol, reason; 0: empty */
+	__u32 ruleset;
+	__u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1 << MEMO_BITS);
+	__type(key, __u32);
+	__type(value, struct bh_memo);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} memo SEC(".maps");
+
 /* Full: the least recently used datagram is forgotten, and its remaining fragments are dropped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -18,7 +18,8 @@ struct ask {
 	/* answer */
 	__u8 reason;
 	__u8 allow;
-	__u32 pad;
+	__u8 is_lasting; /* it depends on nothing but the tables */
+	__u8 pad[3];
 	__u64 until_ns;
 };
 
@@ -30,7 +31,7 @@ static __always_inline __u32 class_pick(const struct bh_class *c, __u32 side)
 /* The address's class, BH_CLASS_NODE included. */
 static __always_inline __u32 class_of(const union addr *a, int v6, __u32 side, __u32 has_cidrs)
 {
-	struct bh_peer6_key key6; /* keys come from the stack, see emit.bpf.h */
+	struct bh_peer6_key key6; /* keys come from the stack, see edge_count */
 	__u32 key4, class;
 
 	__builtin_memcpy(&key6, a, sizeof(key6));
@@ -95,27 +96,25 @@ static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 cla
 	return bpf_map_lookup_elem(&procrow, &key) != NULL;
 }
 
-/* Fills the answer as the ruleset id alone gives it. */
-static __always_inline int policy_eval_one(struct ask *a, __u32 id)
+/* Fills the answer as the ruleset id alone, which is rs, gives it. */
+static __always_inline void policy_eval_one(struct ask *a, __u32 id, const struct bh_ruleset *rs)
 {
 	struct bh_row_key key = {};
-	const struct bh_ruleset *rs;
 	const struct bh_row *r;
 	__u32 port_class;
 	enum cell cell;
 
 	a->allow = 0;
 	a->reason = BH_R_TABLE_INCOMPLETE;
-	rs = bpf_map_lookup_elem(&ruleset, &id);
 	if (!rs)
-		return 0;
+		return;
 	a->reason = BH_R_DEFAULT_DENY;
 	if (id == 0)
-		return 0;
+		return;
 	if (rs->flags & BH_RULESET_OPEN) {
 		a->allow = 1;
 		a->reason = BH_R_DEFAULT_ALLOW;
-		return 0;
+		return;
 	}
 	key.ruleset = id;
 	key.class = a->class;
@@ -127,24 +126,31 @@ static __always_inline int policy_eval_one(struct ask *a, __u32 id)
 	if (a->is_any_port && rs->portmap && proto_has_ports(a->proto)) {
 		a->allow = verdict_any_port(r);
 		a->reason = a->allow ? BH_R_POLICY : BH_R_DEFAULT_DENY;
-		return 0;
+		return;
 	}
 	port_class = port_class_of(rs->portmap, a->proto, a->port);
 	if (port_class == PORT_CLASS_MISSING) {
+		a->is_lasting = 0;
 		a->reason = BH_R_TABLE_INCOMPLETE;
-		return 0;
+		return;
 	}
 	cell = verdict_cell(r, port_class);
 	if (cell == CELL_DENY_RULE)
 		a->reason = BH_R_POLICY_DENY;
-	if (cell == CELL_COND)
+	if (cell == CELL_COND) {
+		a->is_lasting = 0;
 		a->reason = a->proc == BH_PROC_UNKNOWN ? BH_R_PROCESS_UNKNOWN : BH_R_PROCESS;
+	}
 	if (cell == CELL_ALLOW || (cell == CELL_COND && a->proc != BH_PROC_UNKNOWN &&
 				   proc_allowed(a, id, key.class, port_class))) {
 		a->allow = 1;
 		a->reason = BH_R_POLICY;
 	}
-	return 0;
+}
+
+static __always_inline const struct bh_ruleset *ruleset_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&ruleset, &id);
 }
 
 /* The ruleset that is in force now, along the chain of expiries. 0 when the chain is too long. */
@@ -154,7 +160,7 @@ static __always_inline __u32 policy_current(__u32 id, __u64 *until_ns)
 	__u32 i;
 
 	for (i = 0; i < BH_UNTIL_CHAIN; i++) {
-		rs = bpf_map_lookup_elem(&ruleset, &id);
+		rs = ruleset_of(id);
 		*until_ns = rs ? rs->until_ns : 0;
 		if (!rs || !rs->until_ns || bpf_ktime_get_ns() < rs->until_ns)
 			return id;
@@ -164,33 +170,79 @@ static __always_inline __u32 policy_current(__u32 id, __u64 *until_ns)
 	return 0;
 }
 
-/* The ruleset in force denies; would the first of the chain have allowed it? */
-__noinline int policy_had_allowed(struct ask *a, __u32 first)
+/* Answers a, whatever the ruleset: out of line, where a nanosecond is not dear. */
+__noinline int policy_eval_any(struct ask *a)
 {
+	__u8 reason;
+	__u32 id;
+
 	if (!a)
 		return 0;
-	policy_eval_one(a, first);
-	return a->allow;
+	id = policy_current(a->ruleset, &a->until_ns);
+	policy_eval_one(a, id, ruleset_of(id));
+	if (likely(a->allow || id == a->ruleset))
+		return 0;
+	/* the ruleset in force denies; would the first of the chain have allowed it? */
+	reason = a->reason;
+	policy_eval_one(a, a->ruleset, ruleset_of(a->ruleset));
+	a->reason = a->allow ? BH_R_EXPIRED : reason;
+	a->allow = 0;
+	return 0;
 }
 
-/* Answers a. */
+/* The same; quick where the ruleset is in force for ever. */
 static __always_inline void policy_eval(struct ask *a)
 {
-	__u32 id = policy_current(a->ruleset, &a->until_ns);
-	__u8 reason;
+	const struct bh_ruleset *rs = ruleset_of(a->ruleset);
 
-	policy_eval_one(a, id);
-	if (likely(a->allow || id == a->ruleset))
+	if (unlikely(!rs || rs->until_ns)) {
+		a->is_lasting = 0;
+		policy_eval_any(a);
 		return;
-	reason = a->reason;
-	a->reason = policy_had_allowed(a, a->ruleset) ? BH_R_EXPIRED : reason;
-	a->allow = 0;
+	}
+	a->until_ns = 0;
+	policy_eval_one(a, a->ruleset, rs);
 }
 
-/* The same, out of line: for the second time, and where a nanosecond is not dear. */
-__noinline int policy_eval_again(struct ask *a)
+/* Answers given before, see struct bh_memo. A connection that opens like another one of late costs
+ * no look-up in the hashes. */
+
+static __always_inline __u64 memo_tag(const struct ask *a, __u32 epoch, __u8 reason)
 {
-	if (a)
-		policy_eval(a);
-	return 0;
+	return (__u64)epoch << 32 | (__u64)a->port << 16 | (__u32)a->proto << 8 | reason;
+}
+
+/* Where the answer to a about remote would be. */
+static __always_inline struct bh_memo *memo_of(const struct ask *a, const union addr *remote)
+{
+	__u64 h = remote->d[0] * 0x9e3779b97f4a7c15ULL ^ remote->d[1];
+	__u32 i;
+
+	h ^= (__u64)a->ruleset << 40 ^ (__u64)a->port << 16 ^ a->proto;
+	i = h * 0x9e3779b97f4a7c15ULL >> (64 - MEMO_BITS);
+	return bpf_map_lookup_elem(&memo, &i);
+}
+
+/* The reason, or BH_R_NONE. The tag is read twice because a real-time kernel may run another packet
+ * of this CPU in between. */
+static __always_inline __u8 memo_recall(const struct bh_memo *m, const struct ask *a,
+					const union addr *remote, __u32 epoch)
+{
+	__u64 tag = *(volatile __u64 *)&m->tag;
+
+	if ((tag ^ memo_tag(a, epoch, 0)) > 0xff || m->ruleset != a->ruleset ||
+	    m->remote[0] != remote->d[0] || m->remote[1] != remote->d[1] ||
+	    *(volatile __u64 *)&m->tag != tag)
+		return BH_R_NONE;
+	return tag;
+}
+
+static __always_inline void memo_store(struct bh_memo *m, const struct ask *a,
+				       const union addr *remote, __u32 epoch)
+{
+	*(volatile __u64 *)&m->tag = 0;
+	*(volatile __u64 *)&m->remote[0] = remote->d[0];
+	*(volatile __u64 *)&m->remote[1] = remote->d[1];
+	*(volatile __u32 *)&m->ruleset = a->ruleset;
+	*(volatile __u64 *)&m->tag = memo_tag(a, epoch, a->reason);
 }

@@ -110,12 +110,22 @@ static long sweep_edge(void *map, struct bh_edge_key *k, struct bh_edge *e, stru
 	return 0;
 }
 
+/* An error in the packets' clock, however it came about, does not last. */
+static __always_inline void clock_forget(void)
+{
+	struct bh_config *cfg = config_get();
+
+	if (cfg)
+		*(volatile __u64 *)&cfg->clock_ns = 0;
+}
+
 /* 0, or 1 when another sweep is running. */
 static __always_inline int sweep_run(struct bh_sweeper *w, struct sweep *s)
 {
 	if (__sync_val_compare_and_swap(&w->busy, 0, 1) != 0)
 		return 1;
 	s->now = bpf_ktime_get_ns(); /* the coarse clock is not for this program type */
+	clock_forget();
 	bpf_for_each_map_elem(&flow, sweep_flow, s, 0);
 	if (s->edges_before_ns || s->all)
 		bpf_for_each_map_elem(&edge, sweep_edge, s, 0);

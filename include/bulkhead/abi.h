@@ -66,7 +66,10 @@ struct bh_config {
 	__u32 has_hostnet_quarantine; /* 1: socket hooks look for quarantined cgroups */
 	__u32 flow_full;      /* 1 while the last flow insert failed for want of room */
 	__u32 has_hurried;    /* 1 while the daemon has the kernel's grace periods expedited */
-	__u32 pad[5];
+	__u32 tick_ns;	      /* of a jiffy; 0: not known, packets ask a slower clock */
+	__u64 clock_ns; /* written by BPF: bpf_jiffies64() * tick_ns + this is the time of
+			 * bpf_ktime_get_coarse_ns(); 0: to be measured */
+	__u32 pad[2];
 };
 _Static_assert(sizeof(struct bh_config) == 64, "bh_config");
 

@@ -86,6 +86,16 @@ static int map_shared(struct bh_datapath *dp, struct bh_err *err)
 	return 0;
 }
 
+/* The kernel's jiffy, 0: not known. Its coarse clocks move by jiffies. */
+static uint32_t tick_ns(void)
+{
+	struct timespec t;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &t) || t.tv_sec)
+		return 0;
+	return (uint32_t)t.tv_nsec;
+}
+
 static void configure(struct bh_datapath *dp, const struct bh_datapath_options *opt)
 {
 	struct bh_config *c = dp->config;
@@ -93,6 +103,7 @@ static void configure(struct bh_datapath *dp, const struct bh_datapath_options *
 	if (c->epoch < FIRST_EPOCH)
 		c->epoch = FIRST_EPOCH;
 	c->abi = BH_ABI_VERSION;
+	__atomic_store_n(&c->tick_ns, tick_ns(), __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->kubelet_cgroup, opt->kubelet_cgroup, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->node_mode, (uint32_t)opt->node_mode, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->keep_established, opt->keep_established, __ATOMIC_SEQ_CST);

@@ -1,4 +1,6 @@
 /* bench_packet.c - nanoseconds per packet under BPF_PROG_RUN, over an empty program. Not a test. */
+#include <stddef.h>
+
 #include <bpf/bpf.h>
 
 #include "rows.h"
@@ -51,8 +53,9 @@ static uint32_t time_of(int fd, enum bh_dir dir, const struct spec *s)
 }
 
 /* A program that gives the packet a random source port and then runs the one under test, so that
- * every packet opens a flow of its own. */
-static int port_changer(int target)
+ * every packet opens a flow of its own. config: -1, or the map; then its epoch moves on by two, so
+ * that no answer given before counts. */
+static int port_changer(int target, int config)
 {
 	uint32_t zero = 0;
 	int map = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "target", 4, 4, 1, NULL);
@@ -67,6 +70,14 @@ static int port_changer(int target)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 4, .imm = 2},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 5, .imm = 0},
 		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_store_bytes},
+		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		 .dst_reg = 1,
+		 .src_reg = BPF_PSEUDO_MAP_VALUE,
+		 .imm = config},
+		{.imm = offsetof(struct bh_config, epoch)},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = 2},
+		{.code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = 1, .src_reg = 2},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6},
 		{.code = BPF_LD | BPF_DW | BPF_IMM,
 		 .dst_reg = 2,
@@ -79,6 +90,8 @@ static int port_changer(int target)
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 
+	for (int i = 10; config < 0 && i < 15; i++)
+		insn[i] = (struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1};
 	if (bpf_map_update_elem(map, &zero, &target, BPF_ANY))
 		abort();
 	return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "ports", "GPL", insn,
@@ -124,7 +137,7 @@ int main(void)
 	static const struct spec port = {TCP(POD, WEB, 1, 81, F_SYN)};
 	static const struct spec ack = {TCP(POD, WEB, 1000, 80, F_ACK), .payload = 64};
 	static const struct spec ack_in = {TCP(WEB, POD, 80, 1000, F_ACK), .payload = 64};
-	int empty = empty_prog(), from, to;
+	int empty = empty_prog(), from, to, config;
 	struct rig *r;
 	uint32_t e;
 
@@ -147,10 +160,17 @@ int main(void)
 	r->cfg->has_cidrs[0] = 0;
 	report("new denied, no prefixes", time_of(from, OUT, &deny), e);
 	report("SYN again, flow renewed", time_of(from, OUT, &syn), e);
-	report("new allowed, flow inserted", time_inserts(r, port_changer(from)),
-	       time_of(port_changer(empty), OUT, &syn));
+	r->cfg->has_cidrs[0] = 1;
+	report("new allowed, flow inserted", time_inserts(r, port_changer(from, -1)),
+	       time_of(port_changer(empty, -1), OUT, &syn));
+	/* a first contact under these tables */
+	config = bpf_map__fd(r->pod->maps.config);
+	e = time_of(port_changer(empty, config), OUT, &syn);
+	report("first denied, no such peer", time_of(port_changer(from, config), OUT, &deny), e);
+	report("first denied, port", time_of(port_changer(from, config), OUT, &port), e);
+	report("first allowed", time_inserts(r, port_changer(from, config)), e);
 	report_sweep(r);
-	time_run(port_changer(from), OUT, &syn, 1000000);
+	time_run(port_changer(from, -1), OUT, &syn, 1000000);
 	report_sweep(r);
 	rig_close(r);
 	return 0;

@@ -46,6 +46,7 @@ struct rig {
 	struct pod_bpf *pod;
 	struct bh_config *cfg; /* mapped */
 	struct bh_slot *slots; /* mapped */
+	uint32_t epoch;	       /* of the last world; each has one of its own, as tables do */
 	size_t slots_size;
 };
 
@@ -166,13 +167,22 @@ static inline void rig_slot_init(struct rig *r)
 	rig_addr("fd00::3", s->addr6[1]);
 }
 
+static inline uint32_t rig_tick_ns(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_getres(CLOCK_MONOTONIC_COARSE, &t), 0);
+	return t.tv_nsec;
+}
+
 static inline void rig_world(struct rig *r)
 {
 	uint32_t ifindex = RIG_IFINDEX, slot = RIG_SLOT;
 
 	memset(r->cfg, 0, sizeof(*r->cfg));
 	r->cfg->abi = BH_ABI_VERSION;
-	r->cfg->epoch = 2;
+	r->cfg->epoch = r->epoch += 1024;
+	r->cfg->tick_ns = rig_tick_ns();
 	rig_put(r->pod->maps.slot_by_ifindex, &ifindex, &slot);
 	rig_slot_init(r);
 	rig_ports(r);

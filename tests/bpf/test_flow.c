@@ -130,9 +130,9 @@ static void test_sides_switch_by_epoch(void **state)
 
 	r->slots[RIG_SLOT].side[1].ruleset[OUT] = 0;
 	assert_int_equal(out(r, &syn), 0);
-	r->cfg->epoch = 3;
+	r->cfg->epoch++;
 	assert_int_equal(out(r, &syn), BH_R_DEFAULT_DENY);
-	r->cfg->epoch = 4;
+	r->cfg->epoch++;
 	assert_int_equal(out(r, &syn), 0);
 }
 
