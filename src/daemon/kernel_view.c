@@ -38,12 +38,11 @@ static const struct bh_endpoint *end_of(const struct bh_daemon *d, const struct 
 static json_t *half_json(struct bh_daemon *d, const struct bh_endpoint *ep, enum bh_dir dir,
 			 const struct bh_ip *peer, const struct bh_question *q)
 {
+	const struct bh_kernel_question ask = {ep->slot, dir, *peer, q->proto, q->port};
 	struct bh_kernel_verdict v;
 	struct bh_err err = {0};
 
-	struct bh_kernel_question kq = {ep->slot, dir, *peer, q->proto, q->port};
-
-	if (bh_datapath_decide(d->dp, &kq, &v, &err) < 0)
+	if (bh_datapath_decide(d->dp, &ask, &v, &err) < 0)
 		return json_pack("{ss}", "error", err.text);
 	return json_pack("{ss ss si si si}", "verdict",
 			 v.verdict == BH_ALLOWED || v.is_conditional ? "allowed" : "denied",

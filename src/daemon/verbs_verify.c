@@ -95,18 +95,15 @@ static void mismatch(struct verify *v, const struct cell *c)
 /* All ports against one peer. */
 static int verify_peer(struct verify *v, struct cell *c)
 {
-	struct bh_kernel_question kq = {
-		.slot = c->ep->slot, .dir = c->ask.dir, .peer = c->ask.peer.ip};
-
 	bh_vec_each (p, &v->probe.ports) {
+		const struct bh_kernel_question q = {c->ep->slot, c->ask.dir, c->ask.peer.ip,
+						     p->proto, p->port};
 		struct bh_kernel_verdict k;
 		int r;
 
 		c->ask.proto = p->proto;
 		c->ask.port = p->port;
-		kq.proto = p->proto;
-		kq.port = p->port;
-		r = bh_datapath_decide(v->d->dp, &kq, &k, &v->err);
+		r = bh_datapath_decide(v->d->dp, &q, &k, &v->err);
 		if (r < 0)
 			return r;
 		v->cells++;
@@ -173,17 +170,18 @@ static int step_address(struct verify *v)
 {
 	const struct bh_endpoint *ep = v->d->endpoints.eps.v[0];
 	const struct bh_probe_peer *p = &v->probe.pods.v[v->address++];
+	const struct bh_kernel_question ask_own = {ep->slot, BH_EGRESS, p->ip, 0, 0};
+	const struct bh_kernel_question ask_first = {ep->slot, BH_EGRESS,
+						     v->probe.pods.v[p->first].ip, 0, 0};
 	struct cell c = {.ep = ep, .ask = {.peer = {p->pod, p->ip, true}}};
-	struct bh_kernel_question kq = {.slot = ep->slot, .dir = BH_EGRESS, .peer = p->ip};
 	struct bh_kernel_verdict own, first;
 	int r;
 
 	if (&v->probe.pods.v[p->first] == p)
 		return 0;
-	r = bh_datapath_decide(v->d->dp, &kq, &own, &v->err);
-	kq.peer = v->probe.pods.v[p->first].ip;
+	r = bh_datapath_decide(v->d->dp, &ask_own, &own, &v->err);
 	if (!r)
-		r = bh_datapath_decide(v->d->dp, &kq, &first, &v->err);
+		r = bh_datapath_decide(v->d->dp, &ask_first, &first, &v->err);
 	if (r < 0)
 		return r;
 	v->cells++;

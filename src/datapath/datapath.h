@@ -25,17 +25,17 @@ struct bh_datapath_options {
 
 /* What works here, found by trying. Text says what is lost without it. */
 struct bh_capability {
-	const char *name; /* "tcx", "sock-destroy", "cgroup-hooks", "tcp-lookup", "bpf-timer", ... */
+	const char *name; /* "tcx", "sock-destroy", "cgroup-hooks", "bpf-timer", ... */
 	bool has;
 	bool is_degraded; /* a guarantee is weaker without it */
 	char text[160];
 };
 
-/* Opens: loads the programs, reuses (adopts) maps and links that are pinned, replaces the programs of
- * adopted links in place. *ret_adopted: a previous daemon's state was found and is still enforcing.
- * A pinned set of another BH_ABI_VERSION: a new set is loaded beside it, and every adopted interface
- * is moved to it in one link update, only after bh_datapath_publish has filled it; the old set is
- * then removed. */
+/* Opens: loads the programs, reuses (adopts) maps and links that are pinned, replaces the programs
+ * of adopted links in place. *ret_adopted: a previous daemon's state was found and is still
+ * enforcing. A pinned set of another BH_ABI_VERSION: a new set is loaded beside it, and every
+ * adopted interface is moved to it in one link update, only after bh_datapath_publish has filled
+ * it; the old set is then removed. */
 int bh_datapath_open(const struct bh_datapath_options *opt, struct bh_datapath **ret,
 		     bool *ret_adopted, struct bh_err *err);
 void bh_datapath_close(struct bh_datapath *dp);
@@ -46,15 +46,15 @@ int bh_datapath_remove_all(const char *bpffs, struct bh_err *err);
 
 /* One pod interface as the kernel is told about it. */
 struct bh_attach {
-	uint32_t slot;	  /* 1..BH_MAX_SLOTS-1, chosen by the caller */
+	uint32_t slot;	     /* 1..BH_MAX_SLOTS-1, chosen by the caller */
 	uint32_t generation; /* differs from the slot's last tenant */
-	uint32_t ifindex; /* host side */
+	uint32_t ifindex;    /* host side */
 	int32_t nsid;
 	uint64_t cookie;
 	bool has_mac;
 	uint8_t mac[6];
 	const struct bh_ip *ips;
-	size_t n_ips; /* up to BH_MAX_ADDRS */
+	size_t n_ips;	  /* up to BH_MAX_ADDRS */
 	bool owns_cookie; /* first interface of the pod: slot_by_cookie points here */
 	uint32_t flags;	  /* BH_SLOT_SHUT | BH_SLOT_QUARANTINE as it must start; LIVE is added */
 };
@@ -68,7 +68,8 @@ int bh_datapath_detach(struct bh_datapath *dp, uint32_t slot, struct bh_err *err
 /* Points the socket hooks' look-up of a namespace at another of the pod's slots. */
 int bh_datapath_set_cookie(struct bh_datapath *dp, uint64_t cookie, uint32_t slot,
 			   struct bh_err *err);
-/* Checks that both programs are attached to ifindex and are ours; -ENOENT with a sentence if not. */
+/* Checks that both programs are attached to ifindex and are ours; -ENOENT with a sentence if not.
+ */
 int bh_datapath_check(struct bh_datapath *dp, uint32_t slot, uint32_t ifindex, struct bh_err *err);
 /* Attaches again what check found missing (the slot's entry stays). */
 int bh_datapath_mend(struct bh_datapath *dp, uint32_t slot, uint32_t ifindex, struct bh_err *err);
@@ -82,17 +83,17 @@ int bh_datapath_set_flags(struct bh_datapath *dp, uint32_t slot, uint32_t set, u
 void bh_datapath_wait_grace(struct bh_datapath *dp);
 
 /* Publishing. subjects of t are matched to slots by the caller: slot_of[i] lists the slots of
- * t->subjects[i]. Slots listed nowhere get ruleset 0 (deny) in both directions. t and the arrays are
- * borrowed. After return 0 the kernel enforces t (epoch stored). Any failure leaves what was enforced
- * before untouched; err names the map. Steps: preflight of every map's capacity, write of the idle
- * side, read back and compare, one store, later release of what nothing uses. */
+ * t->subjects[i]. Slots listed nowhere get ruleset 0 (deny) in both directions. t and the arrays
+ * are borrowed. After return 0 the kernel enforces t (epoch stored). Any failure leaves what was
+ * enforced before untouched; err names the map. Steps: preflight of every map's capacity, write of
+ * the idle side, read back and compare, one store, later release of what nothing uses. */
 struct bh_publish {
 	const struct bh_tables *tables;
 	struct {
 		const uint32_t *slot;
 		size_t n;
-	} *slots_of; /* n_subjects elements */
-	int64_t now_s;	 /* Unix time, and the same instant in bpf_ktime_get_ns terms: */
+	} * slots_of;  /* n_subjects elements */
+	int64_t now_s; /* Unix time, and the same instant in bpf_ktime_get_ns terms: */
 	uint64_t now_ns;
 };
 int bh_datapath_publish(struct bh_datapath *dp, const struct bh_publish *p, struct bh_err *err);
@@ -111,9 +112,20 @@ struct bh_kernel_question {
 	enum bh_dir dir;
 	struct bh_ip peer;
 	uint8_t proto;
-	uint16_t port;
+	uint16_t port; /* egress: the peer's; ingress: the pod's */
 };
-int bh_datapath_decide(struct bh_datapath *dp, const struct bh_kernel_question *kq,
+int bh_datapath_decide(struct bh_datapath *dp, const struct bh_kernel_question *q,
+		       struct bh_kernel_verdict *ret, struct bh_err *err);
+
+/* Everything that decides, read into memory at once, for questions in numbers: bh_snapshot_decide
+ * says what bh_datapath_decide said when the snapshot was taken, without a system call. */
+struct bh_snapshot;
+int bh_datapath_snapshot(struct bh_datapath *dp, struct bh_snapshot **ret, struct bh_err *err);
+void bh_snapshot_free(struct bh_snapshot *s);
+void bh_snapshot_freep(struct bh_snapshot **s);
+/* Of the publish that it shows. */
+uint32_t bh_snapshot_epoch(const struct bh_snapshot *s);
+int bh_snapshot_decide(const struct bh_snapshot *s, const struct bh_kernel_question *q,
 		       struct bh_kernel_verdict *ret, struct bh_err *err);
 
 /* Quarantine's allow-list of a slot: replaces it. port 0 and proto 0: everything. */
@@ -124,11 +136,12 @@ struct bh_qallow_entry {
 };
 int bh_datapath_set_qallow(struct bh_datapath *dp, uint32_t slot, const struct bh_qallow_entry *v,
 			   size_t n, struct bh_err *err);
-/* hostNetwork pods: refuses every socket call of the cgroup (id: inode of its cgroup2 directory). */
+/* hostNetwork pods: refuses every socket call of the cgroup (id: inode of its cgroup2 directory).
+ */
 int bh_datapath_quarantine_cgroup(struct bh_datapath *dp, uint64_t cgroup_id, bool on,
 				  struct bh_err *err);
-/* Destroys every connected TCP and UDP socket of the network namespace (open fd); by BPF iterator where the
- * kernel has bpf_sock_destroy, else -EOPNOTSUPP (then net/sockdiag does it). */
+/* Destroys every connected TCP and UDP socket of the network namespace (open fd); by BPF iterator
+ * where the kernel has bpf_sock_destroy, else -EOPNOTSUPP (then net/sockdiag does it). */
 int bh_datapath_destroy_sockets(struct bh_datapath *dp, int netns_fd, uint64_t cookie,
 				uint32_t *ret_destroyed, struct bh_err *err);
 

@@ -178,6 +178,22 @@ void bh_dp_grace_end(struct bh_datapath *dp);
 /* Ends the waiting child's use of our memory. */
 void bh_dp_grace_stop(struct bh_datapath *dp);
 
+/* ---- decide.c ---- */
+/* What is enforced, from the kernel's maps or from a copy. */
+struct bh_dp_view {
+	const void *source;
+	/* The element of a map, in room (as large as the map's values) or where the source has it;
+	 * NULL: none. */
+	const void *(*get)(const struct bh_dp_view *view, enum bh_dp_map map, const void *key,
+			   void *room);
+	const struct bh_slot *slot; /* BH_MAX_SLOTS */
+	unsigned side;
+	bool has_cidrs;
+	uint64_t now_ns;
+};
+int bh_dp_decide(const struct bh_dp_view *view, const struct bh_kernel_question *q,
+		 struct bh_kernel_verdict *ret, struct bh_err *err);
+
 /* ---- sum.c ---- */
 /* true when the slot has neither flows nor edges. */
 bool bh_dp_slot_is_empty(struct bh_datapath *dp, uint32_t slot);

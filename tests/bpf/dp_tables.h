@@ -179,9 +179,10 @@ static inline struct bh_kernel_verdict dt_ask(struct bh_datapath *dp, uint32_t s
 					      enum bh_dir dir, const struct bh_ip *peer,
 					      uint16_t port)
 {
+	const struct bh_kernel_question q = {slot, dir, *peer, 6, port};
 	struct bh_kernel_verdict v;
 	struct bh_err err;
 
-	bh_assert_ok(&err, bh_datapath_decide(dp, &(struct bh_kernel_question){slot, dir, *peer, 6, port}, &v, &err));
+	bh_assert_ok(&err, bh_datapath_decide(dp, &q, &v, &err));
 	return v;
 }

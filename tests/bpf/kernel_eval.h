@@ -194,6 +194,7 @@ static inline void ke_fail(const struct ke *k, const struct bh_ask *ask, const c
 static inline void ke_check_decide(struct ke *k, const struct bh_ask *ask, uint32_t slot,
 				   const struct bh_tquestion *q)
 {
+	const struct bh_kernel_question kq = {slot, ask->dir, ask->peer.ip, ask->proto, ask->port};
 	struct bh_tquestion anyone = *q;
 	struct bh_kernel_verdict has;
 	struct bh_tverdict want;
@@ -201,11 +202,7 @@ static inline void ke_check_decide(struct ke *k, const struct bh_ask *ask, uint3
 
 	anyone.exe = NULL;
 	want = bh_tables_ask(k->t, &anyone);
-	bh_assert_ok(&err,
-		     bh_datapath_decide(k->dp,
-					&(struct bh_kernel_question){slot, ask->dir, ask->peer.ip,
-								     ask->proto, ask->port},
-					&has, &err));
+	bh_assert_ok(&err, bh_datapath_decide(k->dp, &kq, &has, &err));
 	if (has.verdict != want.verdict || has.reason != want.reason ||
 	    has.is_conditional != want.is_conditional) {
 		print_error("decide: %d %s %d; tables: %d %s %d\n", has.verdict,

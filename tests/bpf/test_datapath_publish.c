@@ -355,8 +355,20 @@ static void node_addresses_carry_their_flag(void **state)
 
 /* ---- time ---- */
 
+static struct bh_kernel_verdict ask_snapshot(const struct bh_snapshot *s, const struct bh_ip *ip)
+{
+	const struct bh_kernel_question q = {1, BH_EGRESS, *ip, 6, WEB};
+	struct bh_kernel_verdict v;
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_snapshot_decide(s, &q, &v, &err));
+	return v;
+}
+
 static void a_ruleset_ends_at_its_second(void **state)
 {
+	BH_CLEANUP(bh_snapshot_freep) struct bh_snapshot *before = NULL;
+	BH_CLEANUP(bh_snapshot_freep) struct bh_snapshot *ended = NULL;
 	struct dp_env *e = *state;
 	struct bh_ip ip = bh_ip_from4(0x0a010009);
 	struct bh_kernel_verdict v, again;
@@ -380,11 +392,16 @@ static void a_ruleset_ends_at_its_second(void **state)
 	bh_assert_ok(&(struct bh_err){0}, dt_publish_at(e->dp, &d, 1000, &(struct bh_err){0}));
 	again = dt_ask(e->dp, 1, BH_EGRESS, &ip, WEB);
 	assert_int_equal(again.ruleset, v.ruleset);
+	bh_assert_ok(&(struct bh_err){0},
+		     bh_datapath_snapshot(e->dp, &before, &(struct bh_err){0}));
 	/* the clock was set: two seconds before the end have become none */
 	bh_assert_ok(&(struct bh_err){0}, dt_publish_at(e->dp, &d, 1002, &(struct bh_err){0}));
 	v = dt_ask(e->dp, 1, BH_EGRESS, &ip, WEB);
 	assert_int_equal(v.verdict, BH_DENIED);
 	assert_int_equal(v.reason, BH_R_EXPIRED);
+	bh_assert_ok(&(struct bh_err){0}, bh_datapath_snapshot(e->dp, &ended, &(struct bh_err){0}));
+	assert_int_equal(ask_snapshot(ended, &ip).reason, BH_R_EXPIRED);
+	assert_int_equal(ask_snapshot(before, &ip).verdict, BH_ALLOWED); /* of its own time */
 	/* and long before: */
 	bh_assert_ok(&(struct bh_err){0},
 		     dt_publish_at(e->dp, &d, -900000000000, &(struct bh_err){0}));

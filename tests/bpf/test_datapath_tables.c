@@ -101,17 +101,39 @@ static uint32_t expected_class(const struct dt *d, const struct bh_ip *ip)
 	return class;
 }
 
+/* A snapshot says the same as the maps. */
+static void assert_same(const struct bh_snapshot *s, const struct bh_kernel_question *q,
+			const struct bh_kernel_verdict *want)
+{
+	struct bh_kernel_verdict has;
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_snapshot_decide(s, q, &has, &err));
+	if (has.verdict != want->verdict || has.reason != want->reason ||
+	    has.is_conditional != want->is_conditional || has.class != want->class ||
+	    has.ruleset != want->ruleset || has.port_class != want->port_class)
+		fail_msg("slot %u dir %d proto %u port %u: snapshot %d/%d class %u, maps %d/%d %u",
+			 q->slot, q->dir, q->proto, q->port, has.verdict, has.reason, has.class,
+			 want->verdict, want->reason, want->class);
+}
+
 /* Kernel ids are whatever they are, but one class has one id and the other way round. */
 static void assert_classes(struct dp_env *e, const struct dt *d, struct wg_rand *r)
 {
 	uint32_t kid_of[CLASSES] = {0};
 	bool is_known[CLASSES] = {true};
+	BH_CLEANUP(bh_snapshot_freep) struct bh_snapshot *snap = NULL;
+	struct bh_err err;
 
+	bh_assert_ok(&err, bh_datapath_snapshot(e->dp, &snap, &err));
 	for (int i = 0; i < 150; i++) {
 		struct bh_ip ip = random_address(r);
 		uint32_t want = expected_class(d, &ip);
-		uint32_t kid = dt_ask(e->dp, 1, BH_EGRESS, &ip, 80).class;
+		const struct bh_kernel_question q = {1, BH_EGRESS, ip, 6, 80};
+		struct bh_kernel_verdict v = dt_ask(e->dp, 1, BH_EGRESS, &ip, 80);
+		uint32_t kid = v.class;
 
+		assert_same(snap, &q, &v);
 		if (!is_known[want])
 			for (int k = 0; k < CLASSES; k++)
 				assert_false(is_known[k] && kid_of[k] == kid);
@@ -177,6 +199,11 @@ static struct bh_ip world_address(struct wg_rand *r)
 
 static void assert_tables(struct dp_env *e, const struct bh_tables *t, struct wg_rand *r)
 {
+	BH_CLEANUP(bh_snapshot_freep) struct bh_snapshot *snap = NULL;
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_datapath_snapshot(e->dp, &snap, &err));
+	assert_int_equal(bh_snapshot_epoch(snap), bh_datapath_epoch(e->dp));
 	for (int i = 0; t->n_subjects && i < 400; i++) {
 		size_t s = wg_below(r, (unsigned)t->n_subjects);
 		enum bh_dir dir = wg_below(r, 2) ? BH_INGRESS : BH_EGRESS;
@@ -190,14 +217,11 @@ static void assert_tables(struct dp_env *e, const struct bh_tables *t, struct wg
 					 .port = port,
 					 .now_s = WG_NOW};
 		struct bh_tverdict want = bh_tables_ask(t, &q);
+		const struct bh_kernel_question kq = {(uint32_t)s + 1, dir, ip, proto, port};
 		struct bh_kernel_verdict has;
-		struct bh_err err;
 
-		bh_assert_ok(&err,
-			     bh_datapath_decide(e->dp,
-						&(struct bh_kernel_question){(uint32_t)s + 1, dir,
-									     ip, proto, port},
-						&has, &err));
+		bh_assert_ok(&err, bh_datapath_decide(e->dp, &kq, &has, &err));
+		assert_same(snap, &kq, &has);
 		if (has.verdict != want.verdict || has.reason != want.reason ||
 		    has.is_conditional != want.is_conditional)
 			fail_msg("subject %zu dir %d proto %u port %u: kernel %d/%d, tables %d/%d",
