@@ -110,6 +110,24 @@ static struct bh_ip own_address(const struct bh_endpoint *ep, const struct bh_ip
 	return ep->n_ips ? ep->ips[0] : (struct bh_ip){0};
 }
 
+/* Did policy say so, and does it still? A forged packet has no deciding rule. */
+static bool is_by_policy(const struct bh_edge_key *k, const struct bh_half *half)
+{
+	switch ((enum bh_reason)k->reason) {
+	case BH_R_POLICY:
+	case BH_R_DEFAULT_ALLOW:
+	case BH_R_POLICY_DENY:
+	case BH_R_DEFAULT_DENY:
+	case BH_R_EXPIRED:
+		return half->verdict == (k->verdict == BH_ALLOWED ? BH_ALLOWED : BH_DENIED);
+	case BH_R_PROCESS: /* the rule that names other executables */
+	case BH_R_PROCESS_UNKNOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 		       const struct bh_endpoint *ep, const struct bh_edge_key *k)
 {
@@ -129,7 +147,7 @@ static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 	ask.self.ip = own_address(ep, &ask.peer.ip);
 	ask.peer.pod = owner_of(o, w, &ask.peer.ip);
 	half = bh_refeval_ask(w, &ask);
-	return bh_report_rule(&half, k->dir);
+	return is_by_policy(k, &half) ? bh_report_rule(&half, k->dir) : NULL;
 }
 
 static const char *path_of(const struct bh_observer *o, const struct bh_edge_fact *e)

@@ -22,6 +22,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+BY_POLICY = ("policy-deny", "default-deny", "process", "process-unknown", "expired")
 
 
 class Range:
@@ -327,6 +328,8 @@ def main():
         check(pod.agent.probe("tcp", friend.ip4, 80) == "open", "the honest pod still works")
         flows = node.ask("flows", "--pod", "s/pod", "--verdict", "denied")["flows"]
         check(len(flows) > 10, "the attempts are in flows", len(flows))
+        blamed = [f for f in flows if f["rule"] and f["reason"] not in BY_POLICY]
+        equal(blamed, [], "flows: no rule is named where none decided")
 
 
 testing.start()
