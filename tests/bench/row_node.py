@@ -6,12 +6,12 @@ import subprocess
 import time
 
 import cni
+import nft_node
 import row_quarantine
 import testing
 import world
 from fleet import Fleet, start_world
 from node import add_netns, enter
-from row_path import nft_ruleset
 from table import Row, median, number, quantile, spread, tail
 
 POLICIES, FEW, MANY = 10000, 1000, 100000
@@ -105,28 +105,6 @@ def fill_changes(row, bed, peers, n):
                 name, quantile(total, 0.99) <= limit)
         row.add(f"{what} changes, {bed.size(peers)}: of which compile and publish",
                 tail([t for _, t in found], "ms"))
-
-
-def nft_changes(row, netns, n):
-    """What the same changes cost with nft: the whole ruleset, and one element of a set."""
-    add_netns(netns)
-    text = nft_ruleset("chain", POLICIES)
-    timed(netns, text)
-    timed(netns, nft_ruleset("set", POLICIES).replace("bench", "sets", 1))
-    whole, one = [], []
-    for i in range(n):
-        whole.append(timed(netns, f"flush table inet bench\n{text}"))
-        line = f"{world.address(i)} . {world.CLIENT4} . tcp . 80"
-        one.append(timed(netns, f"add element inet sets allowed {{ {line} }}\n"))
-    row.compare(["nftables, the same change", "ms"],
-                [["10 000 rules, loaded anew (nft -f)", spread(whole)],
-                 ["one element of a set of 10 000 (nft add element)", spread(one)]])
-
-
-def timed(netns, text):
-    start = time.monotonic()
-    testing.run(*enter(netns), "nft", "-f", "-", input=text)
-    return (time.monotonic() - start) * 1e3
 
 
 # ---- row 6 ----
@@ -290,6 +268,7 @@ def measure_few(numbers, bed, rows):
     bed.fill()
     if 6 in numbers:
         fill_adds(rows[6], bed, n)
+        nft_node.adds(rows[6], f"{bed.node.prefix}-nft6", bed.count, n)
         rows[6].note(f"{number(bed.policies)} policies, {number(FEW)} peers. Times are of the "
                      "plugin's process, start to end, with the daemon's answer (the kernel holds "
                      "the pod's final table) inside. ADD and DEL take turns; the two chains too.")
@@ -307,7 +286,7 @@ def measure_many(numbers, bed, rows):
     bed.more_peers()
     if 4 in numbers:
         fill_changes(rows[4], bed, bed.many, 10 if bed.quick else 50)
-        nft_changes(rows[4], f"{bed.node.prefix}-nft", 5 if bed.quick else 20)
+        nft_node.changes(rows[4], f"{bed.node.prefix}-nft4", bed.policies, 5 if bed.quick else 20)
         rows[4].note("From the rename that puts the file in place to the store of the epoch by "
                      "which every pod of the node is switched over: notification, reading, "
                      "parsing, compiling, publishing and reading back are inside, `bulkhead sync` "
@@ -318,6 +297,7 @@ def measure_many(numbers, bed, rows):
         fill_start(rows[7], bed, bed.many)
         fill_memory(rows[7], bed, bed.many, RSS_MB)
         fill_idle(rows[7], bed, bed.many)
+        nft_node.memory(rows[7], f"{bed.node.prefix}-nft7", bed.policies, bed.many)
 
 
 def measure(numbers, quick):
