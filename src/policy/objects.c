@@ -17,7 +17,8 @@ int bh_objects_new(const struct bh_objects_options *opt, struct bh_objects **ret
 	o->opt = *opt;
 	o->index = calloc(1, sizeof(*o->index));
 	o->names = calloc(1, sizeof(*o->names));
-	if (!o->index || !o->names)
+	o->changes = bh_changes_new();
+	if (!o->index || !o->names || !o->changes)
 		return bh_fail(err, ENOMEM, "object set: no memory");
 	*ret = BH_TAKE(o);
 	return 0;
@@ -43,6 +44,7 @@ void bh_objects_free(struct bh_objects *o)
 	if (o->index)
 		free(o->index->v);
 	free(o->index);
+	bh_changes_free(o->changes);
 	free(o->files);
 	free(o->names);
 	free(o);
@@ -245,29 +247,6 @@ static int hand_over(struct bh_index *x, struct bh_claims *gone)
 	return r;
 }
 
-static const void *object_in_force(const struct bh_index *x, const struct bh_claim *key)
-{
-	size_t i = bh_index_lower(x, key), next;
-	const struct bh_claim *c;
-
-	if (i == x->n || bh_claim_cmp_key(x->v[i], key))
-		return NULL;
-	c = bh_index_winner(x, i, &next);
-	return c ? c->obj : NULL;
-}
-
-static bool differs(const struct bh_index *a, const struct bh_index *b,
-		    const struct bh_claims *keys)
-{
-	size_t i;
-
-	for (i = 0; i < keys->n; i++) {
-		if (object_in_force(a, &keys->v[i]) != object_in_force(b, &keys->v[i]))
-			return true;
-	}
-	return false;
-}
-
 static void mark_winners(struct bh_index *x, const struct bh_claims *keys)
 {
 	size_t i, at;
@@ -291,7 +270,7 @@ static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_cla
 		free(next.v);
 		return -ENOMEM;
 	}
-	*ret_changed = differs(o->index, &next, &f->claims) || differs(o->index, &next, now);
+	*ret_changed = bh_changes_note(o, &next, &f->claims, now);
 	mark_winners(&next, &f->claims);
 	mark_winners(&next, now);
 	free(o->index->v);

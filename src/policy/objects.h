@@ -58,6 +58,30 @@ const char *const *bh_objects_files(const struct bh_objects *o);
 /* Grows with every load, unload and restore that may change what the set says. */
 uint64_t bh_objects_revision(const struct bh_objects *o);
 
+/* In the order of the world's arrays. */
+enum bh_kind {
+	BH_KIND_NAMESPACE,
+	BH_KIND_POD,
+	BH_KIND_NODE,
+	BH_KIND_NETWORK_POLICY,
+	BH_KIND_SEGMENTATION_POLICY,
+	BH_KIND_COUNT,
+};
+
+/* An object of which another version is in force than before, or none, or for the first time one. */
+struct bh_change {
+	enum bh_kind kind;
+	const char *ns, *name; /* ns is "" where there is none */
+	void *now;	       /* bh_namespace, bh_pod, bh_node or bh_policy; NULL: gone */
+	bool is_node_address;  /* it is or was a Node, or a pod in its node's network namespace */
+};
+typedef int bh_change_fn(const struct bh_change *c, void *arg);
+/* What changed since the last call, for the one caller who keeps a world up to date with the set; an
+ * object may come up several times, always as it is now. Returns 0; 1 when it is not known, which
+ * means: look at everything (so it is at first); -errno of fn, and then it is not known the next
+ * time. */
+int bh_objects_take_changes(struct bh_objects *o, bh_change_fn *fn, void *arg);
+
 /* All problems of all files, plus set-wide ones and lints (policies that select nothing, AND/OR
  * peers, DNS not allowed ...). The caller owns *ret. */
 int bh_objects_problems(const struct bh_objects *o, struct bh_problems *ret);

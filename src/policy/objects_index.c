@@ -106,6 +106,7 @@ int bh_index_ready(const struct bh_objects *o)
 		qsort(v, n, sizeof(*v), pointer_cmp);
 	free(x->v);
 	*x = (struct bh_index){.v = v, .n = n};
+	bh_changes_lose(o->changes);
 	for (i = 0; i < n;)
 		i = bh_index_mark(x, i);
 	return 0;

@@ -8,16 +8,6 @@
 #include "policy/objects.h"
 #include "policy/parse.h"
 
-/* In the order of the world's arrays. */
-enum bh_kind {
-	BH_KIND_NAMESPACE,
-	BH_KIND_POD,
-	BH_KIND_NODE,
-	BH_KIND_NETWORK_POLICY,
-	BH_KIND_SEGMENTATION_POLICY,
-	BH_KIND_COUNT,
-};
-
 enum bh_claim_state {
 	BH_CLAIM_LIVE,	   /* obj is what the file says */
 	BH_CLAIM_REFUSED,  /* the file's version is invalid; obj is the last good one or NULL */
@@ -76,6 +66,7 @@ struct bh_objects {
 	uint64_t revision;
 	bool has_unsorted; /* some file's claims are, after a restore */
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
+	struct bh_changes *changes;
 	int64_t now_s;
 };
 
@@ -135,6 +126,18 @@ int bh_index_change(const struct bh_index *x, const struct bh_claims *gone,
 		    const struct bh_claims *added, struct bh_index *ret);
 struct bh_claim *bh_objects_find(const struct bh_objects *o, enum bh_kind kind, const char *ns,
 				 const char *name);
+
+/* ---- what changed (objects_changes.c) ---- */
+
+/* At first nothing is known. NULL without memory. */
+struct bh_changes *bh_changes_new(void);
+void bh_changes_free(struct bh_changes *c);
+/* From here on it is not known what changed. */
+void bh_changes_lose(struct bh_changes *c);
+/* A file's claims `gone` are replaced by `added`: notes whose winner is another one in `next` than
+ * in the index. Returns whether there were any. */
+bool bh_changes_note(struct bh_objects *o, const struct bh_index *next,
+		     const struct bh_claims *gone, const struct bh_claims *added);
 
 /* ---- lints over the whole set (lint_set.c) ---- */
 int bh_lint_set(const struct bh_objects *o, struct bh_problems *ret);
