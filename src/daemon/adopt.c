@@ -8,6 +8,7 @@
 #include "daemon/adopt.h"
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
+#include "daemon/journal.h"
 
 struct adoption {
 	struct bh_daemon *d;
@@ -126,6 +127,23 @@ int bh_adopt_all(struct bh_daemon *d, struct bh_err *err)
 	return r < 0 ? bh_note(err, r, "adopting endpoints") : 0;
 }
 
+/* Somebody took a program off the interface. One that goes away right now is no news. */
+static void mend(struct bh_daemon *d, const struct bh_endpoint *ep)
+{
+	struct bh_err err = {0}, failed = {0};
+
+	if (bh_datapath_check(d->dp, ep->slot, ep->ifindex, &err) >= 0)
+		return;
+	if (bh_datapath_mend(d->dp, ep->slot, ep->ifindex, &failed) < 0) {
+		if (bh_link_exists(ep->ifindex))
+			bh_error("pod '%s/%s' is not enforced: %s: %s", ep->ns, ep->name, err.text,
+				 failed.text);
+		return;
+	}
+	bh_warn("pod '%s/%s': %s; it is attached again", ep->ns, ep->name, err.text);
+	bh_journal_endpoint(d->journal, ep, "mended");
+}
+
 void bh_adopt_sweep(struct bh_daemon *d)
 {
 	bool dropped = false;
@@ -134,10 +152,14 @@ void bh_adopt_sweep(struct bh_daemon *d)
 		struct bh_endpoint *ep = d->endpoints.eps.v[i];
 		struct bh_err err = {0};
 
-		if (bh_link_exists(ep->ifindex) || bh_daemon_drop_endpoint(d, ep, &err) < 0)
+		if (bh_link_exists(ep->ifindex)) {
+			mend(d, ep);
 			i++;
-		else
+		} else if (bh_daemon_drop_endpoint(d, ep, &err) < 0) {
+			i++;
+		} else {
 			dropped = true;
+		}
 	}
 	if (d->endpoints.n_orphans)
 		bh_datapath_slots(d->dp, sweep_orphan, d);

@@ -8,5 +8,6 @@ struct bh_daemon;
 /* Takes over endpoints that a previous daemon left; those whose interface is gone are dropped, and
  * kernel slots nobody knows are shut and kept apart until their interface goes or is added. */
 int bh_adopt_all(struct bh_daemon *d, struct bh_err *err);
-/* Drops endpoints whose interface vanished without a DEL. */
+/* Drops endpoints whose interface vanished without a DEL, and attaches programs again that somebody
+ * took away. */
 void bh_adopt_sweep(struct bh_daemon *d);

@@ -132,6 +132,9 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 		{"opened", "the pod's table is live", BH_LIFE_STARTED},
 		{"removed", "the interface is gone", BH_LIFE_STOPPED},
 		{"refused", "ADD failed; the interface stays shut", BH_LIFE_REFUSED},
+		{"shut", "the interface is shut until it is deleted or added again",
+		 BH_LIFE_CHANGED},
+		{"mended", "programs that were taken away are attached again", BH_LIFE_CHANGED},
 	};
 	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .pod = pod_of(ep)};
 	BH_CLEANUP(bh_json_decrefp) json_t *details = NULL;

@@ -2,6 +2,7 @@
 """Lives of pods as runtimes really lead them: ADD again, names and addresses that come back, several
 interfaces, quarantine meanwhile, odd namespaces, what CHECK finds."""
 import copy
+import json
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import cni
 import testing
 from node import Node, namespace, network_policy, pods_peer
-from testing import check, equal, part, run
+from testing import check, equal, part, run, wait_until
 from traffic import is_allowed
 
 SERVERS = ("80/tcp", "53/udp")
@@ -250,7 +251,33 @@ def checks(node):
     check(got and "MAC" in got[2], "CHECK: another MAC address", got)
     pod.sh("ip link set eth0 down", f"ip link set eth0 address {mac}", "ip link set eth0 up")
     equal(again_with(pod.conf["result"]), None, "CHECK: all is well again")
+    index = json.loads(node.sh(f"ip -j link show {pod.host_if}"))[0]["ifindex"]
+    link = next(l["id"] for l in json.loads(run("bpftool", "-j", "link", "show"))
+                if l["type"] == "tcx" and l.get("ifindex") == index)
+    run("bpftool", "link", "detach", "id", link)
+    got = again_with(pod.conf["result"])
+    check(got and "not attached" in got[2], "CHECK: a program that somebody took away", got)
+    wait_until(lambda: again_with(pod.conf["result"]) is None, 15, "the program is back")
+    check(True, "it is attached again")
     pod.gone()
+
+
+def runtime_1_1(node):
+    """STATUS and GC."""
+    conf = {**node.chain.conf, "cniVersion": "1.1.0"}
+    newest = cni.Chain(conf, node.chain.enter, node.chain.path)
+    none = {"id": "x", "netns": "", "args": ""}
+    equal(refusal(lambda: newest.call(ours(node), "STATUS", none)), None, "STATUS")
+    pods = [node.pod("l", f"gc{i}", {"app": "a"}) for i in range(2)]
+    keep = [{"containerID": p.conf["id"], "ifname": "eth0"}
+            for p in node.pods.values() if p is not pods[1]]
+    keep += [{"containerID": "d" * 64, "ifname": "eth0"}]
+    collect = {**ours(node), "cni.dev/valid-attachments": keep}
+    equal(refusal(lambda: newest.call(collect, "GC", none)), None, "GC")
+    listed = {p["pod"] for p in node.ask("pods")["pods"]}
+    check("l/gc0" in listed and "l/gc1" not in listed, "GC: only what is not valid goes", listed)
+    for p in pods:
+        p.gone()
 
 
 def main():
@@ -273,6 +300,8 @@ def main():
         odd(node, a)
     with part("CHECK"):
         checks(node)
+    with part("version 1.1.0"):
+        runtime_1_1(node)
 
 
 testing.start(needs=[os.path.join(cni.PLUGINS, "bridge")])
