@@ -87,6 +87,9 @@ enum {
 	BH_PROC_LD_PRELOAD =
 		1u << 5, /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was in the environment */
 	BH_PROC_LISTENS = 1u << 6, /* it (before an exec: the same task) has a listening socket */
+	/* It entered the pod and has not executed anything in it yet: the container runtime's own
+	 * code, which mounts, changes roots and ids before the container's first instruction. */
+	BH_PROC_RUNTIME = 1u << 7,
 };
 
 struct bh_act_process {
@@ -119,7 +122,8 @@ struct bh_act_file {
 	enum bh_file_op op;
 	const char *path; /* as the pod sees it, resolved from the struct file where there is one */
 	const char *target; /* rename and link: the new name; else "" */
-	uint32_t mode;	    /* permission bits after the operation; 0: not known */
+	uint32_t mode; /* st_mode after the operation, with its type where known; 0: not known */
+	bool is_truncated; /* opened with O_TRUNC, or truncated to nothing */
 	enum bh_provenance provenance;
 	uint64_t inode, dev;
 };
@@ -171,6 +175,9 @@ struct bh_activity {
 		} map;
 		struct {
 			uint32_t old_uid, new_uid; /* effective */
+			/* It could: CAP_SETUID, a set-user-id file, or the id was its real or saved
+			 * one. */
+			bool had_right;
 		} setid;
 		struct {
 			uint64_t flags;	  /* CLONE_NEW* bits; 0 for pivot_root and chroot */
