@@ -169,8 +169,7 @@ struct bh_answer bh_party_ask(const struct bh_query *q)
 	}
 	if (has_first)
 		return first;
-	return ask_pair(q, (struct bh_end){.pod = q->from->pod},
-			(struct bh_end){.pod = q->to->pod});
+	return ask_pair(q, end_at(q->from, 0), end_at(q->to, 0));
 }
 
 int bh_party_exes(const struct bh_query *q, const struct bh_answer *a, enum bh_dir dir,

@@ -41,7 +41,9 @@ struct bh_answer {
 	struct bh_end from, to;
 };
 /* Allowed when some pair of addresses of one family is; the answer is for that pair, else for the
- * first pair. Where an address is not known, or no family is common to both, selectors decide. */
+ * first pair. Where no family is common to both, the answer is about their first addresses: nothing
+ * will ever pass there, but that is what policy says. Where an address is not known, selectors
+ * decide. */
 struct bh_answer bh_party_ask(const struct bh_query *q);
 /* The executables that may; see bh_refeval_exes. */
 int bh_party_exes(const struct bh_query *q, const struct bh_answer *a, enum bh_dir dir,
