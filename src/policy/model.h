@@ -165,6 +165,7 @@ struct bh_pod {
 struct bh_namespace {
 	unsigned refs;
 	char *name;
+	bool is_implied; /* pods are in it, but no object describes it */
 	struct bh_labels labels; /* always has kubernetes.io/metadata.name */
 	char *file;
 	struct bh_place place;
@@ -186,6 +187,9 @@ struct bh_world {
 	size_t n_node_addresses;
 	bool default_allow; /* enforcement.default: kubernetes */
 	int64_t now_s;	    /* Unix time the world is seen at */
+	/* Once it is sealed these own the arrays and the references in them; before, the world does.
+	 * Worlds of which neither has other pods (or namespaces, policies) share one. */
+	struct bh_shelf *namespace_shelf, *pod_shelf, *policy_shelf;
 };
 
 /* Building: bh_world_new, then add (each add takes a reference of its own), then seal. */
@@ -194,12 +198,16 @@ int bh_world_add_namespace(struct bh_world *w, struct bh_namespace *ns);
 int bh_world_add_pod(struct bh_world *w, struct bh_pod *pod);
 int bh_world_add_policy(struct bh_world *w, struct bh_policy *p);
 int bh_world_add_node_address(struct bh_world *w, const struct bh_ip *ip);
+void bh_world_sort_node_addresses(struct bh_world *w);
 /* Sorts, adds implicit namespaces. Of several pods (or namespaces, policies) of the same name the
  * one added last stays. After it the world is immutable. */
 int bh_world_seal(struct bh_world *w, struct bh_err *err);
 struct bh_world *bh_world_ref(struct bh_world *w);
 void bh_world_unref(struct bh_world *w);
 void bh_world_unrefp(struct bh_world **w);
+
+/* Of a sealed world: the first moment behind now_s at which a rule ends; INT64_MAX: none does. */
+int64_t bh_world_next_end(const struct bh_world *w);
 
 const struct bh_namespace *bh_world_namespace(const struct bh_world *w, const char *name);
 const struct bh_pod *bh_world_pod(const struct bh_world *w, const char *ns, const char *name);

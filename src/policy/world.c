@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/order.h"
+#include "policy/shelf.h"
+
 typedef int cmp_fn(const void *a, const void *b);
 
 int bh_world_new(struct bh_world **ret, struct bh_err *err)
@@ -77,27 +80,17 @@ int bh_world_add_node_address(struct bh_world *w, const struct bh_ip *ip)
 
 static int namespace_cmp(const void *a, const void *b)
 {
-	return strcmp(((const struct bh_namespace *)a)->name,
-		      ((const struct bh_namespace *)b)->name);
+	return bh_namespace_order(a, b);
 }
 
-static int pod_cmp(const void *pa, const void *pb)
+static int pod_cmp(const void *a, const void *b)
 {
-	const struct bh_pod *a = pa, *b = pb;
-	/* Idents share their namespace's string. */
-	int r = a->ident->ns == b->ident->ns ? 0 : strcmp(a->ident->ns, b->ident->ns);
-
-	return r ? r : strcmp(a->name, b->name);
+	return bh_pod_order(a, b);
 }
 
-static int policy_cmp(const void *pa, const void *pb)
+static int policy_cmp(const void *a, const void *b)
 {
-	const struct bh_policy *a = pa, *b = pb;
-	int r = (int)a->kind - (int)b->kind;
-
-	if (!r)
-		r = strcmp(a->ns, b->ns);
-	return r ? r : strcmp(a->name, b->name);
+	return bh_policy_order(a, b);
 }
 
 /* Merges the two sorted halves v[0..mid) and v[mid..n). */
@@ -229,7 +222,7 @@ static int ip_cmp(const void *a, const void *b)
 	return bh_ip_cmp(a, b);
 }
 
-static void sort_addresses(struct bh_world *w)
+void bh_world_sort_node_addresses(struct bh_world *w)
 {
 	size_t i, k = 0;
 
@@ -241,6 +234,64 @@ static void sort_addresses(struct bh_world *w)
 			w->node_addresses[k++] = w->node_addresses[i];
 	}
 	w->n_node_addresses = k;
+}
+
+/* ---- ownership ---- */
+
+static void *ref_namespace(void *x)
+{
+	return bh_namespace_ref(x);
+}
+
+static void *ref_pod(void *x)
+{
+	return bh_pod_ref(x);
+}
+
+static void *ref_policy(void *x)
+{
+	return bh_policy_ref(x);
+}
+
+static int64_t next_end_of(const void *x, int64_t after_s)
+{
+	const struct bh_policy *p = x;
+	int64_t next = INT64_MAX;
+
+	for (int dir = 0; dir < 2; dir++) {
+		for (size_t i = 0; i < p->n_rules[dir]; i++) {
+			int64_t end_s = p->rules[dir][i].reason.expires_s;
+
+			if (end_s > after_s && end_s < next)
+				next = end_s;
+		}
+	}
+	return next;
+}
+
+/* Gives the arrays to shelves. */
+static int shelve(struct bh_world *w)
+{
+	static const struct bh_shelf_kind namespaces = {ref_namespace, drop_namespace, NULL},
+					  pods = {ref_pod, drop_pod, NULL},
+					  policies = {ref_policy, drop_policy, next_end_of};
+
+	if (bh_shelf_new(&namespaces, (void ***)&w->namespaces, w->n_namespaces,
+			 &w->namespace_shelf))
+		return -ENOMEM;
+	w->namespaces = (struct bh_namespace **)w->namespace_shelf->v;
+	if (bh_shelf_new(&pods, (void ***)&w->pods, w->n_pods, &w->pod_shelf))
+		return -ENOMEM;
+	w->pods = (struct bh_pod **)w->pod_shelf->v;
+	if (bh_shelf_new(&policies, (void ***)&w->policies, w->n_policies, &w->policy_shelf))
+		return -ENOMEM;
+	w->policies = (struct bh_policy **)w->policy_shelf->v;
+	return 0;
+}
+
+int64_t bh_world_next_end(const struct bh_world *w)
+{
+	return bh_shelf_next_end(w->policy_shelf, w->now_s);
 }
 
 static int add_implicit_namespaces(struct bh_world *w, struct bh_err *err)
@@ -262,6 +313,7 @@ static int add_implicit_namespaces(struct bh_world *w, struct bh_err *err)
 		r = bh_namespace_new(name, NULL, &ns, err);
 		if (r)
 			return r;
+		ns->is_implied = true;
 		r = bh_world_add_namespace(w, ns);
 		bh_namespace_unref(ns);
 		if (r)
@@ -283,8 +335,8 @@ int bh_world_seal(struct bh_world *w, struct bh_err *err)
 		return r;
 	if (sort_unique((void **)w->namespaces, &w->n_namespaces, namespace_cmp, drop_namespace))
 		return bh_fail(err, ENOMEM, "world: no memory");
-	sort_addresses(w);
-	return 0;
+	bh_world_sort_node_addresses(w);
+	return shelve(w) ? bh_fail(err, ENOMEM, "world: no memory") : 0;
 }
 
 struct bh_world *bh_world_ref(struct bh_world *w)
@@ -293,21 +345,27 @@ struct bh_world *bh_world_ref(struct bh_world *w)
 	return w;
 }
 
+/* What no shelf owns yet. */
+static void drop_all(void *v, size_t n, void (*drop)(void *))
+{
+	for (size_t i = 0; i < n; i++)
+		drop(((void **)v)[i]);
+	free(v);
+}
+
 void bh_world_unref(struct bh_world *w)
 {
-	size_t i;
-
 	if (!w || --w->refs)
 		return;
-	for (i = 0; i < w->n_namespaces; i++)
-		bh_namespace_unref(w->namespaces[i]);
-	for (i = 0; i < w->n_pods; i++)
-		bh_pod_unref(w->pods[i]);
-	for (i = 0; i < w->n_policies; i++)
-		bh_policy_unref(w->policies[i]);
-	free(w->namespaces);
-	free(w->pods);
-	free(w->policies);
+	if (!w->namespace_shelf)
+		drop_all(w->namespaces, w->n_namespaces, drop_namespace);
+	if (!w->pod_shelf)
+		drop_all(w->pods, w->n_pods, drop_pod);
+	if (!w->policy_shelf)
+		drop_all(w->policies, w->n_policies, drop_policy);
+	bh_shelf_unref(w->namespace_shelf);
+	bh_shelf_unref(w->pod_shelf);
+	bh_shelf_unref(w->policy_shelf);
 	free(w->node_addresses);
 	free(w);
 }
