@@ -9,10 +9,11 @@
 struct shared {
 	struct bh_link link;
 	unsigned refs;
-	char s[];
+	uint32_t n; /* bytes of s */
+	char s[];   /* at a multiple of eight */
 };
 
-static struct bh_itab strings;
+static struct bh_itab strings, blocks;
 
 struct bh_link *bh_itab_first(const struct bh_itab *t, uint64_t hash)
 {
@@ -66,58 +67,89 @@ void bh_itab_del(struct bh_itab *t, struct bh_link *l)
 	*t = (struct bh_itab){0};
 }
 
-static struct shared *find(const char *s, size_t n, uint64_t hash)
+static struct shared *find(const struct bh_itab *t, const void *bytes, size_t n, uint64_t hash)
 {
 	struct bh_link *l;
 
-	for (l = bh_itab_first(&strings, hash); l; l = l->next) {
-		struct shared *str = (struct shared *)l;
+	for (l = bh_itab_first(t, hash); l; l = l->next) {
+		struct shared *x = (struct shared *)l;
 
-		if (l->hash == hash && !strncmp(str->s, s, n + 1))
-			return str;
+		if (l->hash == hash && x->n == n && !memcmp(x->s, bytes, n))
+			return x;
 	}
 	return NULL;
 }
 
+static struct shared *get(struct bh_itab *t, const void *bytes, size_t n, bool *ret_is_new)
+{
+	uint64_t hash = bh_hash(bytes, n, 0);
+	struct shared *x = n <= UINT32_MAX ? find(t, bytes, n, hash) : NULL;
+
+	*ret_is_new = !x;
+	if (x) {
+		x->refs++;
+		return x;
+	}
+	x = n <= UINT32_MAX ? malloc(sizeof(*x) + n) : NULL;
+	if (!x)
+		return NULL;
+	*x = (struct shared){.link = {.hash = hash}, .refs = 1, .n = (uint32_t)n};
+	memcpy(x->s, bytes, n);
+	if (bh_itab_add(t, &x->link)) {
+		free(x);
+		return NULL;
+	}
+	return x;
+}
+
+static struct shared *of(const void *s)
+{
+	return (struct shared *)(void *)((uintptr_t)s - offsetof(struct shared, s));
+}
+
 const char *bh_intern_find(const char *s)
 {
-	size_t n = strlen(s);
-	const struct shared *str = find(s, n, bh_hash(s, n, 0));
+	size_t n = strlen(s) + 1;
+	const struct shared *x = find(&strings, s, n, bh_hash(s, n, 0));
 
-	return str ? str->s : NULL;
+	return x ? x->s : NULL;
 }
 
 char *bh_intern(const char *s)
 {
-	size_t n = strlen(s);
-	uint64_t hash = bh_hash(s, n, 0);
-	struct shared *str = find(s, n, hash);
+	bool is_new;
+	struct shared *x = get(&strings, s, strlen(s) + 1, &is_new);
 
-	if (str) {
-		str->refs++;
-		return str->s;
-	}
-	str = malloc(sizeof(*str) + n + 1);
-	if (!str)
-		return NULL;
-	*str = (struct shared){.link = {.hash = hash}, .refs = 1};
-	memcpy(str->s, s, n + 1);
-	if (bh_itab_add(&strings, &str->link)) {
-		free(str);
-		return NULL;
-	}
-	return str->s;
+	return x ? x->s : NULL;
 }
 
 void bh_intern_unref(const char *s)
 {
-	struct shared *str;
+	if (!s || --of(s)->refs)
+		return;
+	bh_itab_del(&strings, &of(s)->link);
+	free(of(s));
+}
 
-	if (!s)
-		return;
-	str = (struct shared *)(void *)((uintptr_t)s - offsetof(struct shared, s));
-	if (--str->refs)
-		return;
-	bh_itab_del(&strings, &str->link);
-	free(str);
+void *bh_share(const void *bytes, size_t n, bool *ret_is_new)
+{
+	struct shared *x = get(&blocks, bytes, n, ret_is_new);
+
+	return x ? x->s : NULL;
+}
+
+void *bh_share_unref(const void *block, size_t *ret_n)
+{
+	struct shared *x = of(block);
+
+	if (--x->refs)
+		return NULL;
+	bh_itab_del(&blocks, &x->link);
+	*ret_n = x->n;
+	return x->s;
+}
+
+void bh_share_free(void *block)
+{
+	free(of(block));
 }

@@ -197,7 +197,8 @@ static void look_for_port(struct lint *l, const struct bh_rule *r, enum bh_dir d
 
 static int lint_ports(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 {
-	struct bh_about at = about(l, &r->place);
+	struct bh_place place = bh_rule_place(l->policy, dir, r);
+	struct bh_about at = about(l, &place);
 	char proto[8];
 	size_t i;
 	int ret = 0;
@@ -219,10 +220,10 @@ static int lint_ports(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 
 /* ---- CIDRs and expiry ---- */
 
-static int lint_cidr(struct lint *l, const struct bh_peer *peer)
+static int lint_cidr(struct lint *l, const struct bh_peer *peer, const struct bh_place *place)
 {
 	const struct bh_view_ip *hit = bh_view_covered(&l->view, peer);
-	struct bh_about at = about(l, &peer->place);
+	struct bh_about at = about(l, place);
 	char cidr[BH_CIDR_TEXT], ip[BH_IP_TEXT];
 	bool is_all = peer->cidr.len == (bh_ip_is4(&peer->cidr.ip) ? 96 : 0);
 
@@ -235,9 +236,10 @@ static int lint_cidr(struct lint *l, const struct bh_peer *peer)
 			       hit->pod->ident->ns, hit->pod->name);
 }
 
-static int lint_expiry(struct lint *l, const struct bh_rule *r)
+static int lint_expiry(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 {
-	struct bh_about at = about(l, &r->place);
+	struct bh_place place = bh_rule_place(l->policy, dir, r);
+	struct bh_about at = about(l, &place);
 	char text[32] = "";
 	time_t t = (time_t)r->reason.expires_s;
 	struct tm tm;
@@ -253,11 +255,13 @@ static int lint_expiry(struct lint *l, const struct bh_rule *r)
 static int lint_rule(struct lint *l, const struct bh_rule *r, enum bh_dir dir)
 {
 	size_t i;
-	int ret = lint_expiry(l, r);
+	int ret = lint_expiry(l, r, dir);
 
 	for (i = 0; !ret && i < r->n_peers; i++) {
+		struct bh_place place = bh_peer_place(l->policy, dir, r, &r->peers[i]);
+
 		if (r->peers[i].kind == BH_PEER_CIDR)
-			ret = lint_cidr(l, &r->peers[i]);
+			ret = lint_cidr(l, &r->peers[i], &place);
 	}
 	return ret || r->is_inert ? ret : lint_ports(l, r, dir);
 }

@@ -5,6 +5,7 @@
 
 #include "policy/ident.h"
 #include "policy/intern.h"
+#include "policy/pack.h"
 
 const char *bh_labels_get(const struct bh_labels *l, const char *key)
 {
@@ -103,6 +104,10 @@ static void policy_free(struct bh_policy *p)
 {
 	size_t dir, i;
 
+	if (p->is_packed) {
+		bh_pack_free(p);
+		return;
+	}
 	for (dir = 0; dir < 2; dir++) {
 		for (i = 0; i < p->n_rules[dir]; i++)
 			rule_done(&p->rules[dir][i]);

@@ -16,7 +16,7 @@
 
 /* Where something was written: for messages and explain. file is borrowed from the object. */
 struct bh_place {
-	const char *file; /* as given by the source; NULL: not from a file */
+	const char *file;   /* as given by the source; NULL: not from a file */
 	unsigned line, col; /* from 1; 0: unknown */
 };
 
@@ -36,9 +36,9 @@ enum bh_selector_op { BH_SEL_IN, BH_SEL_NOT_IN, BH_SEL_EXISTS, BH_SEL_ABSENT };
 
 struct bh_requirement {
 	char *key;
-	enum bh_selector_op op;
 	char **values; /* sorted; only with IN and NOT_IN */
-	size_t n_values;
+	uint32_t n_values;
+	enum bh_selector_op op;
 };
 
 /* All requirements are ANDed; matchLabels are IN with one value. None: selects everything.
@@ -69,7 +69,7 @@ struct bh_peer {
 	struct bh_cidr cidr;
 	struct bh_cidr *excepts; /* each strictly inside cidr */
 	size_t n_excepts;
-	struct bh_place place;
+	struct bh_place place; /* read it with bh_peer_place */
 };
 
 enum bh_port_kind {
@@ -96,20 +96,18 @@ struct bh_rule {
 	enum bh_action action;
 	/* all_peers: `from`/`to` absent or empty: every peer, pods or not. */
 	bool all_peers;
-	struct bh_peer *peers;
-	size_t n_peers;
 	/* all_ports: `ports` absent or empty: every port of every protocol, ICMP too. */
 	bool all_ports;
-	struct bh_port *ports;
-	size_t n_ports;
-	char **processes; /* absolute paths; egress only; none: any executable */
-	size_t n_processes;
-	/* inert: something in the rule is not understood. An Allow then matches nothing, a Deny matches
-	 * every peer and port. */
+	/* inert: something in the rule is not understood. An Allow then matches nothing, a Deny
+	 * matches every peer and port. */
 	bool is_inert;
+	unsigned index; /* position in ingress[] or egress[] */
+	uint32_t n_peers, n_ports, n_processes;
+	struct bh_peer *peers;
+	struct bh_port *ports;
+	char **processes;	      /* absolute paths; egress only; none: any executable */
 	struct bh_reason_note reason; /* a policy-wide annotation is copied into each rule */
-	unsigned index;		      /* position in ingress[] or egress[] */
-	struct bh_place place;
+	struct bh_place place;	      /* read it with bh_rule_place */
 };
 
 enum bh_policy_kind { BH_NETWORK_POLICY, BH_SEGMENTATION_POLICY };
@@ -119,12 +117,17 @@ struct bh_policy {
 	enum bh_policy_kind kind;
 	char *ns, *name;
 	struct bh_selector pods;
-	bool applies[2];	 /* by enum bh_dir: policyTypes after defaulting */
 	struct bh_rule *rules[2]; /* by enum bh_dir */
-	size_t n_rules[2];
+	uint32_t n_rules[2];
+	bool applies[2];       /* by enum bh_dir: policyTypes after defaulting */
 	bool keep_established; /* annotation bulkhead.io/established: keep */
+	bool is_packed;	       /* see bh_policy_pack */
+	bool has_wide_spots;
 	char *file;
 	struct bh_place place;
+	const void *spots; /* packed: places of rules and peers */
+	/* For the object set: of the tree with places, and of the document's text; 0: not known. */
+	uint64_t tree_hash, text_hash;
 };
 /* "NetworkPolicy" or "SegmentationPolicy". */
 const char *bh_policy_kind_name(enum bh_policy_kind kind);
@@ -165,15 +168,15 @@ struct bh_pod {
 struct bh_namespace {
 	unsigned refs;
 	char *name;
-	bool is_implied; /* pods are in it, but no object describes it */
+	bool is_implied;	 /* pods are in it, but no object describes it */
 	struct bh_labels labels; /* always has kubernetes.io/metadata.name */
 	char *file;
 	struct bh_place place;
 };
 
 /* A snapshot. The arrays are sorted (namespaces by name; pods by namespace, name; policies by kind,
- * namespace, name), so equal worlds are equal byte for byte. A pod whose namespace has no object has
- * an implicit one: bh_world_seal adds it. */
+ * namespace, name), so equal worlds are equal byte for byte. A pod whose namespace has no object
+ * has an implicit one: bh_world_seal adds it. */
 struct bh_world {
 	unsigned refs;
 	struct bh_namespace **namespaces;
@@ -187,8 +190,8 @@ struct bh_world {
 	size_t n_node_addresses;
 	bool default_allow; /* enforcement.default: kubernetes */
 	int64_t now_s;	    /* Unix time the world is seen at */
-	/* Once it is sealed these own the arrays and the references in them; before, the world does.
-	 * Worlds of which neither has other pods (or namespaces, policies) share one. */
+	/* Once it is sealed these own the arrays and the references in them; before, the world
+	 * does. Worlds of which neither has other pods (or namespaces, policies) share one. */
 	struct bh_shelf *namespace_shelf, *pod_shelf, *policy_shelf;
 };
 
@@ -212,9 +215,18 @@ int64_t bh_world_next_end(const struct bh_world *w);
 const struct bh_namespace *bh_world_namespace(const struct bh_world *w, const char *name);
 const struct bh_pod *bh_world_pod(const struct bh_world *w, const char *ns, const char *name);
 
-/* A policy, its strings and arrays are from malloc; the last unref frees all of them. */
+/* Where a rule of p is written, or a peer of that rule. */
+struct bh_place bh_rule_place(const struct bh_policy *p, enum bh_dir dir, const struct bh_rule *r);
+struct bh_place bh_peer_place(const struct bh_policy *p, enum bh_dir dir, const struct bh_rule *r,
+			      const struct bh_peer *peer);
+
+/* A policy, its strings and arrays are from malloc, or it is packed; the last unref frees it. */
 struct bh_policy *bh_policy_ref(struct bh_policy *p);
 void bh_policy_unref(struct bh_policy *p);
+/* Puts a policy whose only owner the caller is into little memory: what it has in common with other
+ * packed ones (rule lists, peers, port lists, selectors, texts) is kept once for all of them. The
+ * same content, elsewhere: pointers into the old one are void. 0, or -ENOMEM: all is as it was. */
+int bh_policy_pack(struct bh_policy **p);
 struct bh_pod *bh_pod_ref(struct bh_pod *p);
 void bh_pod_unref(struct bh_pod *p);
 struct bh_namespace *bh_namespace_ref(struct bh_namespace *n);

@@ -271,5 +271,7 @@ struct bh_policy *bh_parse_policy(struct bh_parse *p, const struct bh_yaml *obje
 			      ns);
 	parse_spec(p, spec ? spec : &nothing, &reason, policy);
 	own_places(policy);
+	if (!p->is_refused && bh_policy_pack(&policy))
+		bh_parse_no_memory(p);
 	return p->is_refused ? NULL : BH_TAKE(policy);
 }

@@ -150,20 +150,20 @@ static char *why(const struct side *side)
 
 /* ---- explain ---- */
 
-static void put_place(json_t *half, const struct bh_half *h, bool *failed)
+static void put_place(json_t *half, const struct bh_half *h, enum bh_dir dir, bool *failed)
 {
-	const struct bh_place *place;
+	struct bh_place place;
 	const char *file;
 
 	if (!h->policy)
 		return;
-	place = h->rule ? &h->rule->place : &h->policy->place;
-	file = place->file ? place->file : h->policy->file;
+	place = h->rule ? bh_rule_place(h->policy, dir, h->rule) : h->policy->place;
+	file = place.file ? place.file : h->policy->file;
 	if (!file)
 		return;
 	bh_report_put(half, "file", json_string(file), failed);
-	if (place->line)
-		bh_report_put(half, "line", json_integer(place->line), failed);
+	if (place.line)
+		bh_report_put(half, "line", json_integer(place.line), failed);
 }
 
 static json_t *explain_json(const struct bh_query *q, const struct bh_answer *a)
@@ -179,7 +179,7 @@ static json_t *explain_json(const struct bh_query *q, const struct bh_answer *a)
 		BH_CLEANUP(bh_freep) char *text = why(&side);
 
 		bh_report_put(half, "why", text ? json_string(text) : NULL, &failed);
-		put_place(half, side.half, &failed);
+		put_place(half, side.half, side.dir, &failed);
 	}
 	if (!failed)
 		return cell;

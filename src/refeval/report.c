@@ -218,7 +218,8 @@ static void put_text(json_t *obj, const char *key, const char *text, bool *faile
 static json_t *exception_json(const struct bh_world *w, const struct bh_policy *p, enum bh_dir dir,
 			      const struct bh_rule *r)
 {
-	const char *file = r->place.file ? r->place.file : p->file;
+	struct bh_place place = bh_rule_place(p, dir, r);
+	const char *file = place.file ? place.file : p->file;
 	bool has_end = r->reason.expires_s != INT64_MAX;
 	char end[BH_TIME_TEXT];
 	json_t *j = json_object();
@@ -232,7 +233,7 @@ static json_t *exception_json(const struct bh_world *w, const struct bh_policy *
 	put_text(j, "expires", has_end ? bh_report_time(r->reason.expires_s, end) : NULL, &failed);
 	bh_report_put(j, "expired", json_boolean(!bh_rule_lives(r, w->now_s)), &failed);
 	put_text(j, "file", file, &failed);
-	bh_report_put(j, "line", json_integer(r->place.line), &failed);
+	bh_report_put(j, "line", json_integer(place.line), &failed);
 	if (!failed)
 		return j;
 	json_decref(j);

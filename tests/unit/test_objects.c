@@ -35,7 +35,7 @@ static void assert_policies(const struct bh_objects *o, const char *want)
 	struct bh_str out = {0};
 
 	for (size_t i = 0; i < w->n_policies; i++)
-		bh_str_fmt(&out, "%s%s/%s:%zu", i ? " " : "", w->policies[i]->ns,
+		bh_str_fmt(&out, "%s%s/%s:%u", i ? " " : "", w->policies[i]->ns,
 			   w->policies[i]->name, w->policies[i]->n_rules[BH_INGRESS]);
 	assert_string_equal(bh_str_text(&out), want);
 	bh_str_done(&out);
@@ -341,7 +341,10 @@ static void test_saved(void **state)
 		      "version stays in force\n");
 	w = ok_world(again);
 	assert_int_equal(w->policies[0]->place.line, 17);
-	assert_int_equal(w->policies[0]->rules[BH_INGRESS][0].place.line, 20);
+	assert_int_equal(
+		bh_rule_place(w->policies[0], BH_INGRESS, &w->policies[0]->rules[BH_INGRESS][0])
+			.line,
+		20);
 	assert_int_equal(w->policies[1]->place.line, 23);
 	bh_world_unref(w);
 	/* Everything came back as it was: reading the same file changes nothing but the item of a

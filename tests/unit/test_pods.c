@@ -317,6 +317,7 @@ static void test_policy_model(void **state)
 	const struct bh_rule *r;
 	struct bh_world *w;
 	char text[BH_CIDR_TEXT];
+	struct bh_place place;
 
 	(void)state;
 	ok_load(o, "f",
@@ -340,8 +341,10 @@ static void test_policy_model(void **state)
 	assert_false(p->keep_established);
 	assert_string_equal(p->place.file, "f");
 	r = p->rules[BH_INGRESS];
-	assert_int_equal(r->place.line, 7);
-	assert_int_equal(r->place.col, 5);
+	place = bh_rule_place(p, BH_INGRESS, r);
+	assert_int_equal(place.line, 7);
+	assert_int_equal(place.col, 5);
+	assert_ptr_equal(place.file, p->file);
 	assert_false(r->all_peers || r->all_ports || r->is_inert);
 	assert_int_equal(r->n_peers, 3);
 	assert_true(r->peers[0].has_pods && !r->peers[0].has_namespaces);
