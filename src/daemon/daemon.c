@@ -17,6 +17,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/observe.h"
+#include "daemon/runtime.h"
 #include "daemon/saved.h"
 #include "daemon/verbs.h"
 
@@ -71,6 +72,7 @@ int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct 
 
 	if (d->observer)
 		bh_observer_keep(d->observer, ep);
+	bh_runtime_endpoint_gone(d->runtime, ep);
 	r = bh_datapath_detach(d->dp, ep->slot, err);
 	if (r < 0)
 		return bh_note(err, r, "pod '%s/%s'", ep->ns, ep->name);
@@ -166,6 +168,7 @@ static void on_tick(void *arg)
 
 	mend_store(d);
 	bh_observer_sweep(d->observer);
+	bh_runtime_tick(d->runtime);
 	bh_journal_note_head(d->journal);
 	bh_adopt_sweep(d);
 }
@@ -351,6 +354,8 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 	if (!r)
 		r = watch_kernel(d, err);
 	if (!r)
+		r = bh_runtime_open(d, &d->runtime, err);
+	if (!r)
 		r = listen_socket(d, err);
 	if (r < 0)
 		return r;
@@ -386,6 +391,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_addr_watch_close(d->addr_watch);
 	bh_manifests_close(d->manifests);
 	bh_reconciler_free(d->reconciler);
+	bh_runtime_close(d->runtime);
 	bh_observer_close(d->observer);
 	bh_isolation_close(d->isolation);
 	bh_keeper_close(d->keeper);

@@ -34,6 +34,7 @@ struct bh_daemon {
 	struct bh_reconciler *reconciler;
 	struct bh_isolation *isolation;
 	struct bh_observer *observer;
+	struct bh_runtime *runtime;
 	struct bh_journal *journal;
 	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "daemon/daemon.h"
+#include "daemon/runtime.h"
 
 static void add(json_t *a, const char *what, const char *why)
 {
@@ -41,7 +42,7 @@ json_t *bh_degraded_json(const struct bh_daemon *d)
 	}
 	if (d->store_trouble[0])
 		add(a, "state", d->store_trouble);
-	if (d->cfg->asks_runtime && d->cfg->runtime_mode != BH_RUNTIME_OFF)
-		add(a, "runtime", "this version does not trace processes");
+	if (bh_runtime_trouble(d->runtime))
+		add(a, "runtime", bh_runtime_trouble(d->runtime));
 	return a;
 }

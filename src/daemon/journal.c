@@ -77,6 +77,16 @@ static void emit(struct bh_journal *j, json_t *take_event)
 	json_decref(take_event);
 }
 
+void bh_journal_event(struct bh_journal *j, json_t *take_event)
+{
+	emit(j, take_event);
+}
+
+struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j)
+{
+	return &j->ocsf;
+}
+
 static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
 {
 	return (struct bh_ocsf_pod){

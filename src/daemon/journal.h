@@ -16,6 +16,7 @@ struct bh_edge_fact;
 struct bh_ip;
 struct bh_journal;
 struct bh_bus;
+struct bh_ocsf;
 struct bh_loop;
 
 int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err);
@@ -44,6 +45,10 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now_s);
 /* Notes the end of the chain in the database, so that a shortened log shows. */
 void bh_journal_note_head(struct bh_journal *j);
+
+/* What another file of the daemon built with bh_journal_ocsf. Taken; NULL: nothing. */
+void bh_journal_event(struct bh_journal *j, json_t *take_event);
+struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j);
 
 /* journal_stream.c: answer the verbs events and events.verify; both take over the request. */
 void bh_journal_stream(struct bh_journal *j, struct bh_request *rq, const json_t *args);

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "daemon/runtime.h"
 
 #define MAX_TTL_S  (10ll * 365 * 86400)
 #define MAX_REASON 1024
@@ -159,6 +160,7 @@ static const struct verb {
 	{"policy.verify", ANYONE, bh_verb_verify},
 	{"policy.exceptions", ANYONE, bh_verb_exceptions},
 	{"policy.world", ANYONE, bh_verb_world},
+	{"runtime", ANYONE, bh_verb_runtime},
 	{"quarantine", ROOT, verb_quarantine},
 	{"quarantine.list", ANYONE, verb_quarantine_list},
 	{"release", ROOT, verb_release},

@@ -7,10 +7,9 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "event/ocsf_parts.h"
 
 #define PRODUCT "Bulkhead"
-
-enum severity { SEV_INFO = 1, SEV_LOW, SEV_MEDIUM, SEV_HIGH };
 
 static const char *const severities[] = {"Unknown", "Informational", "Low", "Medium", "High"};
 
@@ -20,12 +19,14 @@ static const struct {
 } classes[] = {
 	{BH_OCSF_NETWORK, "Network Activity", "network_activity", "network"},
 	{BH_OCSF_CONFIG, "Device Config State", "config_state", "policy"},
+	{BH_OCSF_PROCESS, "Process Activity", "process_activity", "process"},
 	{BH_OCSF_LIFECYCLE, "Application Lifecycle", "application_lifecycle", "pod"},
 	{BH_OCSF_REMEDIATION, "Network Remediation Activity", "network_remediation_activity",
 	 "quarantine"},
 };
 
-static const char *const categories[] = {[4] = "Network Activity",
+static const char *const categories[] = {[1] = "System Activity",
+					 [4] = "Network Activity",
 					 [5] = "Discovery",
 					 [6] = "Application Activity",
 					 [7] = "Remediation"};
@@ -41,8 +42,7 @@ static const char *class_name(int uid)
 
 /* ---- parts ---- */
 
-/* A JSON string whatever the bytes; NULL gives NULL, which json_pack's "s*" leaves out. */
-static json_t *text(const char *s)
+json_t *bh_ocsf_text(const char *s)
 {
 	BH_CLEANUP(bh_str_done) struct bh_str b = {0};
 	size_t left = s ? strlen(s) : 0;
@@ -63,24 +63,16 @@ static json_t *text(const char *s)
 	return b.failed ? NULL : json_string(bh_str_text(&b));
 }
 
-/* Sets key unless value is NULL, which it takes; so that what is not known is left out. */
-static void put(json_t *obj, const char *key, json_t *take_value)
+void bh_ocsf_put(json_t *obj, const char *key, json_t *take_value)
 {
 	if (take_value)
 		json_object_set_new(obj, key, take_value);
 }
 
-static void put_text(json_t *obj, const char *key, const char *value)
+void bh_ocsf_put_text(json_t *obj, const char *key, const char *value)
 {
-	put(obj, key, value && *value ? text(value) : NULL);
+	bh_ocsf_put(obj, key, value && *value ? bh_ocsf_text(value) : NULL);
 }
-
-struct head {
-	int class_uid, activity_id;
-	const char *activity;
-	enum severity severity;
-	int64_t time_ms;
-};
 
 static json_t *metadata(struct bh_ocsf *o, const char *extra_profile)
 {
@@ -89,7 +81,7 @@ static json_t *metadata(struct bh_ocsf *o, const char *extra_profile)
 	BH_CLEANUP(bh_freep) char *uid = NULL;
 	json_t *m;
 
-	put_text(product, "version", o->version);
+	bh_ocsf_put_text(product, "version", o->version);
 	if (extra_profile)
 		json_array_append_new(profiles, json_string(extra_profile));
 	o->n++;
@@ -100,7 +92,7 @@ static json_t *metadata(struct bh_ocsf *o, const char *extra_profile)
 	return m;
 }
 
-static json_t *base(struct bh_ocsf *o, const struct head *h, const char *extra_profile)
+json_t *bh_ocsf_base(struct bh_ocsf *o, const struct bh_ocsf_head *h, const char *extra_profile)
 {
 	json_t *e = json_pack("{s:i, s:s, s:i, s:s, s:i, s:s, s:I, s:i, s:s, s:I}", "class_uid",
 			      h->class_uid, "class_name", class_name(h->class_uid), "category_uid",
@@ -110,11 +102,11 @@ static json_t *base(struct bh_ocsf *o, const struct head *h, const char *extra_p
 			      "severity_id", (int)h->severity, "severity", severities[h->severity],
 			      "time", (json_int_t)h->time_ms);
 
-	put(e, "metadata", metadata(o, extra_profile));
+	bh_ocsf_put(e, "metadata", metadata(o, extra_profile));
 	/* 1: server */
-	put(e, "device",
-	    json_pack("{s:o*, s:i, s:s}", "hostname", text(o->node), "type_id", 1, "type",
-		      "Server"));
+	bh_ocsf_put(e, "device",
+		    json_pack("{s:o*, s:i, s:s}", "hostname", bh_ocsf_text(o->node), "type_id", 1,
+			      "type", "Server"));
 	return e;
 }
 
@@ -127,22 +119,23 @@ static json_t *container(const struct bh_ocsf_pod *p)
 {
 	json_t *c = json_object();
 
-	put_text(c, "name", p->name);
-	put_text(c, "uid", p->container_id);
-	put_text(c, "pod_uuid", p->uid);
-	put(c, "image", p->image ? json_pack("{s:o*}", "name", text(p->image)) : NULL);
-	put_text(c, "orchestrator", p->ns ? "Kubernetes" : NULL);
+	bh_ocsf_put_text(c, "name", p->name);
+	bh_ocsf_put_text(c, "uid", p->container_id);
+	bh_ocsf_put_text(c, "pod_uuid", p->uid);
+	bh_ocsf_put(c, "image",
+		    p->image ? json_pack("{s:o*}", "name", bh_ocsf_text(p->image)) : NULL);
+	bh_ocsf_put_text(c, "orchestrator", p->ns ? "Kubernetes" : NULL);
 	return c;
 }
 
-static void put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
+void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
 {
 	BH_CLEANUP(bh_freep) char *pod = pod_text(p);
 
 	if (p->name)
-		put(e, "container", container(p));
-	put_text(ours, "pod", pod);
-	put_text(ours, "namespace", p->ns);
+		bh_ocsf_put(e, "container", container(p));
+	bh_ocsf_put_text(ours, "pod", pod);
+	bh_ocsf_put_text(ours, "namespace", p->ns);
 }
 
 static json_t *process(pid_t pid, const char *name, const char *exe, uint32_t uid)
@@ -151,29 +144,29 @@ static json_t *process(pid_t pid, const char *name, const char *exe, uint32_t ui
 	BH_CLEANUP(bh_freep) char *uid_text = bh_strf("%u", uid);
 	json_t *p = json_pack("{s:i}", "pid", (int)pid);
 
-	put_text(p, "name", name);
+	bh_ocsf_put_text(p, "name", name);
 	/* type 1: regular file */
 	if (exe && *exe)
-		put(p, "file",
-		    json_pack("{s:o*, s:o*, s:i}", "path", text(exe), "name",
-			      text(slash ? slash + 1 : exe), "type_id", 1));
-	put(p, "user", json_pack("{s:s}", "uid", uid_text ? uid_text : ""));
+		bh_ocsf_put(p, "file",
+			    json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(exe), "name",
+				      bh_ocsf_text(slash ? slash + 1 : exe), "type_id", 1));
+	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", uid_text ? uid_text : ""));
 	return p;
 }
 
 static void put_actor(json_t *e, const struct bh_ocsf_actor *a)
 {
 	if (a->is_known)
-		put(e, "actor",
-		    json_pack("{s:o*}", "process", process(a->pid, NULL, a->exe, a->uid)));
+		bh_ocsf_put(e, "actor",
+			    json_pack("{s:o*}", "process", process(a->pid, NULL, a->exe, a->uid)));
 	else
-		put(e, "actor", json_pack("{s:s}", "app_name", "bulkheadd"));
+		bh_ocsf_put(e, "actor", json_pack("{s:s}", "app_name", "bulkheadd"));
 }
 
-static json_t *finish(json_t *take_e, json_t *take_ours, const char *message)
+json_t *bh_ocsf_finish(json_t *take_e, json_t *take_ours, const char *message)
 {
-	put_text(take_e, "message", message);
-	put(take_e, "unmapped", json_pack("{s:o*}", "bulkhead", take_ours));
+	bh_ocsf_put_text(take_e, "message", message);
+	bh_ocsf_put(take_e, "unmapped", json_pack("{s:o*}", "bulkhead", take_ours));
 	return take_e;
 }
 
@@ -196,10 +189,10 @@ static json_t *endpoint(const struct bh_ip *ip, int port, const char *name)
 	json_t *e = json_object();
 
 	if (ip)
-		put_text(e, "ip", bh_ip_format(ip, addr));
+		bh_ocsf_put_text(e, "ip", bh_ip_format(ip, addr));
 	if (port)
-		put(e, "port", json_integer(port));
-	put_text(e, "name", name);
+		bh_ocsf_put(e, "port", json_integer(port));
+	bh_ocsf_put_text(e, "name", name);
 	return e;
 }
 
@@ -215,10 +208,10 @@ static void put_endpoints(json_t *e, const struct bh_ocsf_edge *x, const char *p
 	bool is_egress = ev->dir == BH_EGRESS;
 
 	/* the port is the responder's in both directions */
-	put(e, is_egress ? "src_endpoint" : "dst_endpoint",
-	    endpoint(x->local, is_egress ? 0 : port, pod));
-	put(e, is_egress ? "dst_endpoint" : "src_endpoint",
-	    endpoint(&ev->remote, is_egress ? port : 0, x->peer));
+	bh_ocsf_put(e, is_egress ? "src_endpoint" : "dst_endpoint",
+		    endpoint(x->local, is_egress ? 0 : port, pod));
+	bh_ocsf_put(e, is_egress ? "dst_endpoint" : "src_endpoint",
+		    endpoint(&ev->remote, is_egress ? port : 0, x->peer));
 }
 
 static json_t *connection(const struct bh_edge_event *ev)
@@ -239,45 +232,47 @@ static void put_verdict(json_t *e, const struct bh_ocsf_edge *x)
 {
 	bool is_allowed = x->event->verdict == BH_ALLOWED;
 
-	put(e, "action_id", json_integer(is_allowed ? 1 : 2));
-	put(e, "action", json_string(is_allowed ? "Allowed" : "Denied"));
-	put(e, "disposition_id", json_integer(is_allowed ? 1 : 2));
-	put(e, "disposition", json_string(is_allowed ? "Allowed" : "Blocked"));
-	put(e, "status_id", json_integer(is_allowed ? 1 : 2));
-	put(e, "status", json_string(is_allowed ? "Success" : "Failure"));
+	bh_ocsf_put(e, "action_id", json_integer(is_allowed ? 1 : 2));
+	bh_ocsf_put(e, "action", json_string(is_allowed ? "Allowed" : "Denied"));
+	bh_ocsf_put(e, "disposition_id", json_integer(is_allowed ? 1 : 2));
+	bh_ocsf_put(e, "disposition", json_string(is_allowed ? "Allowed" : "Blocked"));
+	bh_ocsf_put(e, "status_id", json_integer(is_allowed ? 1 : 2));
+	bh_ocsf_put(e, "status", json_string(is_allowed ? "Success" : "Failure"));
 	if (x->rule)
-		put(e, "firewall_rule",
-		    json_pack("{s:o*, s:o*}", "name", text(x->rule), "desc", text(x->place)));
+		bh_ocsf_put(e, "firewall_rule",
+			    json_pack("{s:o*, s:o*}", "name", bh_ocsf_text(x->rule), "desc",
+				      bh_ocsf_text(x->place)));
 }
 
 json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *x)
 {
 	const struct bh_edge_event *ev = x->event;
 	bool is_allowed = ev->verdict == BH_ALLOWED;
-	const struct head h = {BH_OCSF_NETWORK, is_allowed ? 1 : 5, is_allowed ? "Open" : "Refuse",
-			       is_allowed ? SEV_INFO : SEV_LOW, x->time_ms};
-	json_t *e = base(o, &h, "security_control");
+	const struct bh_ocsf_head h = {BH_OCSF_NETWORK, is_allowed ? 1 : 5,
+				       is_allowed ? "Open" : "Refuse",
+				       is_allowed ? BH_SEV_INFO : BH_SEV_LOW, x->time_ms};
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = json_pack("{s:s, s:s}", "verdict", is_allowed ? "allowed" : "denied",
 				 "reason", reason_name(ev->reason));
 	BH_CLEANUP(bh_freep) char *pod = pod_text(&x->pod);
 
-	put_pod(e, ours, &x->pod);
-	put_text(ours, "peer", x->peer);
-	put_text(ours, "rule", x->rule);
-	put_text(ours, "place", x->place);
+	bh_ocsf_put_pod(e, ours, &x->pod);
+	bh_ocsf_put_text(ours, "peer", x->peer);
+	bh_ocsf_put_text(ours, "rule", x->rule);
+	bh_ocsf_put_text(ours, "place", x->place);
 	if (!has_ports(ev->proto) && ev->port)
-		put(ours, "icmpType", json_integer(ev->port));
+		bh_ocsf_put(ours, "icmpType", json_integer(ev->port));
 	put_endpoints(e, x, pod);
-	put(e, "connection_info", connection(ev));
+	bh_ocsf_put(e, "connection_info", connection(ev));
 	put_verdict(e, x);
-	put(e, "traffic",
-	    json_pack("{s:I, s:I}", "packets", (json_int_t)x->packets, "bytes",
-		      (json_int_t)x->bytes));
+	bh_ocsf_put(e, "traffic",
+		    json_pack("{s:I, s:I}", "packets", (json_int_t)x->packets, "bytes",
+			      (json_int_t)x->bytes));
 	if (ev->pid)
-		put(e, "actor",
-		    json_pack("{s:o*}", "process",
-			      process((pid_t)ev->pid, ev->comm, ev->path, ev->uid)));
-	return finish(e, ours, NULL);
+		bh_ocsf_put(e, "actor",
+			    json_pack("{s:o*}", "process",
+				      process((pid_t)ev->pid, ev->comm, ev->path, ev->uid)));
+	return bh_ocsf_finish(e, ours, NULL);
 }
 
 /* ---- 5002 ---- */
@@ -286,29 +281,30 @@ json_t *bh_ocsf_config(struct bh_ocsf *o, const struct bh_ocsf_config *c)
 {
 	static const struct {
 		const char *name;
-		enum severity severity;
+		enum bh_ocsf_severity severity;
 	} kinds[] = {
-		[BH_CHANGE_ADDED] = {"added", SEV_INFO},
-		[BH_CHANGE_CHANGED] = {"changed", SEV_INFO},
-		[BH_CHANGE_REMOVED] = {"removed", SEV_INFO},
-		[BH_CHANGE_REFUSED] = {"refused", SEV_MEDIUM},
-		[BH_CHANGE_EXPIRING] = {"expiring", SEV_LOW},
-		[BH_CHANGE_EXPIRED] = {"expired", SEV_LOW},
-		[BH_CHANGE_FAILED] = {"failed", SEV_HIGH},
+		[BH_CHANGE_ADDED] = {"added", BH_SEV_INFO},
+		[BH_CHANGE_CHANGED] = {"changed", BH_SEV_INFO},
+		[BH_CHANGE_REMOVED] = {"removed", BH_SEV_INFO},
+		[BH_CHANGE_REFUSED] = {"refused", BH_SEV_MEDIUM},
+		[BH_CHANGE_EXPIRING] = {"expiring", BH_SEV_LOW},
+		[BH_CHANGE_EXPIRED] = {"expired", BH_SEV_LOW},
+		[BH_CHANGE_FAILED] = {"failed", BH_SEV_HIGH},
 	};
-	const struct head h = {BH_OCSF_CONFIG, 1, "Log", kinds[c->change].severity, c->time_ms};
-	json_t *e = base(o, &h, NULL);
+	const struct bh_ocsf_head h = {BH_OCSF_CONFIG, 1, "Log", kinds[c->change].severity,
+				       c->time_ms};
+	json_t *e = bh_ocsf_base(o, &h, NULL);
 	json_t *ours = json_pack("{s:s, s:I}", "change", kinds[c->change].name, "revision",
 				 (json_int_t)c->revision);
 	BH_CLEANUP(bh_freep)
 	char *message = bh_strf("%s %s%s%s", c->object, kinds[c->change].name, c->text ? ": " : "",
 				c->text ? c->text : "");
 
-	put_text(ours, "object", c->object);
-	put_text(ours, "place", c->place);
-	put_text(ours, "text", c->text);
+	bh_ocsf_put_text(ours, "object", c->object);
+	bh_ocsf_put_text(ours, "place", c->place);
+	bh_ocsf_put_text(ours, "text", c->text);
 	put_actor(e, &c->actor);
-	return finish(e, ours, message);
+	return bh_ocsf_finish(e, ours, message);
 }
 
 /* ---- 6002 ---- */
@@ -318,63 +314,66 @@ json_t *bh_ocsf_lifecycle(struct bh_ocsf *o, const struct bh_ocsf_lifecycle *l)
 	static const struct {
 		int activity_id;
 		const char *activity, *name;
-		enum severity severity;
+		enum bh_ocsf_severity severity;
 	} kinds[] = {
-		[BH_LIFE_STARTED] = {3, "Start", "started", SEV_INFO},
-		[BH_LIFE_STOPPED] = {4, "Stop", "stopped", SEV_INFO},
-		[BH_LIFE_REFUSED] = {7, "Disable", "refused", SEV_MEDIUM},
-		[BH_LIFE_CHANGED] = {8, "Update", "changed", SEV_INFO},
+		[BH_LIFE_STARTED] = {3, "Start", "started", BH_SEV_INFO},
+		[BH_LIFE_STOPPED] = {4, "Stop", "stopped", BH_SEV_INFO},
+		[BH_LIFE_REFUSED] = {7, "Disable", "refused", BH_SEV_MEDIUM},
+		[BH_LIFE_CHANGED] = {8, "Update", "changed", BH_SEV_INFO},
 	};
-	const struct head h = {BH_OCSF_LIFECYCLE, kinds[l->life].activity_id,
-			       kinds[l->life].activity, kinds[l->life].severity, l->time_ms};
+	const struct bh_ocsf_head h = {BH_OCSF_LIFECYCLE, kinds[l->life].activity_id,
+				       kinds[l->life].activity, kinds[l->life].severity,
+				       l->time_ms};
 	BH_CLEANUP(bh_freep) char *pod = pod_text(&l->pod);
 	const char *app = pod ? pod : "bulkheadd";
 	BH_CLEANUP(bh_freep)
 	char *message = bh_strf("%s %s%s%s", app, kinds[l->life].name, l->text ? ": " : "",
 				l->text ? l->text : "");
-	json_t *e = base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, NULL);
 	json_t *ours = json_pack("{s:s}", "change", kinds[l->life].name);
 
-	put_pod(e, ours, &l->pod);
-	put_text(ours, "text", l->text);
+	bh_ocsf_put_pod(e, ours, &l->pod);
+	bh_ocsf_put_text(ours, "text", l->text);
 	if (l->details)
 		json_object_update_missing(ours, (json_t *)l->details);
-	put(e, "app",
-	    json_pack("{s:o*, s:s}", "name", text(app), "vendor_name",
-		      pod ? "Kubernetes" : PRODUCT));
-	return finish(e, ours, message);
+	bh_ocsf_put(e, "app",
+		    json_pack("{s:o*, s:s}", "name", bh_ocsf_text(app), "vendor_name",
+			      pod ? "Kubernetes" : PRODUCT));
+	return bh_ocsf_finish(e, ours, message);
 }
 
 /* ---- 7004 ---- */
 
 json_t *bh_ocsf_quarantine(struct bh_ocsf *o, const struct bh_ocsf_quarantine *q)
 {
-	const struct head h = {BH_OCSF_REMEDIATION, q->is_release ? 3 : 1,
-			       q->is_release ? "Restore" : "Isolate", SEV_HIGH, q->time_ms};
+	const struct bh_ocsf_head h = {BH_OCSF_REMEDIATION, q->is_release ? 3 : 1,
+				       q->is_release ? "Restore" : "Isolate", BH_SEV_HIGH,
+				       q->time_ms};
 	BH_CLEANUP(bh_freep) char *pod = pod_text(&q->pod);
 	BH_CLEANUP(bh_freep)
 	char *message = bh_strf("%s %s: %s", pod ? pod : "pod",
 				q->is_release ? "released" : "quarantined", q->reason);
-	json_t *e = base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, NULL);
 	json_t *ours = json_pack("{s:s}", "change", q->is_release ? "released" : "quarantined");
 	json_t *uid = json_incref(json_object_get(json_object_get(e, "metadata"), "uid"));
 
-	put_pod(e, ours, &q->pod);
-	put_text(ours, "reason", q->reason);
+	bh_ocsf_put_pod(e, ours, &q->pod);
+	bh_ocsf_put_text(ours, "reason", q->reason);
 	if (q->receipt)
-		put(ours, "receipt", json_deep_copy(q->receipt));
-	put(e, "command_uid", uid);
+		bh_ocsf_put(ours, "receipt", json_deep_copy(q->receipt));
+	bh_ocsf_put(e, "command_uid", uid);
 	/* every connection of the pod, in and out */
-	put(e, "connection_info",
-	    json_pack("{s:i, s:s}", "direction_id", 99, "direction", "Inbound and outbound"));
-	put(e, "countermeasures",
-	    json_pack("[{s:s, s:{s:s, s:s}}]", "version", "1.0.0", "d3f_technique", "uid", "D3-NI",
-		      "name", "Network Isolation"));
-	put(e, "status_id", json_integer(q->failure ? 2 : 1));
-	put(e, "status", json_string(q->failure ? "Failure" : "Success"));
-	put_text(e, "status_detail", q->failure);
+	bh_ocsf_put(
+		e, "connection_info",
+		json_pack("{s:i, s:s}", "direction_id", 99, "direction", "Inbound and outbound"));
+	bh_ocsf_put(e, "countermeasures",
+		    json_pack("[{s:s, s:{s:s, s:s}}]", "version", "1.0.0", "d3f_technique", "uid",
+			      "D3-NI", "name", "Network Isolation"));
+	bh_ocsf_put(e, "status_id", json_integer(q->failure ? 2 : 1));
+	bh_ocsf_put(e, "status", json_string(q->failure ? "Failure" : "Success"));
+	bh_ocsf_put_text(e, "status_detail", q->failure);
 	put_actor(e, &q->actor);
-	return finish(e, ours, message);
+	return bh_ocsf_finish(e, ours, message);
 }
 
 /* ---- choosing ---- */
@@ -410,8 +409,9 @@ int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err
 			return 0;
 		}
 	}
-	return bh_fail(err, EINVAL,
-		       "there is no event class '%s': network_activity, config_state, "
-		       "application_lifecycle and network_remediation_activity exist",
-		       name);
+	return bh_fail(
+		err, EINVAL,
+		"there is no event class '%s': network_activity, config_state, "
+		"process_activity, application_lifecycle and network_remediation_activity exist",
+		name);
 }

@@ -1,6 +1,7 @@
 /* ocsf.h - what happened > one JSON object of the Open Cybersecurity Schema Framework,
  * version 1.3.0 (schema.ocsf.io/1.3.0), profiles host, container and security_control.
  *
+ *   1007 process activity       an executable started in a pod (Launch); ocsf_process.h
  *   4001 network activity       an edge allowed (Open) or denied (Refuse)
  *   5002 device config state    a policy, an exception, an image verdict changed (Log)
  *   6002 application lifecycle  a pod's interface opened or went, the daemon started or stopped
@@ -21,6 +22,7 @@
 #define BH_OCSF_VERSION "1.3.0"
 
 enum bh_ocsf_class {
+	BH_OCSF_PROCESS = 1007,
 	BH_OCSF_NETWORK = 4001,
 	BH_OCSF_CONFIG = 5002,
 	BH_OCSF_LIFECYCLE = 6002,
@@ -109,5 +111,5 @@ struct bh_event_filter {
 };
 bool bh_event_matches(const struct bh_event_filter *f, const json_t *event);
 /* "network_activity", "Network Activity", "4001", or a short word (network, policy, pod,
- * quarantine) > class. -EINVAL with the possible names. */
+ * process, quarantine) > class. -EINVAL with the possible names. */
 int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err);

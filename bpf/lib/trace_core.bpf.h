@@ -1,0 +1,209 @@
+/* trace_core.bpf.h - kernel structures that the tracing programs look into, as CO-RE stubs. Members
+ * that changed between kernels have a flavour of their own. Not together with core.bpf.h. */
+#pragma once
+
+#include <linux/types.h>
+#include <bpf/bpf_core_read.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct inode;
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
+struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	__u32 i_rdev;
+	__s64 i_size;
+	__s64 i_mtime_sec; /* since 6.11 */
+	__u32 i_mtime_nsec;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+struct inode___middle { /* 6.6 to 6.10 */
+	struct timespec64 __i_mtime;
+};
+
+struct inode___old {
+	struct timespec64 i_mtime;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct ns_common {
+	__u32 inum;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	unsigned int f_flags;
+	unsigned int f_mode;
+	struct inode *f_inode;
+	void *private_data;
+	struct path f_path;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path root;
+	struct path pwd;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end, env_start, env_end;
+	struct file *exe_file;
+};
+
+struct net {
+	__u64 net_cookie;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+};
+
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
+struct cred {
+	kuid_t uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
+	kernel_cap_t cap_effective;
+};
+
+struct kernel_cap_struct___old { /* before 6.3 */
+	__u32 cap[2];
+};
+
+struct cred___old {
+	struct kernel_cap_struct___old cap_effective;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+};
+
+struct task_struct {
+	int exit_code;
+	int pid, tgid;
+	struct mm_struct *mm;
+	struct task_struct *real_parent;
+	const struct cred *cred;
+	char comm[16];
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	kuid_t loginuid;
+	__u64 self_exec_id;
+};
+
+struct linux_binprm {
+	struct file *file;
+	const char *filename, *interp;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	unsigned short skc_family;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+/* overlayfs is a module on many kernels: where its types are not known, nothing is of an image. */
+struct ovl_path {
+	struct dentry *dentry;
+};
+
+struct ovl_entry {
+	unsigned int __numlower; /* since 6.5 */
+	struct ovl_path __lowerstack[];
+};
+
+struct ovl_inode {
+	unsigned long flags;
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
+	struct ovl_entry *oe; /* since 6.5 */
+};
+
+struct ovl_inode___middle { /* 5.19 to 6.4 */
+	struct path lowerpath;
+};
+
+struct ovl_inode___old {
+	struct inode *lower;
+};
+
+#pragma clang attribute pop
+
+enum ovl_inode_flag___bh { OVL_UPPERDATA___bh = 3 };

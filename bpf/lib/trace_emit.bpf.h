@@ -1,0 +1,198 @@
+/* trace_emit.bpf.h - whose task is it, is it new, and the books: every event of a slot leaves
+ * through note_event, which counts it in exactly one place. */
+#pragma once
+
+#include "lib/trace_path.bpf.h"
+
+#ifndef likely
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
+#define CGROUP_LEVELS 8
+
+/* Repeated announcements of what the set has already: 20 a second, 100 at once. */
+#define REPEAT_NS   50000000ull
+#define REPEAT_ROOM (100 * REPEAT_NS)
+
+static __always_inline const struct bh_trace_config *trace_config_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&trace_config, &zero);
+}
+
+static __always_inline struct bh_trace_slot *books_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&trace_slot, &slot);
+}
+
+static __always_inline int slot_generation(__u32 slot, __u32 *ret)
+{
+	struct bh_trace_slot *host;
+	struct bh_slot *s;
+
+	if (slot >= BH_MAX_SLOTS) {
+		host = books_of(slot);
+		*ret = host ? host->generation : 0;
+		return host != NULL;
+	}
+	s = bpf_map_lookup_elem(&endpoint, &slot);
+	if (!s || !(*(volatile __u32 *)&s->flags & BH_SLOT_LIVE))
+		return 0;
+	*ret = s->generation;
+	return 1;
+}
+
+static __always_inline __u32 slot_of_cgroup(void)
+{
+	__u32 level;
+
+	for (level = 1; level <= CGROUP_LEVELS; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		__u32 *slot;
+
+		if (!id)
+			return 0;
+		slot = bpf_map_lookup_elem(&trace_cgroup, &id);
+		if (slot)
+			return *slot;
+	}
+	return 0;
+}
+
+/* The current task's pod: by its network namespace; by its cgroup where pods share the node's; else
+ * what it was before, for a task cannot leave its pod. */
+static __always_inline __u32 slot_of_task(const struct task_struct *p,
+					  const struct bh_trace_task *was, __u32 *ret_flags)
+{
+	__u64 cookie = BPF_CORE_READ(p, nsproxy, net_ns, net_cookie);
+	__u32 *slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
+	const struct bh_trace_config *cfg;
+
+	if (slot && *slot)
+		return *slot;
+	if (was && was->slot && was->slot < BH_MAX_SLOTS) {
+		*ret_flags |= BH_TRACE_F_NETNS_LEFT;
+		return was->slot;
+	}
+	cfg = trace_config_get();
+	return cfg && cfg->has_cgroups ? slot_of_cgroup() : 0;
+}
+
+/* The books of the slot's present tenant. */
+static __always_inline struct bh_trace_slot *books_open(__u32 slot, __u32 generation)
+{
+	struct bh_trace_slot *b = books_of(slot);
+	__u32 was;
+
+	if (!b)
+		return NULL;
+	was = b->generation;
+	if (unlikely(was != generation) &&
+	    __sync_val_compare_and_swap(&b->generation, was, generation) == was) {
+		b->seen = b->delivered = b->deduplicated = b->deferred = b->lost = b->swept = 0;
+		b->execs = b->forks = b->exits = b->budget_ns = b->overflow = b->killed = 0;
+		b->facts = 0;
+	}
+	return b;
+}
+
+/* Takes one announcement from the slot's share. */
+static __always_inline int budget_take(struct bh_trace_slot *b, __u64 now)
+{
+	__u64 spent = b->budget_ns, from = spent > now ? spent : now;
+
+	if (from - now > REPEAT_ROOM)
+		return 0;
+	return __sync_val_compare_and_swap(&b->budget_ns, spent, from + REPEAT_NS) == spent;
+}
+
+enum novelty {
+	FACT_KNOWN,
+	FACT_NEW,   /* in the set now, marked unsent */
+	FACT_EXTRA, /* beyond the quota */
+};
+
+/* Looks the fact up, or adds it: *f is its first content, flags without UNSENT. */
+static __always_inline int fact_note(struct bh_trace_slot *b, const struct bh_fact_key *k,
+				     struct bh_fact *f)
+{
+	struct bh_fact *old = bpf_map_lookup_elem(&trace_fact, k);
+
+	if (old && old->generation == f->generation) {
+		__sync_fetch_and_add(&old->count, 1);
+		old->last_ns = f->last_ns;
+		return FACT_KNOWN;
+	}
+	if (__sync_fetch_and_add(&b->facts, 1) >= BH_TRACE_FACT_QUOTA) {
+		__sync_fetch_and_add(&b->facts, -1);
+		__sync_fetch_and_add(&b->overflow, 1);
+		return FACT_EXTRA;
+	}
+	f->count = 1;
+	f->flags |= BH_TRACE_F_UNSENT;
+	/* a former tenant's is overwritten */
+	if (bpf_map_update_elem(&trace_fact, k, f, old ? BPF_ANY : BPF_NOEXIST) == 0)
+		return FACT_NEW;
+	__sync_fetch_and_add(&b->facts, -1);
+	old = bpf_map_lookup_elem(&trace_fact, k); /* another CPU was quicker, or the map is full */
+	if (old) {
+		__sync_fetch_and_add(&old->count, 1);
+		return FACT_KNOWN;
+	}
+	__sync_fetch_and_add(&b->overflow, 1);
+	return FACT_EXTRA;
+}
+
+static __always_inline void fact_sent(const struct bh_fact_key *k)
+{
+	struct bh_fact *f = bpf_map_lookup_elem(&trace_fact, k);
+
+	if (f)
+		__sync_fetch_and_and(&f->flags, ~BH_TRACE_F_UNSENT);
+}
+
+/* Whether a record is wanted; if not, the event is in the books already. */
+static __always_inline int event_wants_record(struct bh_trace_slot *b, int novelty, int is_high,
+					      __u64 now)
+{
+	__sync_fetch_and_add(&b->seen, 1);
+	if (novelty == FACT_NEW || is_high || budget_take(b, now))
+		return 1;
+	if (novelty == FACT_KNOWN)
+		__sync_fetch_and_add(&b->deduplicated, 1);
+	else
+		__sync_fetch_and_add(&b->lost, 1);
+	return 0;
+}
+
+/* After the record was offered to the ring. k: the fact, NULL where there is none. */
+static __always_inline void event_close(struct bh_trace_slot *b, const struct bh_fact_key *k,
+					int novelty, int is_sent)
+{
+	if (is_sent) {
+		__sync_fetch_and_add(&b->delivered, 1);
+		if (novelty == FACT_NEW && k)
+			fact_sent(k);
+	} else if (novelty == FACT_NEW) {
+		__sync_fetch_and_add(&b->deferred, 1);
+	} else if (novelty == FACT_KNOWN) {
+		__sync_fetch_and_add(&b->deduplicated, 1);
+	} else {
+		__sync_fetch_and_add(&b->lost, 1);
+	}
+}
+
+static __always_inline long ring_send(int is_high, void *record, __u64 len)
+{
+	if (is_high)
+		return bpf_ringbuf_output(&trace_alarms, record, len, 0);
+	return bpf_ringbuf_output(&trace_events, record, len, 0);
+}
+
+/* Unique: a CPU does not start two images within a microsecond. */
+static __always_inline __u64 exec_id_make(__u64 now)
+{
+	return (now & ~1023ull) | (bpf_get_smp_processor_id() & 1023);
+}

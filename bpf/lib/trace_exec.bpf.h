@@ -1,0 +1,232 @@
+/* trace_exec.bpf.h - one exec: who, which file, from where; the set, the record, the policy. */
+#pragma once
+
+#include "lib/trace_emit.bpf.h"
+
+#define TAIL_STRINGS 1024 /* the four strings */
+#define TAIL_SIZE    (2 * BH_TRACE_ARGS)
+
+struct exec_scratch {
+	struct walk walk;
+	struct bh_fact_key key;
+	struct bh_fact fact;
+	struct bh_trace_task task; /* as it was before */
+	struct bh_trace_allow_key allow;
+	struct bh_trace_mntns_key mntns;
+	struct file_id id;
+	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
+	__u32 pos; /* in the record's tail */
+	__u32 flags;
+	__u32 slot;
+	__u32 generation;
+	__u64 now;
+	__u64 exec_id;
+	__u32 is_refused;
+	__u32 novelty;
+};
+
+/* Cannot be full: execs do not nest on a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_scratch);
+} exec_scratch SEC(".maps");
+
+static __always_inline struct exec_scratch *exec_scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&exec_scratch, &zero);
+}
+
+static __always_inline struct bh_trace_exec *record_of(struct exec_scratch *s)
+{
+	return (struct bh_trace_exec *)s->record;
+}
+
+static __always_inline char *tail_of(struct exec_scratch *s, __u32 pos)
+{
+	return (char *)s->record + sizeof(struct bh_trace_exec) + pos;
+}
+
+/* ---- what the task has ---- */
+
+static __always_inline __u64 task_caps(const struct task_struct *p)
+{
+	const struct cred *cred = BPF_CORE_READ(p, cred);
+
+	if (bpf_core_field_exists(cred->cap_effective.val))
+		return BPF_CORE_READ(cred, cap_effective.val);
+	return BPF_CORE_READ((const struct cred___old *)cred, cap_effective.cap[0]) |
+	       (__u64)BPF_CORE_READ((const struct cred___old *)cred, cap_effective.cap[1]) << 32;
+}
+
+#define TYPE_MASK	 0170000
+#define TYPE_SOCKET	 0140000
+#define TYPE_REGULAR	 0100000
+#define TYPE_CHAR	 0020000
+#define TYPE_FIFO	 0010000
+#define MODE_SETID	 06000
+#define FAMILY_UNIX	 1
+#define FAMILY_INET	 2
+#define FAMILY_INET6	 10
+#define RDEV_NULL	 ((1u << 20) | 3)
+#define RDEV_MAJOR(rdev) ((rdev) >> 20)
+
+static __always_inline __u8 stdio_socket(const struct file *f)
+{
+	const struct socket *socket = BPF_CORE_READ(f, private_data);
+	__u16 family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
+
+	if (family == FAMILY_INET || family == FAMILY_INET6)
+		return BH_TSTDIO_INET;
+	return family == FAMILY_UNIX ? BH_TSTDIO_UNIX : BH_TSTDIO_OTHER;
+}
+
+static __always_inline __u8 stdio_kind(const struct fdtable *fdt, __u32 fd)
+{
+	struct file **table = BPF_CORE_READ(fdt, fd);
+	const struct inode *inode;
+	struct file *f = NULL;
+	__u32 major;
+
+	if (fd >= BPF_CORE_READ(fdt, max_fds) || bpf_probe_read_kernel(&f, sizeof(f), &table[fd]))
+		return BH_TSTDIO_UNKNOWN;
+	if (!f)
+		return BH_TSTDIO_NONE;
+	inode = BPF_CORE_READ(f, f_inode);
+	switch (BPF_CORE_READ(inode, i_mode) & TYPE_MASK) {
+	case TYPE_SOCKET:
+		return stdio_socket(f);
+	case TYPE_REGULAR:
+		return BH_TSTDIO_FILE;
+	case TYPE_FIFO:
+		return BH_TSTDIO_PIPE;
+	case TYPE_CHAR:
+		if (BPF_CORE_READ(inode, i_rdev) == RDEV_NULL)
+			return BH_TSTDIO_NONE;
+		major = RDEV_MAJOR(BPF_CORE_READ(inode, i_rdev));
+		/* console, serial, pseudo terminals */
+		return major == 4 || major == 5 || (major >= 136 && major <= 143) ? BH_TSTDIO_TTY
+										  : BH_TSTDIO_OTHER;
+	}
+	return BH_TSTDIO_OTHER;
+}
+
+/* ---- the record ---- */
+
+static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const char *from,
+				     __u32 max)
+{
+	__u32 pos = s->pos & (TAIL_STRINGS - 1);
+	long n = bpf_probe_read_kernel_str(tail_of(s, pos), max, from);
+
+	if (n <= 0 || n > BH_PATH_MAX)
+		n = 0;
+	if (n == 1) /* empty */
+		n = 0;
+	record_of(s)->string_len[which] = n;
+	s->pos = pos + n;
+}
+
+static __always_inline void tail_args(struct exec_scratch *s, const struct task_struct *p)
+{
+	const struct mm_struct *mm = BPF_CORE_READ(p, mm);
+	__u64 start = BPF_CORE_READ(mm, arg_start), end = BPF_CORE_READ(mm, arg_end);
+	__u32 pos = s->pos & (TAIL_SIZE / 2 - 1);
+	__u64 total = end - start, len = total;
+
+	record_of(s)->args_len = 0;
+	record_of(s)->args_total = total;
+	if (start >= end)
+		return;
+	if (len >= BH_TRACE_ARGS) {
+		len = BH_TRACE_ARGS - 1;
+		record_of(s)->head.flags |= BH_TRACE_F_ARGS_CUT;
+	}
+	len &= BH_TRACE_ARGS - 1;
+	/* the new image has not run yet: nobody else writes there */
+	if (bpf_probe_read_user(tail_of(s, pos), len, (const void *)start))
+		return;
+	record_of(s)->args_len = len;
+	s->pos = pos + len;
+}
+
+static __always_inline void record_head(struct exec_scratch *s, const struct task_struct *p)
+{
+	struct bh_trace_head *h = &record_of(s)->head;
+
+	h->version = BH_TRACE_VERSION;
+	h->kind = BH_TRACE_EXEC;
+	h->ts_ns = s->now;
+	h->exec_id = s->exec_id;
+	h->parent_exec_id = s->task.exec_id;
+	h->slot = s->slot;
+	h->generation = s->generation;
+	h->pid = BPF_CORE_READ(p, tgid);
+	h->flags = s->flags;
+	h->uid = s->key.uid;
+	h->gid = BPF_CORE_READ(p, cred, egid.val);
+	__builtin_memcpy(h->comm, s->key.name, sizeof(h->comm));
+}
+
+static __always_inline void record_numbers(struct exec_scratch *s, const struct task_struct *p)
+{
+	const struct fdtable *fdt = BPF_CORE_READ(p, files, fdt);
+	struct bh_trace_exec *r = record_of(s);
+
+	r->ino = s->id.ino;
+	r->dev = s->id.dev;
+	r->origin = s->id.origin;
+	r->parent_ino = s->task.ino;
+	r->parent_dev = s->task.dev;
+	r->parent_origin = s->task.origin;
+	r->caps = task_caps(p);
+	r->cgroup = bpf_get_current_cgroup_id();
+	r->loginuid = (__u32)-1;
+	if (bpf_core_field_exists(p->loginuid))
+		r->loginuid = BPF_CORE_READ(p, loginuid.val);
+	r->ppid = BPF_CORE_READ(p, real_parent, tgid);
+	r->mntns = s->mntns.inum;
+	r->stdio[0] = stdio_kind(fdt, 0);
+	r->stdio[1] = stdio_kind(fdt, 1);
+	r->stdio[2] = stdio_kind(fdt, 2);
+}
+
+/* The path is in s->fact already; s->walk is free for the working directory. */
+static __always_inline void record_strings(struct exec_scratch *s, const struct task_struct *p,
+					   const struct linux_binprm *bprm)
+{
+	const char *name = BPF_CORE_READ(bprm, filename);
+	const struct fs_struct *fs = BPF_CORE_READ(p, fs);
+
+	s->pos = 0;
+	tail_add(s, BH_TRACE_S_PATH, s->fact.path, BH_PATH_MAX);
+	tail_add(s, BH_TRACE_S_PARENT, s->task.path, BH_TRACE_PARENT);
+	record_of(s)->string_len[BH_TRACE_S_SCRIPT] = 0;
+	if (s->flags & BH_TRACE_F_SCRIPT)
+		tail_add(s, BH_TRACE_S_SCRIPT, name, BH_PATH_MAX);
+	record_of(s)->string_len[BH_TRACE_S_CWD] = 0;
+	if (walk_path(&s->walk, (const struct path *)__builtin_preserve_access_index(&fs->pwd)))
+		tail_add(s, BH_TRACE_S_CWD, &s->walk.buf[s->walk.pos & (PATH_HALF - 1)],
+			 BH_PATH_MAX);
+	tail_args(s, p);
+}
+
+static __always_inline int record_send(struct exec_scratch *s, const struct task_struct *p,
+				       const struct linux_binprm *bprm, int is_high)
+{
+	__u64 len;
+
+	record_head(s, p);
+	record_numbers(s, p);
+	record_strings(s, p, bprm);
+	if (is_high)
+		record_of(s)->head.flags |= BH_TRACE_F_HIGH;
+	len = s->pos;
+	if (len > TAIL_STRINGS + BH_TRACE_ARGS)
+		len = TAIL_STRINGS + BH_TRACE_ARGS;
+	record_of(s)->head.len = sizeof(struct bh_trace_exec) + len;
+	return ring_send(is_high, s->record, sizeof(struct bh_trace_exec) + len) == 0;
+}

@@ -1,0 +1,237 @@
+/* trace_path.bpf.h - path of a file in its mount namespace, and where its bytes come from.
+ *
+ * Read without locks: a rename at the same moment can only show names that lead there. What is too
+ * long loses its first components. */
+#pragma once
+
+#include "lib/trace_core.bpf.h"
+#include "lib/trace_maps.bpf.h"
+
+#define PATH_STEPS 48
+#define PATH_HALF  512 /* the path is written backwards from here, at most BH_PATH_MAX */
+
+/* One walk. One per CPU and kind of program: programs of one kind do not nest on a CPU. */
+struct walk {
+	__u64 dentry, mnt; /* addresses */
+	__u64 mnt_ns;	   /* that the file's mount belongs to */
+	__u32 pos;	   /* of the path in buf */
+	__u32 len;	   /* of the path without NUL */
+	__u32 is_cut;
+	__u32 pad;
+	char buf[PATH_HALF + BH_PATH_MAX];
+};
+
+enum walk_step { WALK_MORE, WALK_DONE, WALK_FAILED, WALK_FULL };
+
+static __always_inline int walk_cross(struct walk *w)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	struct mount *m = (struct mount *)(w->mnt - offset);
+	__u64 parent = (__u64)BPF_CORE_READ(m, mnt_parent);
+
+	if (parent == (__u64)m)
+		return WALK_DONE;
+	if (!parent)
+		return WALK_FAILED;
+	w->dentry = (__u64)BPF_CORE_READ(m, mnt_mountpoint);
+	w->mnt = parent + offset;
+	return WALK_MORE;
+}
+
+static __always_inline int walk_name(struct walk *w, const struct dentry *d)
+{
+	const unsigned char *name = BPF_CORE_READ(d, d_name.name);
+	__u32 len = BPF_CORE_READ(d, d_name.len), pos = w->pos;
+
+	if (len == 0 || len >= BH_PATH_MAX)
+		return WALK_FAILED;
+	if (pos < len + 1 + PATH_HALF - BH_PATH_MAX || pos >= PATH_HALF)
+		return WALK_FULL;
+	pos = (pos - len) & (PATH_HALF - 1);
+	if (bpf_probe_read_kernel(&w->buf[pos], len & (BH_PATH_MAX - 1), name))
+		return WALK_FAILED;
+	pos = (pos - 1) & (PATH_HALF - 1);
+	w->buf[pos] = '/';
+	w->pos = pos;
+	return WALK_MORE;
+}
+
+/* Internal mounts of the kernel and those that were taken out of their tree. */
+static __always_inline int mount_is_loose(__u64 mnt_ns)
+{
+	return !mnt_ns || mnt_ns >= (__u64)-4095;
+}
+
+/* One component towards the root. */
+__noinline int walk_step(struct walk *w)
+{
+	const struct vfsmount *mnt;
+	const struct dentry *d;
+	__u64 parent;
+	int r;
+
+	if (!w)
+		return WALK_FAILED;
+	d = (const struct dentry *)w->dentry;
+	mnt = (const struct vfsmount *)w->mnt;
+	if (d == BPF_CORE_READ(mnt, mnt_root))
+		return mount_is_loose(w->mnt_ns) ? WALK_DONE : walk_cross(w);
+	r = walk_name(w, d);
+	if (r != WALK_MORE)
+		return r;
+	parent = (__u64)BPF_CORE_READ(d, d_parent);
+	w->dentry = parent;
+	return parent == (__u64)d ? WALK_DONE : WALK_MORE; /* a file that is in no directory */
+}
+
+/* Fills w->buf at w->pos with w->len bytes, NUL-terminated; 0 when there is no path. */
+static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	int r = WALK_FAILED, i;
+	const struct mount *m;
+
+	w->dentry = (__u64)BPF_CORE_READ(path, dentry);
+	w->mnt = (__u64)BPF_CORE_READ(path, mnt);
+	w->len = w->is_cut = 0;
+	w->pos = PATH_HALF - 1;
+	w->buf[PATH_HALF - 1] = 0;
+	if (!w->dentry || !w->mnt)
+		return 0;
+	m = (const struct mount *)(w->mnt - offset);
+	w->mnt_ns = (__u64)BPF_CORE_READ(m, mnt_ns);
+	for (i = 0; i < PATH_STEPS; i++) {
+		r = walk_step(w);
+		if (r != WALK_MORE)
+			break;
+	}
+	w->is_cut = r == WALK_FULL || r == WALK_MORE;
+	if (w->pos == PATH_HALF - 1 && r == WALK_DONE) { /* the root itself */
+		w->pos = PATH_HALF - 2;
+		w->buf[PATH_HALF - 2] = '/';
+	}
+	w->len = r == WALK_FAILED ? 0 : PATH_HALF - 1 - w->pos;
+	return w->len;
+}
+
+/* ---- origin ---- */
+
+#define MAGIC_OVERLAY 0x794c7630
+#define MAGIC_TMPFS   0x01021994
+
+struct file_id {
+	__u64 ino;
+	__u32 dev;
+	__u16 mode;
+	__u8 origin; /* enum bh_origin */
+	__u8 is_unlinked;
+};
+
+struct mtime {
+	__s64 sec;
+	__u32 nsec;
+};
+
+static __always_inline struct mtime inode_mtime(const struct inode *i)
+{
+	struct mtime t = {};
+
+	if (bpf_core_field_exists(i->i_mtime_sec)) {
+		t.sec = BPF_CORE_READ(i, i_mtime_sec);
+		t.nsec = BPF_CORE_READ(i, i_mtime_nsec);
+	} else if (bpf_core_field_exists(((struct inode___middle *)i)->__i_mtime)) {
+		t.sec = BPF_CORE_READ((struct inode___middle *)i, __i_mtime.tv_sec);
+		t.nsec = BPF_CORE_READ((struct inode___middle *)i, __i_mtime.tv_nsec);
+	} else {
+		t.sec = BPF_CORE_READ((struct inode___old *)i, i_mtime.tv_sec);
+		t.nsec = BPF_CORE_READ((struct inode___old *)i, i_mtime.tv_nsec);
+	}
+	return t;
+}
+
+static __always_inline const struct inode *ovl_lower(const struct ovl_inode *o)
+{
+	if (bpf_core_field_exists(o->oe)) {
+		const struct ovl_entry *oe = BPF_CORE_READ(o, oe);
+
+		if (!oe || !BPF_CORE_READ(oe, __numlower))
+			return NULL;
+		return BPF_CORE_READ(oe, __lowerstack[0].dentry, d_inode);
+	}
+	if (bpf_core_field_exists(((struct ovl_inode___middle *)o)->lowerpath))
+		return BPF_CORE_READ((struct ovl_inode___middle *)o, lowerpath.dentry, d_inode);
+	return BPF_CORE_READ((struct ovl_inode___old *)o, lower);
+}
+
+/* Copying up keeps size and time of modification; writing does not. A file whose time was put back
+ * by hand looks untouched here: watch mode has seen it opened for writing. */
+static __always_inline __u8 ovl_origin(const struct inode *inode)
+{
+	const struct ovl_inode *o;
+	const struct inode *lower, *upper;
+	struct mtime a, b;
+
+	if (!bpf_core_type_exists(struct ovl_inode))
+		return BH_ORIGIN_OTHER;
+	o = (const struct ovl_inode *)((__u64)inode -
+				       bpf_core_field_offset(struct ovl_inode, vfs_inode));
+	if (!BPF_CORE_READ(o, __upperdentry))
+		return BH_ORIGIN_IMAGE;
+	lower = ovl_lower(o);
+	if (!lower)
+		return BH_ORIGIN_NEW;
+	if (!(BPF_CORE_READ(o, flags) &
+	      (1ul << bpf_core_enum_value(enum ovl_inode_flag___bh, OVL_UPPERDATA___bh))))
+		return BH_ORIGIN_METACOPY;
+	upper = BPF_CORE_READ(o, __upperdentry, d_inode);
+	a = inode_mtime(upper);
+	b = inode_mtime(lower);
+	if (a.sec == b.sec && a.nsec == b.nsec &&
+	    BPF_CORE_READ(upper, i_size) == BPF_CORE_READ(lower, i_size))
+		return BH_ORIGIN_METACOPY;
+	return BH_ORIGIN_MODIFIED;
+}
+
+static __always_inline __u8 tmpfs_origin(const struct file *file)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	const struct mount *m =
+		(const struct mount *)((__u64)BPF_CORE_READ(file, f_path.mnt) - offset);
+
+	/* the kernel's own mount, which is in no tree, holds what memfd_create made */
+	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns)) ? BH_ORIGIN_MEMFD : BH_ORIGIN_TMPFS;
+}
+
+/* A mount of the task's own tree that is not its root: a volume, when the root is an image. */
+static __always_inline __u8 other_origin(const struct file *file, const struct task_struct *task)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	const struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	const struct mount *m = (const struct mount *)((__u64)mnt - offset);
+	const struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
+
+	if (mnt == root || BPF_CORE_READ(root, mnt_root, d_inode, i_sb, s_magic) != MAGIC_OVERLAY)
+		return BH_ORIGIN_OTHER;
+	if (BPF_CORE_READ(m, mnt_ns) != BPF_CORE_READ(task, nsproxy, mnt_ns))
+		return BH_ORIGIN_OTHER;
+	return BH_ORIGIN_VOLUME;
+}
+
+static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
+					  struct file_id *id)
+{
+	const struct inode *inode = BPF_CORE_READ(file, f_inode);
+	const struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+	unsigned long magic = BPF_CORE_READ(sb, s_magic);
+
+	id->ino = BPF_CORE_READ(inode, i_ino);
+	id->dev = BPF_CORE_READ(sb, s_dev);
+	id->mode = BPF_CORE_READ(inode, i_mode);
+	id->is_unlinked = !BPF_CORE_READ(file, f_path.dentry, d_hash.pprev);
+	if (magic == MAGIC_OVERLAY)
+		id->origin = ovl_origin(inode);
+	else if (magic == MAGIC_TMPFS)
+		id->origin = tmpfs_origin(file);
+	else
+		id->origin = other_origin(file, task);
+}

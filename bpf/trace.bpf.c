@@ -1,0 +1,316 @@
+/* trace.bpf.c - what runs inside the pods.
+ *
+ * The exec, fork and exit programs are pinned like the data path: a RuntimePolicy that kills holds
+ * without the daemon, and the tasks' lineage survives its restart. They only announce; whatever
+ * happens to the rings, nothing else changes. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lib/trace_exec.bpf.h"
+
+#define SIGKILL 9
+
+/* What the set is asked: the same file, started by the same image, as the same user and name. */
+static __always_inline void exec_key(struct exec_scratch *s, const struct task_struct *p)
+{
+	struct bh_fact_key *k = &s->key;
+
+	__builtin_memset(k, 0, sizeof(*k));
+	k->slot = s->slot;
+	k->kind = BH_TRACE_EXEC;
+	k->origin = s->id.origin;
+	k->ino = s->id.ino;
+	k->dev = s->id.dev;
+	k->by = s->task.ino;
+	k->uid = BPF_CORE_READ(p, cred, euid.val);
+	bpf_probe_read_kernel_str(k->name, sizeof(k->name),
+				  __builtin_preserve_access_index(&p->comm));
+}
+
+static __always_inline void exec_path(struct exec_scratch *s, const struct file *file)
+{
+	struct walk *w = &s->walk;
+
+	__builtin_memset(s->fact.path, 0, sizeof(s->fact.path));
+	if (!walk_path(w, (const struct path *)__builtin_preserve_access_index(&file->f_path)))
+		return;
+	if (w->is_cut)
+		s->flags |= BH_TRACE_F_PATH_CUT;
+	bpf_probe_read_kernel_str(s->fact.path, sizeof(s->fact.path),
+				  &w->buf[w->pos & (PATH_HALF - 1)]);
+}
+
+/* Fills s->fact and looks it up; walks the path only of what is new. */
+static __always_inline void exec_note(struct exec_scratch *s, struct bh_trace_slot *b,
+				      const struct file *file)
+{
+	const struct bh_fact *known = bpf_map_lookup_elem(&trace_fact, &s->key);
+
+	if (known && known->generation == s->generation)
+		__builtin_memcpy(s->fact.path, known->path, sizeof(s->fact.path));
+	else
+		exec_path(s, file);
+	s->fact.first_ns = s->fact.last_ns = s->now;
+	s->fact.exec_id = s->exec_id;
+	s->fact.parent_exec_id = s->task.exec_id;
+	s->fact.generation = s->generation;
+	s->fact.flags = s->flags;
+	s->fact.pid = bpf_get_current_pid_tgid() >> 32;
+	s->fact.arg = 0;
+	s->novelty = fact_note(b, &s->key, &s->fact);
+	if (s->novelty == FACT_NEW)
+		s->flags |= BH_TRACE_F_FIRST;
+}
+
+static __always_inline int uid_is_refused(const struct bh_trace_policy *pol, __u32 uid)
+{
+	__u32 i;
+
+	for (i = 0; i < BH_TRACE_UIDS; i++)
+		if (i < pol->n_uids && pol->uid[i] == uid)
+			return 1;
+	return 0;
+}
+
+static __always_inline int path_is_refused(struct exec_scratch *s, const struct file *file)
+{
+	s->allow.slot = s->slot;
+	s->allow.generation = s->generation;
+	exec_path(s, file); /* the set may know the file by another name */
+	__builtin_memcpy(s->allow.path, s->fact.path, sizeof(s->allow.path));
+	return (s->flags & BH_TRACE_F_PATH_CUT) || !bpf_map_lookup_elem(&trace_allow, &s->allow);
+}
+
+/* The signal is there before the image's first instruction. */
+static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_slot *b,
+				       const struct file *file)
+{
+	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &s->slot);
+
+	s->is_refused = 0;
+	if (!pol || !pol->flags || pol->generation != s->generation)
+		return;
+	s->is_refused = (pol->origins >> (s->id.origin & 31) & 1) ||
+			uid_is_refused(pol, s->key.uid) ||
+			((pol->flags & BH_TRACE_P_ALLOW) && path_is_refused(s, file));
+	if (!s->is_refused)
+		return;
+	s->flags |= BH_TRACE_F_REFUSED;
+	if (!(pol->flags & BH_TRACE_P_KILL) || bpf_send_signal(SIGKILL))
+		return;
+	s->flags |= BH_TRACE_F_KILLED;
+	__sync_fetch_and_add(&b->killed, 1);
+}
+
+static __always_inline int origin_is_high(__u8 origin)
+{
+	return origin == BH_ORIGIN_MODIFIED || origin == BH_ORIGIN_NEW ||
+	       origin == BH_ORIGIN_TMPFS || origin == BH_ORIGIN_MEMFD;
+}
+
+/* Whether the announcement went out. */
+static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace_slot *b,
+					 const struct task_struct *p,
+					 const struct linux_binprm *bprm)
+{
+	int is_high = s->is_refused || origin_is_high(s->id.origin);
+	int is_sent;
+
+	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now))
+		return 0;
+	is_sent = record_send(s, p, bprm, is_high);
+	event_close(b, &s->key, s->novelty, is_sent);
+	return is_sent;
+}
+
+/* What the task is from now on. */
+static __always_inline void exec_remember(struct exec_scratch *s, struct task_struct *p,
+					  __u64 self_exec, int is_sent)
+{
+	struct bh_trace_task *t =
+		bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t)
+		return;
+	t->exec_id = s->exec_id;
+	t->parent_exec_id = s->task.exec_id;
+	t->ino = s->id.ino;
+	t->dev = s->id.dev;
+	t->origin = s->id.origin;
+	t->self_exec = self_exec;
+	t->slot = s->slot;
+	t->generation = s->generation;
+	t->pid = bpf_get_current_pid_tgid() >> 32;
+	t->uid = s->key.uid;
+	t->flags = is_sent ? BH_TRACE_T_ANNOUNCED : 0;
+	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
+	t->path[sizeof(t->path) - 1] = 0;
+}
+
+/* From outside: the first image of a mount namespace is a container's own start. */
+static __always_inline void exec_origin_flags(struct exec_scratch *s, const struct task_struct *p)
+{
+	struct bh_trace_mntns_key *k = &s->mntns;
+
+	k->slot = s->slot;
+	k->generation = s->generation;
+	k->inum = BPF_CORE_READ(p, nsproxy, mnt_ns, ns.inum);
+	k->pad = 0;
+	if (!s->task.exec_id)
+		s->flags |= BH_TRACE_F_OUTSIDE;
+	if (bpf_map_lookup_elem(&trace_mntns, k))
+		return;
+	bpf_map_update_elem(&trace_mntns, k, &s->exec_id, BPF_ANY);
+	if (s->flags & BH_TRACE_F_OUTSIDE)
+		s->flags |= BH_TRACE_F_INIT;
+}
+
+static __always_inline void exec_file_flags(struct exec_scratch *s, const struct linux_binprm *bprm)
+{
+	if (s->id.is_unlinked)
+		s->flags |= BH_TRACE_F_UNLINKED;
+	if (s->id.mode & MODE_SETID)
+		s->flags |= BH_TRACE_F_SETID;
+	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+		s->flags |= BH_TRACE_F_SCRIPT;
+}
+
+/* Who the task was: of this pod, or nobody. */
+static __always_inline void exec_before(struct exec_scratch *s, const struct bh_trace_task *was)
+{
+	if (was && was->slot == s->slot && was->generation == s->generation)
+		__builtin_memcpy(&s->task, was, sizeof(s->task));
+	else
+		__builtin_memset(&s->task, 0, sizeof(s->task));
+}
+
+static __always_inline void exec_trace(struct exec_scratch *s, struct task_struct *p,
+				       const struct linux_binprm *bprm, __u64 self_exec)
+{
+	const struct file *file = BPF_CORE_READ(bprm, file);
+	struct bh_trace_slot *b = books_open(s->slot, s->generation);
+	int is_sent;
+
+	if (!b)
+		return;
+	__sync_fetch_and_add(&b->execs, 1);
+	s->now = bpf_ktime_get_ns();
+	s->exec_id = exec_id_make(s->now);
+	file_identify(file, p, &s->id);
+	exec_origin_flags(s, p);
+	exec_file_flags(s, bprm);
+	exec_key(s, p);
+	exec_note(s, b, file);
+	exec_judge(s, b, file);
+	is_sent = exec_announce(s, b, p, bprm);
+	exec_remember(s, p, self_exec, is_sent);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(bh_trace_exec, struct task_struct *p, int old_pid, struct linux_binprm *bprm)
+{
+	const struct bh_trace_config *cfg = trace_config_get();
+	__u64 self_exec = BPF_CORE_READ(p, self_exec_id);
+	struct bh_trace_task *was;
+	struct exec_scratch *s;
+	__u32 flags = 0, slot;
+
+	if (!cfg || cfg->mode == BH_TRACE_OFF)
+		return 0;
+	was = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	slot = slot_of_task(p, was, &flags);
+	if (!slot || (was && was->self_exec == self_exec && was->slot == slot))
+		return 0;
+	s = exec_scratch_get();
+	if (!s || !slot_generation(slot, &s->generation))
+		return 0;
+	s->slot = slot;
+	s->flags = flags;
+	exec_before(s, was);
+	exec_trace(s, p, bprm, self_exec);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(bh_trace_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, parent, NULL, 0);
+	struct bh_trace_slot *b;
+
+	if (!t || !bpf_task_storage_get(&trace_task, child, t, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		return 0;
+	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+		return 0; /* a thread */
+	b = books_of(t->slot);
+	if (b)
+		__sync_fetch_and_add(&b->forks, 1);
+	return 0;
+}
+
+static __always_inline void exit_announce(const struct task_struct *p,
+					  const struct bh_trace_task *t, struct bh_trace_slot *b)
+{
+	struct bh_trace_exit r = {};
+	int is_sent;
+
+	r.head.version = BH_TRACE_VERSION;
+	r.head.kind = BH_TRACE_EXIT;
+	r.head.len = sizeof(r);
+	r.head.ts_ns = bpf_ktime_get_ns();
+	r.head.exec_id = t->exec_id;
+	r.head.parent_exec_id = t->parent_exec_id;
+	r.head.slot = t->slot;
+	r.head.generation = t->generation;
+	r.head.pid = t->pid;
+	r.head.uid = t->uid;
+	r.head.gid = BPF_CORE_READ(p, cred, egid.val);
+	bpf_probe_read_kernel_str(r.head.comm, sizeof(r.head.comm),
+				  __builtin_preserve_access_index(&p->comm));
+	r.start_ns = t->exec_id & ~1023ull;
+	r.status = BPF_CORE_READ(p, exit_code);
+	__sync_fetch_and_add(&b->seen, 1);
+	is_sent = bpf_ringbuf_output(&trace_events, &r, sizeof(r), BPF_RB_NO_WAKEUP) == 0;
+	event_close(b, NULL, FACT_EXTRA, is_sent);
+}
+
+/* The end of an image whose start was announced. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(bh_trace_exit, struct task_struct *p)
+{
+	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	struct bh_trace_slot *b;
+
+	if (!t || BPF_CORE_READ(p, signal, live.counter))
+		return 0; /* threads go on */
+	b = books_of(t->slot);
+	if (!b || b->generation != t->generation)
+		return 0;
+	__sync_fetch_and_add(&b->exits, 1);
+	if ((t->flags & BH_TRACE_T_ANNOUNCED) && t->pid == (__u32)BPF_CORE_READ(p, tgid))
+		exit_announce(p, t, b);
+	t->flags = 0; /* another program of ours may see it too */
+	return 0;
+}
+
+/* Run by the daemon with the key of a fact that it found unsent and announces now: 1 when it was.
+ */
+SEC("syscall")
+int bh_trace_sent(struct bh_fact_key *ctx)
+{
+	struct bh_fact_key key = *ctx;
+	struct bh_trace_slot *b = books_of(key.slot);
+	struct bh_fact *f = bpf_map_lookup_elem(&trace_fact, &key);
+	__u32 was;
+
+	if (!f || !b)
+		return 0;
+	was = __sync_fetch_and_and(&f->flags, ~BH_TRACE_F_UNSENT);
+	if (!(was & BH_TRACE_F_UNSENT))
+		return 0;
+	if (b->generation == f->generation)
+		__sync_fetch_and_add(&b->swept, 1);
+	return 1;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,229 @@
+/* trace.h - what the tracing programs and the daemon agree on: maps, sets, ring records.
+ *
+ * Rules as in abi.h. Facts are map state: the set `trace_fact` holds everything that was seen once,
+ * with counters; the rings only announce. Every event of a slot is counted in exactly one of
+ * delivered, deduplicated, deferred and lost; seen is their sum. A full ring never changes what is
+ * enforced. A change here is a change of BH_TRACE_VERSION. */
+#pragma once
+
+#include <linux/types.h>
+
+#include "bulkhead/abi.h"
+
+#define BH_TRACE_VERSION 1
+
+/* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
+ * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
+#define BH_TRACE_HOST_SLOTS 256
+#define BH_TRACE_SLOTS	    (BH_MAX_SLOTS + BH_TRACE_HOST_SLOTS)
+#define BH_TRACE_FACTS	    32768 /* entries of trace_fact */
+#define BH_TRACE_FACT_QUOTA 2048  /* of one slot */
+#define BH_TRACE_ARGS	    4096  /* bytes of arguments, NULs included */
+#define BH_TRACE_PARENT	    128	  /* bytes of the former image's path that a task carries */
+#define BH_TRACE_NAME	    16
+
+/* What a record or a fact is about. */
+enum bh_trace_kind {
+	BH_TRACE_EXEC = 1, /* struct bh_trace_exec */
+	BH_TRACE_EXIT,	   /* struct bh_trace_exit */
+	BH_TRACE_KINDS
+};
+
+/* Where the bytes of a file come from. The numbers are kept: records and sets hold them. */
+enum bh_origin {
+	BH_ORIGIN_UNKNOWN,
+	BH_ORIGIN_IMAGE,    /* overlay, lower layer only */
+	BH_ORIGIN_MODIFIED, /* overlay, copied up, data of another size or time than below */
+	BH_ORIGIN_NEW,	    /* overlay, upper layer only */
+	BH_ORIGIN_METACOPY, /* overlay, copied up, data as below: a chown is not drift */
+	BH_ORIGIN_TMPFS,
+	BH_ORIGIN_MEMFD,
+	BH_ORIGIN_VOLUME, /* another file system mounted into the pod's tree */
+	BH_ORIGIN_OTHER,  /* everything else: not an overlay, or not of the pod's tree */
+	BH_ORIGIN_COUNT
+};
+
+enum bh_trace_stdio {
+	BH_TSTDIO_UNKNOWN,
+	BH_TSTDIO_NONE, /* closed, or the null device */
+	BH_TSTDIO_TTY,
+	BH_TSTDIO_PIPE,
+	BH_TSTDIO_FILE,
+	BH_TSTDIO_INET,
+	BH_TSTDIO_UNIX,
+	BH_TSTDIO_OTHER,
+};
+
+/* flags of records and facts */
+#define BH_TRACE_F_OUTSIDE    1u    /* the task was of no pod, or of another one, before */
+#define BH_TRACE_F_INIT	      2u    /* first image of its mount namespace in this pod */
+#define BH_TRACE_F_UNLINKED   4u    /* the file has no name any more */
+#define BH_TRACE_F_SETID      8u    /* the file has the set-user or set-group bit */
+#define BH_TRACE_F_ARGS_CUT   16u   /* there were more arguments */
+#define BH_TRACE_F_NETNS_LEFT 32u   /* the task's network namespace is not its pod's */
+#define BH_TRACE_F_KILLED     64u   /* the slot's policy had the task killed */
+#define BH_TRACE_F_SCRIPT     128u  /* an interpreter that the kernel started for `script` */
+#define BH_TRACE_F_FIRST      256u  /* the set did not have it */
+#define BH_TRACE_F_HIGH	      512u  /* went through the ring for what matters most */
+#define BH_TRACE_F_PATH_CUT   1024u /* the path is longer than BH_PATH_MAX - 1; its end is missing \
+				     */
+#define BH_TRACE_F_PRELOAD 2048u    /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was set */
+#define BH_TRACE_F_REFUSED 4096u    /* by the slot's policy, whether it was killed or not */
+#define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
+
+/* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
+struct bh_trace_config {
+	__u32 mode;	   /* enum bh_trace_mode */
+	__u32 has_cgroups; /* 1: trace_cgroup has entries */
+	__u32 pad[2];
+};
+_Static_assert(sizeof(struct bh_trace_config) == 16, "bh_trace_config");
+
+enum bh_trace_mode { BH_TRACE_OFF, BH_TRACE_LIGHT, BH_TRACE_WATCH, BH_TRACE_LEARN };
+
+/* map `trace_slot`, ARRAY[BH_TRACE_SLOTS], mmapable: the books of one slot. BPF writes with
+ * atomics, the daemon adds to swept only. When a slot gets a new tenant, the first program that
+ * notices closes the old books. */
+struct bh_trace_slot {
+	__u64 seen, delivered, deduplicated;
+	__u64 deferred; /* in the set, not announced for want of room in the ring */
+	__u64 lost;	/* neither set nor ring had room */
+	__u64 swept;	/* deferred ones that the daemon found in the set and announced */
+	__u64 execs, forks, exits; /* rates; not events */
+	__u64 budget_ns; /* until when the slot has spent its share of repeated announcements */
+	__u32 generation;
+	__u32 facts;	/* entries in trace_fact */
+	__u64 overflow; /* events beyond the quota of facts */
+	__u64 killed;
+	__u64 pad[3];
+};
+_Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
+
+/* map `trace_policy`, ARRAY[BH_TRACE_SLOTS]: what the kernel enforces by itself. All zero: nothing.
+ * It outlives the daemon with the exec program. */
+#define BH_TRACE_P_ALLOW 1u /* only executables named in trace_allow may run */
+#define BH_TRACE_P_KILL	 2u /* what is refused is killed; without it: only marked */
+#define BH_TRACE_UIDS	 8
+struct bh_trace_policy {
+	__u32 generation; /* of the slot it is meant for; else it counts for nothing */
+	__u32 flags;	  /* BH_TRACE_P_* */
+	__u32 origins;	  /* refused ones, 1 << enum bh_origin */
+	__u32 n_uids;
+	__u32 uid[BH_TRACE_UIDS]; /* effective users that may not run anything */
+};
+_Static_assert(sizeof(struct bh_trace_policy) == 48, "bh_trace_policy");
+
+/* map `trace_allow`, HASH > u32 1. */
+struct bh_trace_allow_key {
+	__u32 slot;
+	__u32 generation;
+	char path[BH_PATH_MAX]; /* NUL-padded */
+};
+_Static_assert(sizeof(struct bh_trace_allow_key) == 264, "bh_trace_allow_key");
+
+/* task storage `trace_task`: whose a task is. Copied on fork; the kernel frees it. */
+#define BH_TRACE_T_ANNOUNCED 1u /* the image's start was announced, so its end will be */
+struct bh_trace_task {
+	__u64 exec_id;	      /* of the image; 0: the task executed nothing in the pod */
+	__u64 parent_exec_id; /* of the image before it: its own, or the one that forked it */
+	__u64 ino;
+	__u64 self_exec; /* the kernel's count of the task's execs: two programs count one once */
+	__u32 dev;
+	__u32 slot;
+	__u32 generation;
+	__u32 pid; /* process that executed the image */
+	__u32 flags;
+	__u32 uid;
+	__u8 origin;
+	__u8 pad[7];
+	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
+};
+_Static_assert(sizeof(struct bh_trace_task) == 192, "bh_trace_task");
+
+/* map `trace_fact`, HASH: everything seen once. What the numbers mean depends on kind:
+ * exec: ino, dev: the file; by: inode of the image that was executing before; name: comm. */
+struct bh_fact_key {
+	__u32 slot;
+	__u8 kind; /* enum bh_trace_kind */
+	__u8 origin;
+	__u8 op;
+	__u8 pad;
+	__u64 ino;
+	__u64 by;
+	__u32 dev;
+	__u32 uid; /* effective */
+	char name[BH_TRACE_NAME];
+};
+_Static_assert(sizeof(struct bh_fact_key) == 48, "bh_fact_key");
+
+struct bh_fact {
+	__u64 first_ns; /* bpf_ktime_get_ns, as everywhere here */
+	__u64 last_ns;
+	__u64 count;
+	__u64 exec_id, parent_exec_id; /* of the first one */
+	__u32 generation;
+	__u32 flags; /* BH_TRACE_F_* */
+	__u32 pid;
+	__u32 arg;
+	char path[BH_PATH_MAX];
+};
+_Static_assert(sizeof(struct bh_fact) == 312, "bh_fact");
+
+/* map `trace_mntns`, LRU HASH > u64 exec id: mount namespaces in which the pod executed something.
+ */
+struct bh_trace_mntns_key {
+	__u32 slot;
+	__u32 generation;
+	__u32 inum;
+	__u32 pad;
+};
+
+/* Ring records. `trace_events` and, for what is worth waking somebody, `trace_alarms`. */
+struct bh_trace_head {
+	__u16 version; /* BH_TRACE_VERSION */
+	__u16 kind;
+	__u32 len; /* whole record */
+	__u64 ts_ns;
+	__u64 exec_id;
+	__u64 parent_exec_id;
+	__u32 slot;
+	__u32 generation;
+	__u32 pid; /* process, as the host sees it */
+	__u32 flags;
+	__u32 uid, gid; /* effective */
+	char comm[BH_COMM_LEN];
+};
+_Static_assert(sizeof(struct bh_trace_head) == 72, "bh_trace_head");
+
+/* Strings follow each other in tail, each with its NUL: path, path of the image before, script,
+ * working directory; then the arguments. */
+enum { BH_TRACE_S_PATH, BH_TRACE_S_PARENT, BH_TRACE_S_SCRIPT, BH_TRACE_S_CWD, BH_TRACE_STRINGS };
+struct bh_trace_exec {
+	struct bh_trace_head head;
+	__u64 ino;
+	__u64 parent_ino;
+	__u64 caps;
+	__u64 cgroup; /* cgroup2 id */
+	__u32 dev;
+	__u32 parent_dev;
+	__u32 loginuid;
+	__u32 ppid;
+	__u32 mntns;
+	__u32 args_total; /* bytes the task has; args_len of them are here */
+	__u16 args_len;
+	__u16 string_len[BH_TRACE_STRINGS]; /* with NUL; 0: not known */
+	__u8 origin;
+	__u8 parent_origin;
+	__u8 stdio[3]; /* enum bh_trace_stdio */
+	__u8 pad[1];
+	char tail[];
+};
+_Static_assert(sizeof(struct bh_trace_exec) == 144, "bh_trace_exec");
+
+struct bh_trace_exit {
+	struct bh_trace_head head;
+	__u64 start_ns; /* of the image */
+	__u32 status;	/* as wait(2) gives it */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct bh_trace_exit) == 88, "bh_trace_exit");

@@ -1,0 +1,261 @@
+#include "daemon/runtime.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/journal.h"
+#include "daemon/observe.h"
+#include "datapath/trace.h"
+#include "event/ocsf_process.h"
+
+#define READ_MAX     512   /* records in one turn of the loop */
+#define DRAIN_MAX    16384 /* before an endpoint goes */
+#define FORGET_TICKS 12
+
+struct bh_runtime {
+	struct bh_daemon *d;
+	struct bh_trace *trace; /* NULL: does not load here */
+	struct bh_source *source;
+	enum bh_runtime_mode wanted;
+	uint64_t broken;  /* records that did not decode */
+	uint64_t unnamed; /* events whose pod nobody knows */
+	uint64_t events;  /* that were told */
+	unsigned ticks;
+	char trouble[160];
+};
+
+static const char *const mode_names[] = {
+	[BH_RUNTIME_OFF] = "off",
+	[BH_RUNTIME_LIGHT] = "light",
+	[BH_RUNTIME_WATCH] = "watch",
+	[BH_RUNTIME_LEARN] = "learn",
+};
+
+/* ---- events ---- */
+
+static const struct bh_endpoint *endpoint_of(const struct bh_runtime *rt,
+					     const struct bh_trace_event *ev)
+{
+	const struct bh_endpoint *ep = bh_endpoint_table_slot(&rt->d->endpoints, ev->slot);
+
+	return ep && ep->generation == ev->generation ? ep : NULL;
+}
+
+static void tell(struct bh_runtime *rt, const struct bh_trace_event *ev)
+{
+	const struct bh_endpoint *ep = endpoint_of(rt, ev);
+	struct bh_ocsf_process p = {.event = ev};
+
+	if (!ep) {
+		rt->unnamed++;
+		return;
+	}
+	rt->events++;
+	if (ev->kind != BH_TRACE_EXEC)
+		return;
+	p.time_ms = bh_wall_ms(ev->ts_ns);
+	p.pod = (struct bh_ocsf_pod){
+		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
+	bh_journal_event(rt->d->journal, bh_ocsf_process(bh_journal_ocsf(rt->d->journal), &p));
+}
+
+static void on_record(const void *record, size_t len, void *arg)
+{
+	struct bh_runtime *rt = arg;
+	struct bh_trace_event ev;
+	struct bh_err err;
+
+	if (bh_trace_decode(record, len, &ev, &err) == 0) {
+		tell(rt, &ev);
+		return;
+	}
+	if (!rt->broken++)
+		bh_error("%s", err.text);
+}
+
+static int on_fact(const struct bh_fact_key *key, const struct bh_fact *fact, void *arg)
+{
+	struct bh_runtime *rt = arg;
+	struct bh_trace_event ev;
+	struct bh_err err;
+
+	if (bh_trace_decode_fact(key, fact, &ev, &err) == 0)
+		tell(rt, &ev);
+	return 0;
+}
+
+static void on_ring(int fd, unsigned events, void *arg)
+{
+	struct bh_runtime *rt = arg;
+
+	(void)fd;
+	(void)events;
+	bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+}
+
+void bh_runtime_tick(struct bh_runtime *rt)
+{
+	struct bh_err err;
+	uint32_t n;
+
+	if (!rt || !rt->trace)
+		return;
+	bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
+	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
+		bh_error("tracing: %s", err.text);
+}
+
+void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep)
+{
+	struct bh_err err;
+
+	if (!rt || !rt->trace)
+		return;
+	bh_trace_consume(rt->trace, DRAIN_MAX, on_record, rt);
+	bh_trace_sweep(rt->trace, on_fact, rt, &err);
+	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
+}
+
+/* ---- mode ---- */
+
+const char *bh_runtime_trouble(const struct bh_runtime *rt)
+{
+	return rt && rt->trouble[0] ? rt->trouble : NULL;
+}
+
+int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err)
+{
+	int r;
+
+	rt->wanted = mode;
+	if (!rt->trace)
+		return mode == BH_RUNTIME_OFF ? 0 : bh_fail(err, EOPNOTSUPP, "%s", rt->trouble);
+	r = bh_trace_set_mode(rt->trace, (enum bh_trace_mode)mode, err);
+	snprintf(rt->trouble, sizeof(rt->trouble), "%.150s", r < 0 ? err->text : "");
+	return r;
+}
+
+static void open_trace(struct bh_runtime *rt)
+{
+	struct bh_err err = {0};
+	int r = bh_trace_open(rt->d->dp, &rt->trace, &err);
+
+	if (!r)
+		r = bh_loop_fd(rt->d->loop, bh_trace_fd(rt->trace), BH_LOOP_READ, on_ring, rt,
+			       &rt->source, &err);
+	if (r < 0) {
+		snprintf(rt->trouble, sizeof(rt->trouble), "processes are not traced: %.120s",
+			 err.text);
+		bh_warn("%s", rt->trouble);
+		return;
+	}
+	if (bh_runtime_set_mode(rt, rt->wanted, &err) < 0)
+		bh_warn("tracing: %s", err.text);
+}
+
+int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err *err)
+{
+	struct bh_runtime *rt = calloc(1, sizeof(*rt));
+
+	if (!rt)
+		return bh_fail(err, ENOMEM, "tracing");
+	rt->d = d;
+	rt->wanted = d->cfg->runtime_mode;
+	open_trace(rt);
+	*ret = rt;
+	return 0;
+}
+
+void bh_runtime_close(struct bh_runtime *rt)
+{
+	if (!rt)
+		return;
+	bh_source_free(rt->source);
+	bh_trace_close(rt->trace);
+	free(rt);
+}
+
+/* ---- verb ---- */
+
+static json_t *books_json(const struct bh_trace_slot *b)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "seen",
+			 (json_int_t)b->seen, "delivered", (json_int_t)(b->delivered + b->swept),
+			 "deduplicated", (json_int_t)b->deduplicated, "deferred",
+			 (json_int_t)(b->deferred - b->swept), "lost", (json_int_t)b->lost, "execs",
+			 (json_int_t)b->execs, "forks", (json_int_t)b->forks, "exits",
+			 (json_int_t)b->exits, "overflow", (json_int_t)b->overflow, "killed",
+			 (json_int_t)b->killed);
+}
+
+static json_t *pods_json(const struct bh_runtime *rt)
+{
+	json_t *a = json_array();
+
+	bh_vec_each (it, &rt->d->endpoints.eps) {
+		const struct bh_endpoint *ep = *it;
+		struct bh_trace_slot b = bh_trace_books(rt->trace, ep->slot);
+		BH_CLEANUP(bh_freep) char *pod = bh_strf("%s/%s", ep->ns, ep->name);
+
+		if (!ep->owns_cookie || b.generation != ep->generation)
+			continue;
+		json_array_append_new(a, json_pack("{s:s, s:i, s:o}", "pod", pod ? pod : "",
+						   "facts", (int)b.facts, "books", books_json(&b)));
+	}
+	return a;
+}
+
+static json_t *runtime_json(const struct bh_runtime *rt)
+{
+	struct bh_trace_slot total = {0};
+	enum bh_trace_mode mode = BH_TRACE_OFF;
+
+	if (rt->trace) {
+		total = bh_trace_total(rt->trace);
+		mode = bh_trace_mode(rt->trace);
+	}
+	return json_pack("{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I}, s:o}", "mode", mode_names[mode],
+			 "wanted", mode_names[rt->wanted], "trouble", bh_runtime_trouble(rt),
+			 "books", books_json(&total), "records", "told", (json_int_t)rt->events,
+			 "unnamed", (json_int_t)rt->unnamed, "broken", (json_int_t)rt->broken,
+			 "pods", rt->trace ? pods_json(rt) : json_array());
+}
+
+static int parse_mode(const char *name, enum bh_runtime_mode *ret, struct bh_err *err)
+{
+	for (size_t i = 0; i < BH_ARRAY_SIZE(mode_names); i++) {
+		if (!strcmp(mode_names[i], name)) {
+			*ret = (enum bh_runtime_mode)i;
+			return 0;
+		}
+	}
+	return bh_fail(err, EINVAL, "'%.40s' is not off, light, watch or learn", name);
+}
+
+void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
+{
+	const struct bh_caller *by = bh_request_caller(rq);
+	enum bh_runtime_mode mode = BH_RUNTIME_OFF;
+	const char *name = NULL;
+	struct bh_err err = {0};
+	int r = 0;
+
+	if (!json_is_null(json_object_get(args, "mode")))
+		r = bh_json_get_str(args, "mode", false, &name, &err);
+	if (!r && name && by->uid)
+		r = bh_fail(&err, EPERM, "changing the mode needs uid 0");
+	if (!r && name)
+		r = parse_mode(name, &mode, &err);
+	if (!r && name) {
+		r = bh_runtime_set_mode(d->runtime, mode, &err);
+		bh_info("runtime mode: %s uid=%u pid=%d", name, (unsigned)by->uid, (int)by->pid);
+	}
+	if (!r)
+		bh_runtime_tick(d->runtime);
+	bh_verb_answer(rq, r, r ? NULL : runtime_json(d->runtime), &err);
+}

@@ -1,0 +1,29 @@
+/* runtime.h - tracing in the daemon: mode, rings > events > journal and detectors. Tracing that
+ * does not work is a degraded guarantee, never a reason not to enforce. */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "daemon/config.h"
+#include "daemon/verbs.h"
+
+struct bh_endpoint;
+struct bh_runtime;
+
+/* Opens the tracer in the configured mode. What fails is told by bh_runtime_trouble. */
+int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err *err);
+void bh_runtime_close(struct bh_runtime *rt);
+
+/* Why tracing is not what the settings or the last command ask for; NULL: it is. */
+const char *bh_runtime_trouble(const struct bh_runtime *rt);
+/* Changes the mode while everything runs; lasts until the daemon ends. */
+int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err);
+
+/* Once in a few seconds: announces what a full ring left in the sets, forgets former tenants. */
+void bh_runtime_tick(struct bh_runtime *rt);
+/* Call before an endpoint goes: what it did is told under its name. */
+void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep);
+
+/* The verb runtime: {"mode": NAME | null} > {"mode", "configured", "books", "pods"}. */
+bh_verb_fn bh_verb_runtime;

@@ -1,0 +1,330 @@
+/* The tracing object: loaded over the data path's maps, pinned beside them, attached by mode. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "datapath/trace_private.h"
+#include "trace.skel.h"
+
+/* What is attached from which mode on. */
+static const struct {
+	const char *name; /* of the program, and of its pin */
+	enum bh_trace_mode from;
+	bool is_pinned;
+} hooks[] = {
+	{"bh_trace_fork", BH_TRACE_LIGHT, true},
+	{"bh_trace_exit", BH_TRACE_LIGHT, true},
+	{"bh_trace_exec", BH_TRACE_LIGHT, true},
+};
+
+static const char *const map_names[BH_T_COUNT] = {
+#define NAME(sym, name) [BH_T_##sym] = name,
+	BH_TRACE_MAPS(NAME)
+#undef NAME
+};
+
+static int pin_path(const struct bh_trace *t, const char *kind, const char *name,
+		    char out[BH_DP_PATH], struct bh_err *err)
+{
+	int r = bh_dp_path(out, t->dp->dir, kind, name);
+
+	return r ? bh_fail(err, -r, "the pin's path is too long") : 0;
+}
+
+/* ---- load ---- */
+
+static int share_map(struct bh_trace *t, struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+
+	for (int i = 0; i < BH_M_COUNT; i++)
+		if (t->dp->map[i].name && strcmp(t->dp->map[i].name, name) == 0)
+			return bpf_map__reuse_fd(map, t->dp->map[i].fd);
+	return 0;
+}
+
+static int place_maps(struct bh_trace *t, struct bh_err *err)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, t->obj)
+	{
+		char path[BH_DP_PATH];
+		int r;
+
+		if (bpf_map__is_internal(map))
+			continue;
+		if (!bpf_map__pin_path(map)) {
+			r = share_map(t, map);
+		} else {
+			r = pin_path(t, "maps", bpf_map__name(map), path, err);
+			if (r)
+				return r;
+			r = bpf_map__set_pin_path(map, path);
+		}
+		if (r)
+			return bh_fail_sys(err, -r, "map %s", bpf_map__name(map));
+	}
+	return 0;
+}
+
+static int load_object(struct bh_trace *t, struct bh_err *err)
+{
+	struct bpf_object_open_opts opts = {.sz = sizeof(opts), .object_name = "trace"};
+	const void *bytes;
+	size_t size;
+	int r;
+
+	bpf_object__close(t->obj);
+	bytes = trace_bpf__elf_bytes(&size);
+	t->obj = bpf_object__open_mem(bytes, size, &opts);
+	if (!t->obj)
+		return bh_fail_sys(err, errno, "BPF object trace");
+	r = place_maps(t, err);
+	if (r)
+		return r;
+	r = bpf_object__load(t->obj);
+	return r ? bh_fail_sys(err, -r, "BPF object trace") : 0;
+}
+
+/* Pins of another layout. */
+static void drop_pins(struct bh_trace *t)
+{
+	char path[BH_DP_PATH];
+	struct bpf_map *map;
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(hooks); i++)
+		if (bh_dp_path(path, t->dp->dir, "links", hooks[i].name) == 0)
+			unlink(path);
+	bpf_object__for_each_map(map, t->obj) if (bpf_map__pin_path(map))
+		unlink(bpf_map__pin_path(map));
+}
+
+static int keep_maps(struct bh_trace *t, struct bh_err *err)
+{
+	for (int i = 0; i < BH_T_COUNT; i++) {
+		const struct bpf_map *map = bpf_object__find_map_by_name(t->obj, map_names[i]);
+
+		if (!map)
+			return bh_fail(err, ENOENT, "no map %s", map_names[i]);
+		t->map[i] = (struct bh_kmap){
+			.name = map_names[i],
+			.fd = bpf_map__fd(map),
+			.type = bpf_map__type(map),
+			.max = bpf_map__max_entries(map),
+			.key_size = bpf_map__key_size(map),
+			.value_size = bpf_map__value_size(map),
+		};
+	}
+	return 0;
+}
+
+static int map_memory(struct bh_trace *t, struct bh_err *err)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *config, *slot;
+
+	t->slot_bytes = (sizeof(struct bh_trace_slot) * BH_TRACE_SLOTS + page - 1) / page * page;
+	config = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, t->map[BH_T_CONFIG].fd, 0);
+	if (config != MAP_FAILED)
+		t->config = config;
+	slot = mmap(NULL, t->slot_bytes, PROT_READ, MAP_SHARED, t->map[BH_T_SLOT].fd, 0);
+	if (slot != MAP_FAILED)
+		t->slot = slot;
+	if (!t->config || !t->slot)
+		return bh_fail_sys(err, errno, "mmap of maps trace_config and trace_slot");
+	return 0;
+}
+
+static int open_steps(struct bh_trace *t, struct bh_err *err)
+{
+	int r = load_object(t, err);
+
+	if (r) {
+		drop_pins(t);
+		r = load_object(t, err);
+	}
+	if (r == 0)
+		r = keep_maps(t, err);
+	if (r == 0)
+		r = map_memory(t, err);
+	if (r == 0)
+		r = bh_trace_ring_open(t, err);
+	return r;
+}
+
+int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_trace_closep) struct bh_trace *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return bh_fail(err, ENOMEM, "no memory for the tracer");
+	t->dp = dp;
+	r = open_steps(t, err);
+	if (r)
+		return r;
+	*ret = BH_TAKE(t);
+	return 0;
+}
+
+void bh_trace_close(struct bh_trace *t)
+{
+	if (!t)
+		return;
+	ring_buffer__free(t->ring);
+	if (t->config)
+		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
+	if (t->slot)
+		munmap(t->slot, t->slot_bytes);
+	bpf_object__close(t->obj);
+	free(t);
+}
+
+void bh_trace_closep(struct bh_trace **t)
+{
+	bh_trace_close(*t);
+	*t = NULL;
+}
+
+/* ---- attach ---- */
+
+/* The new one first, so that no exec goes unseen; the programs count what both see once. */
+static int attach_one(struct bh_trace *t, const char *name, struct bh_err *err)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(t->obj, name);
+	BH_CLEANUP(bh_closep) int fd = -1;
+	char path[BH_DP_PATH];
+	int r = pin_path(t, "links", name, path, err);
+
+	if (r)
+		return r;
+	if (!prog)
+		return bh_fail(err, ENOENT, "no program %s", name);
+	fd = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_RAW_TP, NULL);
+	if (fd == -EINVAL || fd == -EOPNOTSUPP) /* before 5.18 */
+		fd = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+	if (fd < 0)
+		return bh_fail_sys(err, -fd, "attach %s", name);
+	return bh_dp_pin(fd, path, err);
+}
+
+static void detach_one(struct bh_trace *t, const char *name)
+{
+	char path[BH_DP_PATH];
+
+	if (bh_dp_path(path, t->dp->dir, "links", name) == 0)
+		unlink(path);
+}
+
+int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err)
+{
+	int r = 0;
+
+	for (size_t i = BH_ARRAY_SIZE(hooks); i-- > 0;)
+		if (hooks[i].from > mode)
+			detach_one(t, hooks[i].name);
+	if (mode < t->mode)
+		t->mode = mode;
+	__atomic_store_n(&t->config->mode, (uint32_t)mode, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; r == 0 && i < BH_ARRAY_SIZE(hooks); i++)
+		if (hooks[i].from <= mode && hooks[i].from > t->mode)
+			r = attach_one(t, hooks[i].name, err);
+	if (r == 0)
+		t->mode = mode;
+	return r;
+}
+
+enum bh_trace_mode bh_trace_mode(const struct bh_trace *t)
+{
+	return t->mode;
+}
+
+/* ---- policy ---- */
+
+struct old_allow {
+	uint32_t slot;
+	size_t n;
+	struct bh_trace_allow_key key[256];
+};
+
+static int collect_allow(const void *key, const void *value, void *arg)
+{
+	const struct bh_trace_allow_key *k = key;
+	struct old_allow *o = arg;
+
+	(void)value;
+	if (k->slot == o->slot && o->n < BH_ARRAY_SIZE(o->key))
+		o->key[o->n++] = *k;
+	return 0;
+}
+
+/* In portions: a walk does not like deletions. */
+static int clear_allow(struct bh_trace *t, uint32_t slot, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) struct old_allow *o = calloc(1, sizeof(*o));
+	int r;
+
+	if (!o)
+		return bh_fail(err, ENOMEM, "no memory for a policy");
+	o->slot = slot;
+	do {
+		o->n = 0;
+		r = bh_kmap_each(&t->map[BH_T_ALLOW], collect_allow, o, err);
+		for (size_t i = 0; i < o->n; i++)
+			bpf_map_delete_elem(t->map[BH_T_ALLOW].fd, &o->key[i]);
+	} while (r == 0 && o->n == BH_ARRAY_SIZE(o->key));
+	return r;
+}
+
+static int add_allow(struct bh_trace *t, uint32_t slot, uint32_t generation, const char *path,
+		     struct bh_err *err)
+{
+	struct bh_trace_allow_key key = {.slot = slot, .generation = generation};
+	uint32_t one = 1;
+	int r;
+
+	if (strlen(path) >= sizeof(key.path))
+		return bh_fail(err, ENAMETOOLONG, "executable '%.40s...' is too long", path);
+	memcpy(key.path, path, strlen(path));
+	r = bpf_map_update_elem(t->map[BH_T_ALLOW].fd, &key, &one, BPF_ANY);
+	return r ? bh_fail_sys(err, -r, "map trace_allow") : 0;
+}
+
+/* Nothing is refused while the list changes; then everything at once. */
+int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,
+			const char *const *allow, size_t n_allow, struct bh_err *err)
+{
+	static const struct bh_trace_policy none;
+	int fd = t->map[BH_T_POLICY].fd;
+	int r = bpf_map_update_elem(fd, &slot, &none, BPF_ANY);
+
+	if (r)
+		return bh_fail_sys(err, -r, "map trace_policy");
+	r = clear_allow(t, slot, err);
+	for (size_t i = 0; r == 0 && p && i < n_allow; i++)
+		r = add_allow(t, slot, p->generation, allow[i], err);
+	if (r || !p)
+		return r;
+	r = bpf_map_update_elem(fd, &slot, p, BPF_ANY);
+	return r ? bh_fail_sys(err, -r, "map trace_policy") : 0;
+}
+
+int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, struct bh_err *err)
+{
+	int fd = t->map[BH_T_CGROUP].fd;
+	int r = slot ? bpf_map_update_elem(fd, &cgroup, &slot, BPF_ANY)
+		     : bpf_map_delete_elem(fd, &cgroup);
+
+	if (r && (slot || r != -ENOENT))
+		return bh_fail_sys(err, -r, "map trace_cgroup");
+	if (slot)
+		__atomic_store_n(&t->config->has_cgroups, 1u, __ATOMIC_SEQ_CST);
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* trace.h - the tracing programs behind one handle: load, attach by mode, read rings, books, sets.
+ *
+ * The exec, fork and exit programs, their maps and rings are pinned beside the data path's: what a
+ * RuntimePolicy kills is killed while no daemon runs, lineage survives a restart, and what happened
+ * meanwhile waits in the rings. System-call programs belong to the handle and end with it: nobody
+ * would read them, and they cost every process of the node. Closing detaches nothing that is
+ * pinned; mode off does. A pinned layout of another version is thrown away: it holds observations
+ * only. Borrows the data path, which must live longer. Not thread-safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "bulkhead/trace.h"
+
+struct bh_datapath;
+struct bh_trace;
+
+/* Loads; attaches nothing that a former daemon has not left attached. -errno with the sentence when
+ * this kernel does not take the programs: everything else works without them. */
+int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *err);
+void bh_trace_close(struct bh_trace *t);
+void bh_trace_closep(struct bh_trace **t);
+
+/* Attaches and detaches what the mode needs, while everything runs. On failure the mode is as
+ * before or weaker; bh_trace_mode tells. */
+int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err);
+enum bh_trace_mode bh_trace_mode(const struct bh_trace *t);
+
+/* Descriptor to poll for records. */
+int bh_trace_fd(const struct bh_trace *t);
+/* Calls fn with up to max records, alarms first; returns how many. Nothing is checked here: that is
+ * the decoder's work. */
+int bh_trace_consume(struct bh_trace *t, int max,
+		     void (*fn)(const void *record, size_t len, void *arg), void *arg);
+
+/* The books of a slot; all zero while nothing happened in it. */
+struct bh_trace_slot bh_trace_books(const struct bh_trace *t, uint32_t slot);
+/* Sums over all slots; generation and facts mean nothing. */
+struct bh_trace_slot bh_trace_total(const struct bh_trace *t);
+
+typedef int bh_trace_fact_fn(const struct bh_fact_key *key, const struct bh_fact *fact, void *arg);
+/* Calls fn for each fact of a slot (0: all); a nonzero return ends the walk and is returned. */
+int bh_trace_facts(struct bh_trace *t, uint32_t slot, bh_trace_fact_fn *fn, void *arg,
+		   struct bh_err *err);
+/* Calls fn for each fact that no record has announced, and books it as delivered. Cheap when there
+ * is none. */
+int bh_trace_sweep(struct bh_trace *t, bh_trace_fact_fn *fn, void *arg, struct bh_err *err);
+/* Forgets facts of former tenants. */
+int bh_trace_forget(struct bh_trace *t, uint32_t *ret_n, struct bh_err *err);
+
+/* What the kernel refuses by itself in a slot. p->generation must be the slot's. allow:
+ * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. */
+int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,
+			const char *const *allow, size_t n_allow, struct bh_err *err);
+/* hostNetwork pods: processes below the cgroup (inode of its cgroup2 directory) are slot's, a
+ * number from BH_MAX_SLOTS; slot 0: nobody's any more. */
+int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, struct bh_err *err);

@@ -1,0 +1,42 @@
+/* trace_private.h - the tracer's handle, for the files trace*.c of this folder. */
+#pragma once
+
+#include "datapath/private.h"
+#include "datapath/trace.h"
+
+#define BH_TRACE_MAPS(X)                                                                           \
+	X(CGROUP, "trace_cgroup")                                                                  \
+	X(CONFIG, "trace_config")                                                                  \
+	X(SLOT, "trace_slot")                                                                      \
+	X(POLICY, "trace_policy")                                                                  \
+	X(ALLOW, "trace_allow")                                                                    \
+	X(FACT, "trace_fact")                                                                      \
+	X(EVENTS, "trace_events")                                                                  \
+	X(ALARMS, "trace_alarms")
+
+enum bh_trace_map {
+#define BH_TRACE_MAP_ENUM_(sym, name) BH_T_##sym,
+	BH_TRACE_MAPS(BH_TRACE_MAP_ENUM_)
+#undef BH_TRACE_MAP_ENUM_
+		BH_T_COUNT
+};
+
+struct bh_trace {
+	struct bh_datapath *dp;
+	struct bpf_object *obj;
+	struct bh_kmap map[BH_T_COUNT];
+	struct bh_trace_config *config; /* mmaps of the maps of these names */
+	struct bh_trace_slot *slot;
+	size_t slot_bytes;
+	struct ring_buffer *ring;
+	int sent_fd; /* program that marks a fact announced */
+	enum bh_trace_mode mode;
+	struct {
+		void (*fn)(const void *record, size_t len, void *arg);
+		void *arg;
+		int n, max;
+	} reader;
+};
+
+/* trace_read.c */
+int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);

@@ -1,0 +1,182 @@
+/* What the tracing programs left: records, books, sets. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/vec.h"
+#include "datapath/trace_private.h"
+
+/* ---- rings ---- */
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct bh_trace *t = ctx;
+
+	t->reader.n++;
+	t->reader.fn(data, size, t->reader.arg);
+	/* a flood must not keep the caller from everything else */
+	return t->reader.n >= t->reader.max ? -EAGAIN : 0;
+}
+
+int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err)
+{
+	const struct bpf_program *sent = bpf_object__find_program_by_name(t->obj, "bh_trace_sent");
+
+	t->sent_fd = sent ? bpf_program__fd(sent) : -1;
+	t->ring = ring_buffer__new(t->map[BH_T_ALARMS].fd, on_record, t, NULL);
+	if (!t->ring)
+		return bh_fail_sys(err, errno, "map trace_alarms");
+	if (ring_buffer__add(t->ring, t->map[BH_T_EVENTS].fd, on_record, t))
+		return bh_fail_sys(err, errno, "map trace_events");
+	return 0;
+}
+
+int bh_trace_fd(const struct bh_trace *t)
+{
+	return ring_buffer__epoll_fd(t->ring);
+}
+
+int bh_trace_consume(struct bh_trace *t, int max,
+		     void (*fn)(const void *record, size_t len, void *arg), void *arg)
+{
+	int r;
+
+	t->reader.fn = fn;
+	t->reader.arg = arg;
+	t->reader.n = 0;
+	t->reader.max = max;
+	r = ring_buffer__consume(t->ring);
+	return r < 0 && r != -EAGAIN ? r : t->reader.n;
+}
+
+/* ---- books ---- */
+
+struct bh_trace_slot bh_trace_books(const struct bh_trace *t, uint32_t slot)
+{
+	return slot < BH_TRACE_SLOTS ? t->slot[slot] : (struct bh_trace_slot){0};
+}
+
+struct bh_trace_slot bh_trace_total(const struct bh_trace *t)
+{
+	struct bh_trace_slot sum = {0};
+
+	for (uint32_t i = 0; i < BH_TRACE_SLOTS; i++) {
+		const struct bh_trace_slot *s = &t->slot[i];
+
+		sum.seen += s->seen;
+		sum.delivered += s->delivered;
+		sum.deduplicated += s->deduplicated;
+		sum.deferred += s->deferred;
+		sum.lost += s->lost;
+		sum.swept += s->swept;
+		sum.execs += s->execs;
+		sum.forks += s->forks;
+		sum.exits += s->exits;
+		sum.overflow += s->overflow;
+		sum.killed += s->killed;
+	}
+	return sum;
+}
+
+/* ---- sets ---- */
+
+struct fact_walk {
+	uint32_t slot;
+	bh_trace_fact_fn *fn;
+	void *arg;
+};
+
+static int walk_fact(const void *key, const void *value, void *arg)
+{
+	const struct bh_fact_key *k = key;
+	const struct fact_walk *w = arg;
+
+	return w->slot && k->slot != w->slot ? 0 : w->fn(k, value, w->arg);
+}
+
+int bh_trace_facts(struct bh_trace *t, uint32_t slot, bh_trace_fact_fn *fn, void *arg,
+		   struct bh_err *err)
+{
+	struct fact_walk w = {slot, fn, arg};
+
+	return bh_kmap_each(&t->map[BH_T_FACT], walk_fact, &w, err);
+}
+
+static bool has_unsent(const struct bh_trace *t)
+{
+	for (uint32_t i = 0; i < BH_TRACE_SLOTS; i++)
+		if (t->slot[i].deferred != t->slot[i].swept)
+			return true;
+	return false;
+}
+
+struct sweep {
+	struct bh_trace *t;
+	bh_trace_fact_fn *fn;
+	void *arg;
+};
+
+/* The kernel takes the mark away, so that its counters go on meanwhile. */
+static int sweep_fact(const void *key, const void *value, void *arg)
+{
+	const struct bh_fact *f = value;
+	const struct sweep *s = arg;
+	struct bh_fact_key k;
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = &k, .ctx_size_in = sizeof(k)};
+
+	if (!(f->flags & BH_TRACE_F_UNSENT))
+		return 0;
+	memcpy(&k, key, sizeof(k));
+	if (bpf_prog_test_run_opts(s->t->sent_fd, &opts) || opts.retval != 1)
+		return 0;
+	return s->fn(&k, f, s->arg);
+}
+
+int bh_trace_sweep(struct bh_trace *t, bh_trace_fact_fn *fn, void *arg, struct bh_err *err)
+{
+	struct sweep s = {t, fn, arg};
+
+	if (t->sent_fd < 0 || !has_unsent(t))
+		return 0;
+	return bh_kmap_each(&t->map[BH_T_FACT], sweep_fact, &s, err);
+}
+
+struct stale {
+	const struct bh_trace *t;
+	BH_VEC(struct bh_fact_key) keys;
+};
+
+static bool is_stale(const struct bh_trace *t, uint32_t slot, uint32_t generation)
+{
+	if (slot >= BH_TRACE_SLOTS)
+		return true;
+	if (slot >= BH_MAX_SLOTS)
+		return t->slot[slot].generation != generation;
+	return !(t->dp->slot[slot].flags & BH_SLOT_LIVE) ||
+	       t->dp->slot[slot].generation != generation;
+}
+
+static int collect_stale(const void *key, const void *value, void *arg)
+{
+	const struct bh_fact_key *k = key;
+	const struct bh_fact *f = value;
+	struct stale *s = arg;
+
+	return is_stale(s->t, k->slot, f->generation) ? bh_vec_push(&s->keys, *k) : 0;
+}
+
+int bh_trace_forget(struct bh_trace *t, uint32_t *ret_n, struct bh_err *err)
+{
+	struct stale s = {.t = t};
+	int r = bh_kmap_each(&t->map[BH_T_FACT], collect_stale, &s, err);
+
+	bh_vec_each (it, &s.keys)
+		bpf_map_delete_elem(t->map[BH_T_FACT].fd, it);
+	*ret_n = (uint32_t)s.keys.n;
+	bh_vec_done(&s.keys);
+	return r;
+}

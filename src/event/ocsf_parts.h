@@ -1,0 +1,26 @@
+/* ocsf_parts.h - pieces of an OCSF object that the builders in this folder share. Not for others.
+ */
+#pragma once
+
+#include "event/ocsf.h"
+
+enum bh_ocsf_severity { BH_SEV_INFO = 1, BH_SEV_LOW, BH_SEV_MEDIUM, BH_SEV_HIGH };
+
+struct bh_ocsf_head {
+	int class_uid, activity_id;
+	const char *activity;
+	enum bh_ocsf_severity severity;
+	int64_t time_ms;
+};
+
+/* The object with what every class has. extra_profile: besides host and container, or NULL. */
+json_t *bh_ocsf_base(struct bh_ocsf *o, const struct bh_ocsf_head *h, const char *extra_profile);
+/* A JSON string whatever the bytes; NULL gives NULL, which json_pack's "s*" leaves out. */
+json_t *bh_ocsf_text(const char *s);
+/* Sets key unless value is NULL, which it takes; so that what is not known is left out. */
+void bh_ocsf_put(json_t *obj, const char *key, json_t *take_value);
+void bh_ocsf_put_text(json_t *obj, const char *key, const char *value);
+/* The container, and pod and namespace among ours. */
+void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p);
+/* Adds ours as unmapped.bulkhead. message may be NULL. */
+json_t *bh_ocsf_finish(json_t *take_e, json_t *take_ours, const char *message);

@@ -1,0 +1,162 @@
+#include "event/ocsf_process.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "event/ocsf_parts.h"
+
+#define NO_LOGIN UINT32_MAX
+
+static json_t *file_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!*path)
+		return NULL;
+	/* type 1: regular file */
+	return json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(path), "name",
+			 bh_ocsf_text(slash ? slash + 1 : path), "type_id", 1);
+}
+
+/* The arguments in one line, as a shell would not need to quote them. */
+static json_t *command_line(const struct bh_trace_event *ev)
+{
+	BH_CLEANUP(bh_freep) char *line = ev->args_len ? calloc(1, ev->args_len + 1) : NULL;
+	size_t n = ev->args_len;
+
+	if (!line)
+		return NULL;
+	memcpy(line, ev->args, n);
+	while (n && !line[n - 1])
+		n--;
+	for (size_t i = 0; i < n; i++)
+		line[i] = line[i] ? line[i] : ' ';
+	line[n] = '\0';
+	return bh_ocsf_text(line);
+}
+
+static json_t *arguments(const struct bh_trace_event *ev)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < ev->args_len;) {
+		size_t n = strnlen(ev->args + i, ev->args_len - i);
+		BH_CLEANUP(bh_freep) char *one = bh_strf("%.*s", (int)n, ev->args + i);
+
+		json_array_append_new(a, bh_ocsf_text(one ? one : ""));
+		i += n + 1;
+	}
+	return a;
+}
+
+static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
+{
+	json_t *p =
+		json_pack("{s:i, s:I}", "pid", (int)ev->pid, "created_time", (json_int_t)time_ms);
+	char text[24];
+
+	bh_ocsf_put_text(p, "name", ev->comm);
+	bh_ocsf_put(p, "file", file_of(ev->path));
+	bh_ocsf_put(p, "cmd_line", command_line(ev));
+	snprintf(text, sizeof(text), "%u", ev->uid);
+	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", text));
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)ev->exec_id);
+	bh_ocsf_put_text(p, "uid", text);
+	return p;
+}
+
+/* Who started it: the image that was executing before. */
+static json_t *actor(const struct bh_trace_event *ev)
+{
+	json_t *p = json_object();
+	char id[24];
+
+	if (!ev->parent_exec_id && !ev->ppid)
+		return json_pack("{s:o, s:s}", "process", p, "app_name", "container runtime");
+	if (ev->ppid)
+		bh_ocsf_put(p, "pid", json_integer(ev->ppid));
+	bh_ocsf_put(p, "file", file_of(ev->parent_path));
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)ev->parent_exec_id);
+	if (ev->parent_exec_id)
+		bh_ocsf_put_text(p, "uid", id);
+	return json_pack("{s:o}", "process", p);
+}
+
+static void put_flags(json_t *ours, uint32_t flags)
+{
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} names[] = {
+		{BH_TRACE_F_OUTSIDE, "fromOutside"},
+		{BH_TRACE_F_INIT, "containerStart"},
+		{BH_TRACE_F_UNLINKED, "unlinked"},
+		{BH_TRACE_F_SETID, "setId"},
+		{BH_TRACE_F_ARGS_CUT, "argsCut"},
+		{BH_TRACE_F_NETNS_LEFT, "leftNetworkNamespace"},
+		{BH_TRACE_F_KILLED, "killed"},
+		{BH_TRACE_F_REFUSED, "refused"},
+		{BH_TRACE_F_FIRST, "firstSeen"},
+		{BH_TRACE_F_PATH_CUT, "pathCut"},
+		{BH_TRACE_F_PRELOAD, "preload"},
+	};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)
+		if (flags & names[i].flag)
+			bh_ocsf_put(ours, names[i].name, json_true());
+}
+
+static json_t *details(const struct bh_trace_event *ev)
+{
+	static const char *const stdio[] = {
+		[BH_TSTDIO_UNKNOWN] = "unknown", [BH_TSTDIO_NONE] = "none",
+		[BH_TSTDIO_TTY] = "tty",	 [BH_TSTDIO_PIPE] = "pipe",
+		[BH_TSTDIO_FILE] = "file",	 [BH_TSTDIO_INET] = "inet",
+		[BH_TSTDIO_UNIX] = "unix",	 [BH_TSTDIO_OTHER] = "other",
+	};
+	json_t *ours = json_pack("{s:s, s:o}", "provenance", bh_origin_name(ev->origin), "args",
+				 arguments(ev));
+	char caps[24];
+
+	if (ev->parent_exec_id)
+		bh_ocsf_put_text(ours, "parentProvenance", bh_origin_name(ev->parent_origin));
+	bh_ocsf_put_text(ours, "script", ev->script);
+	bh_ocsf_put_text(ours, "workingDirectory", ev->cwd);
+	bh_ocsf_put(ours, "gid", json_integer(ev->gid));
+	if (ev->loginuid != NO_LOGIN)
+		bh_ocsf_put(ours, "loginUid", json_integer(ev->loginuid));
+	snprintf(caps, sizeof(caps), "%016llx", (unsigned long long)ev->caps);
+	bh_ocsf_put_text(ours, "capabilities", caps);
+	bh_ocsf_put(ours, "inode", json_integer((json_int_t)ev->ino));
+	bh_ocsf_put(ours, "device", json_integer((json_int_t)ev->dev));
+	bh_ocsf_put(ours, "stdio",
+		    json_pack("[s, s, s]", stdio[ev->stdio[0]], stdio[ev->stdio[1]],
+			      stdio[ev->stdio[2]]));
+	if (ev->count > 1)
+		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
+	put_flags(ours, ev->flags);
+	return ours;
+}
+
+json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
+{
+	const struct bh_trace_event *ev = x->event;
+	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
+	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 1, "Launch",
+				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, x->time_ms};
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
+	json_t *ours = details(ev);
+
+	bh_ocsf_put_pod(e, ours, &x->pod);
+	bh_ocsf_put(e, "process", process(ev, x->time_ms));
+	bh_ocsf_put(e, "actor", actor(ev));
+	/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked */
+	bh_ocsf_put(e, "action_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "action", json_string(is_killed ? "Denied" : "Allowed"));
+	bh_ocsf_put(e, "disposition_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "disposition", json_string(is_killed ? "Blocked" : "Allowed"));
+	bh_ocsf_put(e, "status_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "status", json_string(is_killed ? "Failure" : "Success"));
+	return bh_ocsf_finish(e, ours, NULL);
+}

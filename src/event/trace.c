@@ -1,0 +1,187 @@
+#include "event/trace.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+/* The kernel's own form of a device number. */
+static uint64_t device(uint32_t dev)
+{
+	return makedev(dev >> 20, dev & 0xfffff);
+}
+
+static int decode_head(const struct bh_trace_head *h, size_t len, struct bh_trace_event *ev,
+		       struct bh_err *err)
+{
+	if (h->version != BH_TRACE_VERSION)
+		return bh_fail(err, EBADMSG, "trace record of version %u, %u is known", h->version,
+			       BH_TRACE_VERSION);
+	if (h->len != len)
+		return bh_fail(err, EBADMSG, "trace record of %u bytes, %zu arrived", h->len, len);
+	if (h->kind == 0 || h->kind >= BH_TRACE_KINDS || h->slot == 0 || h->slot >= BH_TRACE_SLOTS)
+		return bh_fail(err, EBADMSG, "trace record of kind %u in slot %u", h->kind,
+			       h->slot);
+	ev->kind = (enum bh_trace_kind)h->kind;
+	ev->ts_ns = h->ts_ns;
+	ev->exec_id = h->exec_id;
+	ev->parent_exec_id = h->parent_exec_id;
+	ev->slot = h->slot;
+	ev->generation = h->generation;
+	ev->pid = h->pid;
+	ev->uid = h->uid;
+	ev->gid = h->gid;
+	ev->flags = h->flags;
+	ev->count = 1;
+	memcpy(ev->comm, h->comm, BH_COMM_LEN);
+	return 0;
+}
+
+/* A string of n bytes with its NUL at p; the next one begins behind it. */
+static int take_string(const char **p, const char *end, uint16_t n, const char **ret,
+		       struct bh_err *err)
+{
+	*ret = "";
+	if (n == 0)
+		return 0;
+	if ((size_t)(end - *p) < n || (*p)[n - 1] != '\0' || memchr(*p, '\0', n - 1u))
+		return bh_fail(err, EBADMSG, "trace record: a string of %u bytes is broken", n);
+	*ret = *p;
+	*p += n;
+	return 0;
+}
+
+static int check_exec(const struct bh_trace_exec *r, struct bh_err *err)
+{
+	bool is_good = r->origin < BH_ORIGIN_COUNT && r->parent_origin < BH_ORIGIN_COUNT;
+
+	for (int i = 0; i < 3; i++)
+		is_good = is_good && r->stdio[i] <= BH_TSTDIO_OTHER;
+	return is_good ? 0
+		       : bh_fail(err, EBADMSG, "trace record: origin %u, %u, stdio %u, %u, %u",
+				 r->origin, r->parent_origin, r->stdio[0], r->stdio[1],
+				 r->stdio[2]);
+}
+
+static int decode_exec(const void *record, size_t len, struct bh_trace_event *ev,
+		       struct bh_err *err)
+{
+	const char *p = (const char *)record + sizeof(struct bh_trace_exec);
+	const char *end = (const char *)record + len;
+	const char **const strings[BH_TRACE_STRINGS] = {&ev->path, &ev->parent_path, &ev->script,
+							&ev->cwd};
+	struct bh_trace_exec r;
+	int res;
+
+	if (len < sizeof(r))
+		return bh_fail(err, EBADMSG, "trace record of %zu bytes is no exec", len);
+	memcpy(&r, record, sizeof(r));
+	res = check_exec(&r, err);
+	for (int i = 0; res == 0 && i < BH_TRACE_STRINGS; i++)
+		res = take_string(&p, end, r.string_len[i], strings[i], err);
+	if (res)
+		return res;
+	if ((size_t)(end - p) != r.args_len)
+		return bh_fail(err, EBADMSG, "trace record: %u bytes of arguments, %zu arrived",
+			       r.args_len, (size_t)(end - p));
+	ev->args = p;
+	ev->args_len = r.args_len;
+	ev->args_total = r.args_total;
+	ev->ino = r.ino;
+	ev->dev = device(r.dev);
+	ev->parent_ino = r.parent_ino;
+	ev->parent_dev = device(r.parent_dev);
+	ev->caps = r.caps;
+	ev->cgroup = r.cgroup;
+	ev->loginuid = r.loginuid;
+	ev->ppid = r.ppid;
+	ev->mntns = r.mntns;
+	ev->origin = (enum bh_origin)r.origin;
+	ev->parent_origin = (enum bh_origin)r.parent_origin;
+	for (int i = 0; i < 3; i++)
+		ev->stdio[i] = (enum bh_trace_stdio)r.stdio[i];
+	return 0;
+}
+
+static int decode_exit(const void *record, size_t len, struct bh_trace_event *ev,
+		       struct bh_err *err)
+{
+	struct bh_trace_exit r;
+
+	if (len != sizeof(r))
+		return bh_fail(err, EBADMSG, "trace record of %zu bytes is no exit", len);
+	memcpy(&r, record, sizeof(r));
+	ev->start_ns = r.start_ns;
+	ev->status = (int)r.status;
+	return 0;
+}
+
+static void event_init(struct bh_trace_event *ev)
+{
+	memset(ev, 0, sizeof(*ev));
+	ev->path = ev->parent_path = ev->script = ev->cwd = ev->args = "";
+	ev->loginuid = UINT32_MAX;
+}
+
+int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, struct bh_err *err)
+{
+	struct bh_trace_head head;
+	struct bh_trace_event ev;
+	int r;
+
+	if (len < sizeof(head))
+		return bh_fail(err, EBADMSG, "trace record of %zu bytes", len);
+	memcpy(&head, record, sizeof(head));
+	event_init(&ev);
+	r = decode_head(&head, len, &ev, err);
+	if (r)
+		return r;
+	r = ev.kind == BH_TRACE_EXEC ? decode_exec(record, len, &ev, err)
+				     : decode_exit(record, len, &ev, err);
+	if (r == 0)
+		*ret = ev;
+	return r;
+}
+
+int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
+			 struct bh_trace_event *ret, struct bh_err *err)
+{
+	struct bh_trace_event ev;
+
+	if (key->kind != BH_TRACE_EXEC || key->origin >= BH_ORIGIN_COUNT || key->slot == 0 ||
+	    key->slot >= BH_TRACE_SLOTS || !memchr(fact->path, '\0', sizeof(fact->path)))
+		return bh_fail(err, EBADMSG, "fact of kind %u, origin %u in slot %u", key->kind,
+			       key->origin, key->slot);
+	event_init(&ev);
+	ev.kind = (enum bh_trace_kind)key->kind;
+	ev.ts_ns = fact->first_ns;
+	ev.exec_id = fact->exec_id;
+	ev.parent_exec_id = fact->parent_exec_id;
+	ev.slot = key->slot;
+	ev.generation = fact->generation;
+	ev.pid = fact->pid;
+	ev.uid = key->uid;
+	ev.flags = fact->flags & ~BH_TRACE_F_UNSENT;
+	ev.count = fact->count;
+	memcpy(ev.comm, key->name, BH_TRACE_NAME);
+	ev.path = fact->path;
+	ev.ino = key->ino;
+	ev.dev = device(key->dev);
+	ev.parent_ino = key->by;
+	ev.origin = (enum bh_origin)key->origin;
+	*ret = ev;
+	return 0;
+}
+
+const char *bh_origin_name(enum bh_origin origin)
+{
+	static const char *const names[BH_ORIGIN_COUNT] = {
+		[BH_ORIGIN_UNKNOWN] = "unknown",   [BH_ORIGIN_IMAGE] = "image",
+		[BH_ORIGIN_MODIFIED] = "modified", [BH_ORIGIN_NEW] = "new",
+		[BH_ORIGIN_METACOPY] = "metacopy", [BH_ORIGIN_TMPFS] = "tmpfs",
+		[BH_ORIGIN_MEMFD] = "memfd",	   [BH_ORIGIN_VOLUME] = "volume",
+		[BH_ORIGIN_OTHER] = "other",
+	};
+
+	return origin < BH_ORIGIN_COUNT ? names[origin] : names[0];
+}

@@ -1,0 +1,39 @@
+/* trace.h - tracing records > checked C structs in host terms. Version and length are looked at
+ * before any other field; what does not add up is refused, never guessed. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "bulkhead/trace.h"
+
+/* One thing that happened. Strings are borrowed from the record or fact, "" when not known. */
+struct bh_trace_event {
+	enum bh_trace_kind kind;
+	uint64_t ts_ns; /* bpf_ktime_get_ns */
+	uint64_t exec_id, parent_exec_id;
+	uint32_t slot, generation, pid, uid, gid;
+	uint32_t flags; /* BH_TRACE_F_* */
+	uint64_t count; /* 1; of a fact: how often it was seen */
+	char comm[BH_COMM_LEN + 1];
+	const char *path, *parent_path, *script, *cwd;
+	const char *args; /* NUL-separated, args_len bytes of args_total */
+	uint32_t args_len, args_total;
+	uint64_t ino, dev; /* dev as stat(2) gives it */
+	uint64_t parent_ino, parent_dev;
+	uint64_t caps, cgroup;
+	uint32_t loginuid, ppid, mntns;
+	enum bh_origin origin, parent_origin;
+	enum bh_trace_stdio stdio[3];
+	uint64_t start_ns; /* exit: of the image */
+	int status;	   /* exit: as wait(2) gives it */
+};
+
+/* -EBADMSG: too short, of another version or kind, or with values that cannot be. */
+int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, struct bh_err *err);
+/* The same from the set, for what no record announced: less is known. */
+int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
+			 struct bh_trace_event *ret, struct bh_err *err);
+/* "image", "modified", "new", "metacopy", "tmpfs", "memfd", "volume", "other", "unknown". */
+const char *bh_origin_name(enum bh_origin origin);
