@@ -13,11 +13,13 @@ import re
 import tree as t
 
 L2 = {
-    "policy": ["policy"],
+    # an ImagePolicy becomes the model that verification works with
+    "policy": ["policy", "verify"],
     "endpoint": ["endpoint", "policy/model.h"],
     "event": ["event"],
-    "detect": ["detect", "event", "endpoint"],
-    "respond": ["respond", "detect", "endpoint"],
+    # what a RuntimePolicy asks for; and what it wrote itself it reads back and evaluates
+    "detect": ["detect", "event", "endpoint", "policy", "refeval"],
+    "respond": ["respond", "detect", "endpoint", "policy/runtime.h"],
     "verify": ["verify"],
     # the second opinion: it may know the model, never how the model is compiled
     "refeval": ["refeval", "endpoint", "policy/model.h"],
