@@ -1,0 +1,373 @@
+#include "detect/detect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detect/state.h"
+
+#define MAX_WORKLOADS 4096
+#define MAX_FINDINGS  512
+#define MAX_PODS      2048
+
+static void pod_done(struct bh_pod_state *p)
+{
+	bh_runtime_policy_unref(p->policy);
+	free(p->denied);
+	free(p->reached);
+	free(p->dns);
+}
+
+static void pod_free(void *v)
+{
+	pod_done(v);
+	free(v);
+}
+
+static void workload_free(void *v)
+{
+	struct bh_workload_state *w = v;
+
+	bh_map_done(&w->findings);
+	free(w);
+}
+
+static void index_rows(struct bh_detect *d)
+{
+	size_t i;
+	int kind;
+
+	for (kind = 0; kind < BH_ACT_COUNT; kind++) {
+		for (i = 0; i < bh_n_detectors; i++) {
+			if (bh_detectors[i].acts & (1u << kind))
+				d->rows[kind][d->n_rows[kind]++] = (uint8_t)i;
+		}
+	}
+}
+
+int bh_detect_new(const struct bh_detect_options *opt, struct bh_detect **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_detect_freep) struct bh_detect *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return bh_fail(err, ENOMEM, "detectors");
+	d->opt = *opt;
+	if (!d->opt.max_workloads)
+		d->opt.max_workloads = MAX_WORKLOADS;
+	if (!d->opt.max_findings)
+		d->opt.max_findings = MAX_FINDINGS;
+	if (!d->opt.max_pods)
+		d->opt.max_pods = MAX_PODS;
+	if (!d->opt.start_ns)
+		d->opt.start_ns = BH_DETECT_START_NS;
+	bh_map_init(&d->pods, pod_free);
+	bh_map_init(&d->workloads, workload_free);
+	d->procs = calloc(BH_PROC_SETS * BH_PROC_WAYS, sizeof(*d->procs));
+	if (!d->procs)
+		return bh_fail(err, ENOMEM, "detectors");
+	index_rows(d);
+	*ret = BH_TAKE(d);
+	return 0;
+}
+
+void bh_detect_free(struct bh_detect *d)
+{
+	if (!d)
+		return;
+	bh_map_done(&d->pods);
+	bh_map_done(&d->workloads);
+	pod_done(&d->shared);
+	free(d->procs);
+	free(d);
+}
+
+void bh_detect_freep(struct bh_detect **d)
+{
+	bh_detect_free(*d);
+	*d = NULL;
+}
+
+const struct bh_detector *bh_detector_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < bh_n_detectors; i++) {
+		if (!strcmp(bh_detectors[i].name, name))
+			return &bh_detectors[i];
+	}
+	return NULL;
+}
+
+/* ---- pods ---- */
+
+/* NULL beyond the limit or without memory. */
+static struct bh_pod_state *pod_get(struct bh_detect *d, const struct bh_subject *s)
+{
+	struct bh_pod_state *p = bh_map_get(&d->pods, &s->pod_id, sizeof(s->pod_id));
+
+	if (p || d->pods.count >= d->opt.max_pods)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (p && bh_map_set(&d->pods, &s->pod_id, sizeof(s->pod_id), p)) {
+		free(p);
+		return NULL;
+	}
+	if (p) {
+		p->pod_id = s->pod_id;
+		p->workload = s->workload;
+		p->start_ns = s->pod_start_ns;
+	}
+	return p;
+}
+
+int bh_detect_set_pod(struct bh_detect *d, const struct bh_subject *s,
+		      const struct bh_detect_pod *pod)
+{
+	struct bh_pod_state *p = pod_get(d, s);
+	struct bh_runtime_policy *old;
+
+	if (!p)
+		return -ENOMEM;
+	old = p->policy;
+	p->policy = pod->policy ? bh_runtime_policy_ref(pod->policy) : NULL;
+	p->baseline = pod->baseline;
+	bh_runtime_policy_unref(old);
+	return 0;
+}
+
+void bh_detect_pod_gone(struct bh_detect *d, uint64_t pod_id)
+{
+	bh_map_del(&d->pods, &pod_id, sizeof(pod_id));
+}
+
+bool bh_detect_pod_is_suspect(const struct bh_detect *d, uint64_t pod_id)
+{
+	const struct bh_pod_state *p = bh_map_get(&d->pods, &pod_id, sizeof(pod_id));
+
+	return p && p->is_suspect;
+}
+
+/* ---- findings ---- */
+
+static struct bh_workload_state *workload_get(struct bh_detect *d, uint64_t id)
+{
+	struct bh_workload_state *w = bh_map_get(&d->workloads, &id, sizeof(id));
+
+	if (w || d->workloads.count >= d->opt.max_workloads)
+		return w;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	bh_map_init(&w->findings, free);
+	if (bh_map_set(&d->workloads, &id, sizeof(id), w)) {
+		workload_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+static struct bh_found_state *found_add(struct bh_workload_state *w, const char *key)
+{
+	struct bh_found_state *f = calloc(1, sizeof(*f));
+
+	if (f && bh_map_set_s(&w->findings, key, f)) {
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+/* Beyond the limit all keys of a detector share one record, so that they are still counted. */
+static struct bh_found_state *found_get(struct bh_detect *d, const struct bh_detector *row,
+					const struct bh_judge *j)
+{
+	struct bh_workload_state *w = workload_get(d, j->a->subject->workload);
+	char key[64 + BH_FINDING_KEY];
+	struct bh_found_state *f;
+
+	if (!w)
+		return NULL;
+	snprintf(key, sizeof(key), "%s %s", row->name, j->key);
+	f = bh_map_get_s(&w->findings, key);
+	if (f)
+		return f;
+	if (w->findings.count < d->opt.max_findings)
+		return found_add(w, key);
+	snprintf(key, sizeof(key), "%s (further ones)", row->name);
+	f = bh_map_get_s(&w->findings, key);
+	return f ? f : found_add(w, key);
+}
+
+static enum bh_response response_of(const struct bh_detector *row, const struct bh_pod_state *pod)
+{
+	const struct bh_runtime_policy *p = pod->policy;
+	const enum bh_response *own = p ? bh_runtime_policy_on(p, row->name) : NULL;
+
+	if (own)
+		return *own;
+	if (p && p->has_violation && row->family == BH_DETECT_VIOLATION)
+		return p->on_violation;
+	if (p && p->has_anomaly && row->family != BH_DETECT_VIOLATION &&
+	    row->signal != BH_SIGNAL_POSTURE)
+		return p->on_anomaly;
+	return row->response;
+}
+
+static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
+			  const struct bh_judge *j)
+{
+	struct bh_found_state *f = found_get(d, row, j);
+	struct bh_finding out = {.detector = row,
+				 .activity = j->a,
+				 .severity = j->severity,
+				 .response = response_of(row, j->pod),
+				 .key = j->key,
+				 .text = j->text,
+				 .first_ns = j->a->ts_ns,
+				 .last_ns = j->a->ts_ns,
+				 .count = 1,
+				 .is_new = true,
+				 .is_raised = true};
+
+	d->stats.findings++;
+	d->stats.no_memory += !f;
+	if (f) {
+		out.is_new = !f->count;
+		out.is_raised = j->severity > f->severity;
+		f->detector = row;
+		f->first_ns = out.is_new ? j->a->ts_ns : f->first_ns;
+		f->last_ns = j->a->ts_ns;
+		out.first_ns = f->first_ns;
+		out.count = ++f->count;
+		if (out.is_raised)
+			f->severity = j->severity;
+	}
+	d->stats.raised += out.is_raised;
+	if (j->severity > BH_SEVERITY_INFO)
+		j->pod->is_suspect = true;
+	if (d->opt.on_finding)
+		d->opt.on_finding(&out, d->opt.arg);
+}
+
+int bh_detect_each(const struct bh_detect *d, int (*fn)(const struct bh_found *f, void *arg),
+		   void *arg)
+{
+	size_t pos = 0, at;
+	struct bh_map_entry *e, *x;
+	int r = 0;
+
+	while (!r && (e = bh_map_next(&d->workloads, &pos))) {
+		const struct bh_workload_state *w = e->value;
+
+		for (at = 0; !r && (x = bh_map_next(&w->findings, &at));) {
+			const struct bh_found_state *f = x->value;
+			struct bh_found out = {.detector = f->detector,
+					       .key = strchr(x->key, ' ') + 1,
+					       .severity = f->severity,
+					       .first_ns = f->first_ns,
+					       .last_ns = f->last_ns,
+					       .count = f->count};
+
+			memcpy(&out.workload, e->key, sizeof(out.workload));
+			r = fn(&out, arg);
+		}
+	}
+	return r;
+}
+
+/* ---- judging ---- */
+
+void bh_judge_key(struct bh_judge *j, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(j->key, sizeof(j->key), fmt, ap);
+	va_end(ap);
+}
+
+void bh_judge_say(struct bh_judge *j, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(j->text, sizeof(j->text), fmt, ap);
+	va_end(ap);
+}
+
+bool bh_judge_is_tainted(const struct bh_judge *j)
+{
+	return j->proc && (j->proc->line & BH_LINE_INHERITED);
+}
+
+void bh_judge_weigh(struct bh_judge *j)
+{
+	if (bh_judge_is_tainted(j) && j->severity < BH_SEVERITY_HIGH)
+		j->severity++;
+	else if (j->is_starting && j->severity > BH_SEVERITY_INFO)
+		j->severity--;
+}
+
+static bool is_starting(const struct bh_detect *d, const struct bh_judge *j)
+{
+	const struct bh_subject *s = j->a->subject;
+
+	if (!s->pod_start_ns || j->a->ts_ns - s->pod_start_ns >= d->opt.start_ns)
+		return false;
+	return !bh_judge_is_tainted(j);
+}
+
+/* After the rows have looked: what later activities are compared with. */
+static void remember(struct bh_judge *j)
+{
+	const struct bh_activity *a = j->a;
+
+	if (a->kind == BH_ACT_FILE) {
+		bh_made_note(j->pod, a);
+		if (a->u.file.op <= BH_FILE_LINK)
+			bh_code_note(j);
+	} else if (a->kind == BH_ACT_IO_URING) {
+		j->pod->has_io_uring = true;
+	} else if (a->kind == BH_ACT_EDGE && a->u.edge.is_egress && !a->u.edge.is_denied &&
+		   j->proc) {
+		j->proc->connected_ns = a->ts_ns;
+	}
+}
+
+void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
+{
+	struct bh_judge j = {.d = d, .a = a, .pod = pod_get(d, a->subject)};
+	int i;
+
+	d->stats.activities++;
+	if ((unsigned)a->kind >= BH_ACT_COUNT)
+		return;
+	if (!j.pod) {
+		d->stats.no_memory++;
+		j.pod = &d->shared;
+	}
+	j.proc = bh_proc_follow(d, a);
+	j.is_starting = is_starting(d, &j);
+	for (i = 0; i < d->n_rows[a->kind]; i++) {
+		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
+
+		j.severity = row->severity;
+		j.key[0] = j.text[0] = '\0';
+		/* the runtime prepares the container with its own code */
+		if ((a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)
+			continue;
+		if (row->on(&j))
+			raise_finding(d, row, &j);
+	}
+	remember(&j);
+}
+
+void bh_detect_stats(const struct bh_detect *d, struct bh_detect_stats *ret)
+{
+	*ret = d->stats;
+	ret->n_workloads = d->workloads.count;
+	ret->n_pods = d->pods.count;
+	ret->bytes = sizeof(*d) + BH_PROC_SETS * BH_PROC_WAYS * sizeof(*d->procs) +
+		     d->pods.count * sizeof(struct bh_pod_state);
+}

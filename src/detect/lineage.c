@@ -1,0 +1,113 @@
+/* lineage.c - what a process descends from. A cache of fixed size: a process that fell out of it
+ * has no lineage, which lowers what is said about it and never stops a detector. */
+#include <string.h>
+
+#include "detect/names.h"
+#include "detect/state.h"
+
+static struct bh_proc *set_of(struct bh_detect *d, uint64_t exec_id)
+{
+	uint64_t hash = bh_hash(&exec_id, sizeof(exec_id), 0);
+
+	return d->procs + (hash % BH_PROC_SETS) * BH_PROC_WAYS;
+}
+
+struct bh_proc *bh_proc_find(struct bh_detect *d, uint64_t exec_id)
+{
+	struct bh_proc *set = set_of(d, exec_id);
+	int i;
+
+	for (i = 0; exec_id && i < BH_PROC_WAYS; i++) {
+		if (set[i].exec_id == exec_id) {
+			set[i].used = ++d->clock;
+			return &set[i];
+		}
+	}
+	return NULL;
+}
+
+static struct bh_proc *get(struct bh_detect *d, uint64_t exec_id)
+{
+	struct bh_proc *p = bh_proc_find(d, exec_id), *set = set_of(d, exec_id);
+	int i;
+
+	if (p || !exec_id)
+		return p;
+	p = set;
+	for (i = 1; i < BH_PROC_WAYS; i++) {
+		if (d->clock - set[i].used > d->clock - p->used)
+			p = &set[i];
+	}
+	*p = (struct bh_proc){.exec_id = exec_id, .used = ++d->clock};
+	return p;
+}
+
+static uint32_t own_line(const struct bh_activity *a)
+{
+	const struct bh_act_process *p = &a->process;
+	uint32_t line = 0;
+
+	if (bh_provenance_is_foreign(p->provenance) ||
+	    bh_provenance_is_foreign(p->script_provenance))
+		line |= BH_LINE_FOREIGN;
+	if (bh_act_is_interactive(a))
+		line |= BH_LINE_INTERACTIVE;
+	if (bh_act_is_net_shell(a))
+		line |= BH_LINE_IN_SHELL;
+	return line;
+}
+
+static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
+{
+	const struct bh_proc *found = bh_proc_find(d, a->process.parent_exec_id);
+	/* a copy: making the new entry may replace the parent's */
+	struct bh_proc parent = found ? *found : (struct bh_proc){0};
+	struct bh_proc *p = get(d, a->process.exec_id);
+	bool listened = (parent.line & BH_LINE_LISTENS) || (a->parent.flags & BH_PROC_LISTENS);
+
+	if (!p)
+		return NULL;
+	p->parent_exec_id = a->process.parent_exec_id;
+	p->pod_id = a->subject->pod_id;
+	p->line = (parent.line & BH_LINE_INHERITED) | own_line(a);
+	if (listened && strcmp(a->process.path, a->parent.path))
+		p->line |= BH_LINE_SERVER_CHILD;
+	p->exec_after_ns = parent.connected_ns;
+	p->connected_ns = 0;
+	return p;
+}
+
+static struct bh_proc *on_fork(struct bh_detect *d, const struct bh_activity *a)
+{
+	const struct bh_proc *found = bh_proc_find(d, a->process.parent_exec_id);
+	struct bh_proc parent = found ? *found : (struct bh_proc){0};
+	struct bh_proc *p = get(d, a->process.exec_id);
+	uint64_t exec_id = a->process.exec_id;
+
+	/* with one exec id for all that run an image, parent and child are one entry */
+	if (!p || !found || a->process.parent_exec_id == exec_id)
+		return p;
+	parent.exec_id = exec_id;
+	parent.parent_exec_id = a->process.parent_exec_id;
+	parent.used = p->used;
+	*p = parent;
+	return p;
+}
+
+struct bh_proc *bh_proc_follow(struct bh_detect *d, const struct bh_activity *a)
+{
+	struct bh_proc *p;
+
+	if (a->kind == BH_ACT_EXEC)
+		return on_exec(d, a);
+	if (a->kind == BH_ACT_FORK)
+		return on_fork(d, a);
+	p = get(d, a->process.exec_id);
+	if (!p)
+		return NULL;
+	p->pod_id = a->subject->pod_id;
+	if ((a->kind == BH_ACT_LISTEN && !a->u.listen.is_loopback) ||
+	    (a->process.flags & BH_PROC_LISTENS))
+		p->line |= BH_LINE_LISTENS;
+	return p;
+}

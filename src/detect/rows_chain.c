@@ -1,0 +1,54 @@
+/* rows_chain.c - deeds that mean more together than each alone. */
+#include "detect/rows.h"
+
+#define CHAIN_NS (600 * BH_S)
+
+/* written > made executable > executed, by whatever programs. The provenance may be unknown to the
+ * kernel that reports: the chain itself shows that the file is not the image's. */
+bool bh_row_drop_chain(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+	const uint32_t both = BH_MADE_WRITTEN | BH_MADE_EXECUTABLE;
+
+	if (p->provenance == BH_PROV_IMAGE || p->provenance == BH_PROV_METACOPY ||
+	    (bh_made_stage(j->pod, j->a, CHAIN_NS) & both) != both)
+		return false;
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_MEDIUM;
+	bh_path_collapse(p->path, 2, j->key, sizeof(j->key));
+	bh_judge_say(j, "%s was written, made executable and executed within minutes", p->path);
+	return true;
+}
+
+/* A process that had connected executes another program, which connects in turn: a dropper. Only
+ * for code that is not the image's or general tools; services do this all day. */
+bool bh_row_dropper(struct bh_judge *j)
+{
+	const struct bh_act_edge *e = &j->a->u.edge;
+	const struct bh_proc *p = j->proc;
+
+	if (!e->is_egress || !p || !p->exec_after_ns || j->a->ts_ns - p->exec_after_ns > CHAIN_NS)
+		return false;
+	if (!(p->line & (BH_LINE_FOREIGN | BH_LINE_IN_SHELL | BH_LINE_SERVER_CHILD)))
+		return false;
+	if (p->line & (BH_LINE_FOREIGN | BH_LINE_IN_SHELL))
+		j->severity = BH_SEVERITY_HIGH;
+	bh_judge_key(j, "%s", j->a->process.path);
+	bh_judge_say(j, "a process connected, executed %s, and that connected again",
+		     j->a->process.path);
+	return true;
+}
+
+/* The first new thing that is reached after a scan is what the scan was for. */
+bool bh_row_scan_edge(struct bh_judge *j)
+{
+	const struct bh_act_edge *e = &j->a->u.edge;
+	char ip[BH_IP_TEXT];
+
+	if (!e->is_egress || e->is_denied || !j->pod->scan_ns ||
+	    j->a->ts_ns - j->pod->scan_ns > CHAIN_NS)
+		return false;
+	bh_judge_key(j, "%s %u", bh_ip_format(&e->remote, ip), e->port);
+	bh_judge_say(j, "after a scan the pod reached %s port %u", ip, e->port);
+	return true;
+}

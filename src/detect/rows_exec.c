@@ -1,0 +1,257 @@
+/* rows_exec.c - code that is not from the image, and programs where they should not be. */
+#include <stdio.h>
+#include <string.h>
+
+#include "detect/rows.h"
+
+static const char *const scratch[] = {"/tmp/*", "/var/tmp/*", "/dev/shm/*",
+				      "/run/*", "/var/run/*", NULL};
+static const char *const shm[] = {"/dev/shm/*", "/run/shm/*", "/tmp/*", "/var/tmp/*", NULL};
+
+static void directory(const char *path, char *out, size_t size)
+{
+	char file[BH_FINDING_KEY];
+	const char *base = bh_path_base(path);
+	int n = (int)(base - path);
+
+	/* a file's own name counts where nothing but its directory would be left */
+	if (bh_path_fits(path, scratch) || n <= 1) {
+		bh_path_collapse(path, 3, out, size);
+		return;
+	}
+	snprintf(file, sizeof(file), "%.*s", n - 1, path);
+	bh_path_collapse(file, 2, out, size);
+}
+
+/* What a container unpacks while it starts it may go on running; it stays worth a look, but a
+ * graver word is for code that came later. Scratch directories are where everything lands, so they
+ * never count as unpacked. */
+static bool came_at_start(struct bh_judge *j, const char *path)
+{
+	char dir[BH_FINDING_KEY];
+	uint64_t id;
+
+	if (bh_path_fits(path, scratch))
+		return j->is_starting;
+	directory(path, dir, sizeof(dir));
+	id = bh_hash(dir, strlen(dir), 3);
+	return bh_unpacked_has(j->pod, id, j->is_starting) && !bh_judge_is_tainted(j);
+}
+
+void bh_code_note(struct bh_judge *j)
+{
+	static const char *const code[] = {"*/bin/*", "*/sbin/*", "*.so", "*.so.*", NULL};
+	const struct bh_act_file *f = &j->a->u.file;
+	const char *path = *f->target ? f->target : f->path;
+
+	if (j->is_starting && bh_path_fits(path, code))
+		came_at_start(j, path);
+}
+
+static bool raise_code(struct bh_judge *j, const char *path, enum bh_provenance p, const char *verb)
+{
+	char dir[BH_FINDING_KEY];
+
+	directory(path, dir, sizeof(dir));
+	if (came_at_start(j, path))
+		j->severity = BH_SEVERITY_MEDIUM;
+	bh_judge_key(j, "%s %s", bh_provenance_name(p), dir);
+	bh_judge_say(j, "%s was %s, which is not the image's (%s)", path, verb,
+		     bh_provenance_name(p));
+	return true;
+}
+
+static bool is_dropped(enum bh_provenance p)
+{
+	return p == BH_PROV_MODIFIED || p == BH_PROV_NEW;
+}
+
+bool bh_row_foreign_code(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+
+	if (j->a->kind == BH_ACT_EXEC) {
+		/* a file without a name is the fileless row's */
+		if (is_dropped(p->provenance) && !(p->flags & BH_PROC_UNLINKED))
+			return raise_code(j, p->path, p->provenance, "executed");
+		if (is_dropped(p->script_provenance))
+			return raise_code(j, p->script, p->script_provenance, "run as a script");
+		return false;
+	}
+	if (!is_dropped(j->a->u.map.provenance) && j->a->u.map.provenance != BH_PROV_TMPFS)
+		return false;
+	if (j->a->u.map.is_shared) {
+		/* loaders map privately; compilers at run time map a nameless file twice */
+		if (!*j->a->u.map.path || strstr(j->a->u.map.path, " (deleted)"))
+			return false;
+		raise_code(j, j->a->u.map.path, j->a->u.map.provenance, "mapped as code");
+		j->severity = BH_SEVERITY_LOW;
+		return true;
+	}
+	return raise_code(j, j->a->u.map.path, j->a->u.map.provenance, "mapped as code");
+}
+
+bool bh_row_fileless(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+
+	if (j->a->kind == BH_ACT_MAP_EXEC) {
+		if (j->a->u.map.provenance != BH_PROV_MEMFD || j->a->u.map.is_shared)
+			return false;
+		bh_judge_key(j, "map %s", p->path);
+		bh_judge_say(j, "%s loaded a library from memory, without a file", p->path);
+		return true;
+	}
+	if (p->provenance == BH_PROV_MEMFD || p->script_provenance == BH_PROV_MEMFD) {
+		bh_judge_key(j, "exec %s", j->a->parent.path);
+		bh_judge_say(j, "%s executed a program from memory, without a file",
+			     *j->a->parent.path ? j->a->parent.path : "a process");
+		return true;
+	}
+	if (!(p->flags & BH_PROC_UNLINKED) || !bh_provenance_is_foreign(p->provenance))
+		return false;
+	bh_judge_key(j, "unlinked %s", j->a->parent.path);
+	bh_judge_say(j, "a program was executed whose file has been removed (%s)", p->path);
+	return true;
+}
+
+bool bh_row_tmpfs_exec(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+	bool is_script = p->script_provenance == BH_PROV_TMPFS;
+	const char *path = is_script ? p->script : p->path;
+
+	if ((p->provenance != BH_PROV_TMPFS && !is_script) || (p->flags & BH_PROC_UNLINKED))
+		return false;
+	if (!bh_path_fits(path, shm))
+		j->severity = BH_SEVERITY_MEDIUM;
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_MEDIUM;
+	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	bh_judge_say(j, "%s was executed from a file system in memory", path);
+	return true;
+}
+
+bool bh_row_server_shell(struct bh_judge *j)
+{
+	const char *tool = bh_act_tool(&j->a->process);
+
+	if (!bh_tool_is_shell(tool) || (j->a->process.flags & BH_PROC_FROM_OUTSIDE))
+		return false;
+	if (!j->proc || !(j->proc->line & BH_LINE_SERVER_CHILD) || !*j->a->parent.path ||
+	    bh_tool_is_shell(bh_act_tool(&j->a->parent)))
+		return false;
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_LOW;
+	bh_judge_key(j, "%s > %s", j->a->parent.path, tool);
+	bh_judge_say(j, "%s, which serves the network, started the shell %s", j->a->parent.path,
+		     tool);
+	return true;
+}
+
+static bool has_argument(const struct bh_act_process *p, const char *text)
+{
+	const char *arg;
+	size_t i;
+
+	for (i = 1; i < 8 && (arg = bh_act_arg(p, i)); i++) {
+		if (!strcmp(arg, text))
+			return true;
+	}
+	return false;
+}
+
+bool bh_row_socket_shell(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+	const char *tool = bh_act_tool(p);
+
+	if (j->a->kind == BH_ACT_EDGE) {
+		if (!j->a->u.edge.is_egress || !bh_tool_is_shell(tool))
+			return false;
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "connect %s", p->path);
+		bh_judge_say(j, "the shell %s opened a network connection itself", p->path);
+		return true;
+	}
+	if (bh_act_is_net_shell(j->a)) {
+		bh_judge_key(j, "stdio %s", p->path);
+		bh_judge_say(j, "%s was started with the network as its input and output", p->path);
+		return true;
+	}
+	if (!bh_tool_is_shell(tool) || p->stdio[0] != BH_STDIO_PIPE || !has_argument(p, "-i") ||
+	    (p->flags & BH_PROC_FROM_OUTSIDE))
+		return false;
+	j->severity = BH_SEVERITY_MEDIUM;
+	bh_judge_key(j, "pipe %s", p->path);
+	bh_judge_say(j, "the shell %s was asked to be interactive, but reads a pipe", p->path);
+	return true;
+}
+
+bool bh_row_interactive(struct bh_judge *j)
+{
+	if (!bh_act_is_interactive(j->a))
+		return false;
+	bh_judge_key(j, "%s", j->a->process.path);
+	bh_judge_say(j, "somebody entered the pod from outside with %s", j->a->process.path);
+	return true;
+}
+
+/* ---- names that pretend ---- */
+
+static const char *const daemons[] = {
+	"sshd",	   "systemd",	  "systemd-journald", "systemd-udevd", "systemd-logind",
+	"cron",	   "crond",	  "kubelet",	      "containerd",    "dockerd",
+	"runc",	   "dbus-daemon", "rsyslogd",	      "agetty",	       "kthreadd",
+	"kworker", "ksoftirqd",	  "migration",	      "rcu_sched",     "watchdogd",
+	NULL};
+
+static bool is_hidden(const char *path)
+{
+	const char *dot = strstr(path, "/.");
+
+	return dot && dot[2] && dot[2] != '/' &&
+	       (bh_path_fits(path, scratch) || !strchr(dot + 2, '/'));
+}
+
+/* Spaces at the end and characters that change direction or show nothing. */
+static bool is_deceptive(const char *name)
+{
+	size_t n = strlen(name);
+
+	return (n && name[n - 1] == ' ') || strstr(name, "\xe2\x80\xae") ||
+	       strstr(name, "\xe2\x80\x8b") || strpbrk(name, "\t\n\r\x1b");
+}
+
+static bool pretend(struct bh_judge *j, const char *what)
+{
+	bh_judge_key(j, "%s", j->a->process.path);
+	bh_judge_say(j, "%s: %s", j->a->process.path, what);
+	return true;
+}
+
+bool bh_row_masquerade(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+	const char *base = bh_path_base(p->path), *zero = bh_act_arg(p, 0);
+	bool is_foreign = bh_provenance_is_foreign(p->provenance);
+
+	if (zero && zero[0] == '[' && zero[1] && zero[strlen(zero) - 1] == ']' && strcmp(base, "["))
+		return pretend(j, "it calls itself like a thread of the kernel");
+	if (!is_foreign)
+		j->severity = BH_SEVERITY_MEDIUM;
+	if (is_deceptive(base))
+		return pretend(j, "its name is made to be misread");
+	if (is_foreign && bh_name_in(base, daemons))
+		return pretend(j, "it has the name of a system program");
+	if (is_foreign && is_hidden(p->path))
+		return pretend(j, "it is hidden");
+	if (!zero || !bh_name_in(bh_path_base(zero), daemons))
+		return false;
+	/* a daemon under a second name is a link in the image; systemd is called many things */
+	if (!strcmp(base, bh_path_base(zero)) || !strncmp(base, bh_path_base(zero), 4) ||
+	    strcmp(base, bh_act_tool(p)))
+		return false;
+	return pretend(j, "it calls itself like a system program");
+}

@@ -1,0 +1,157 @@
+/* rows_priv.c - ways out of the container and into other processes or the kernel. */
+#include <string.h>
+
+#include "detect/rows.h"
+
+#define CAP_SETUID_BIT (1ull << 7)
+
+static const char *who(const struct bh_judge *j)
+{
+	return *j->a->process.path ? j->a->process.path : "a process";
+}
+
+static bool raise_deed(struct bh_judge *j, const char *what)
+{
+	bh_judge_key(j, "%s", j->a->process.path);
+	bh_judge_say(j, "%s %s", who(j), what);
+	return true;
+}
+
+bool bh_row_root_gained(struct bh_judge *j)
+{
+	const struct bh_activity *a = j->a;
+
+	if (a->kind == BH_ACT_SETID) {
+		if (a->u.setid.new_uid || !a->u.setid.old_uid || a->u.setid.had_right)
+			return false;
+		return raise_deed(j, "became root without a right to");
+	}
+	/* executed as root by somebody who was not root and had no way to become it */
+	if (a->process.uid || !a->parent.uid || !a->process.parent_exec_id || !*a->parent.path ||
+	    (a->parent.caps & CAP_SETUID_BIT) ||
+	    (a->process.flags &
+	     (BH_PROC_SETUID_FILE | BH_PROC_FROM_OUTSIDE | BH_PROC_CONTAINER_INIT)) ||
+	    (a->parent.flags & BH_PROC_SETUID_FILE))
+		return false;
+	return raise_deed(j, "runs as root, but was started by a user who cannot become root");
+}
+
+bool bh_row_namespace(struct bh_judge *j)
+{
+	if (j->a->u.ns.is_root_change) {
+		/* services lock themselves into a directory with chroot while they start */
+		if (j->is_starting)
+			return false;
+		if (!bh_judge_is_tainted(j))
+			j->severity = BH_SEVERITY_LOW;
+		bh_judge_key(j, "root %s", j->a->process.path);
+		bh_judge_say(j, "%s changed its root directory", who(j));
+		return true;
+	}
+	if (j->a->u.ns.is_entering)
+		j->severity = BH_SEVERITY_HIGH;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "%s %s", j->a->u.ns.is_entering ? "enter" : "make", j->a->process.path);
+	bh_judge_say(j, "%s %s (flags %#llx)", who(j),
+		     j->a->u.ns.is_entering ? "entered another namespace" : "made new namespaces",
+		     (unsigned long long)j->a->u.ns.flags);
+	return true;
+}
+
+bool bh_row_mount(struct bh_judge *j)
+{
+	static const char *const kernel[] = {"proc",	 "sysfs",   "cgroup",	  "cgroup2",
+					     "debugfs",	 "tracefs", "securityfs", "bpf",
+					     "devtmpfs", NULL};
+	static const char *const devices[] = {"/dev/*", NULL};
+
+	if (bh_name_in(j->a->u.mount.type, kernel) || bh_path_fits(j->a->u.mount.source, devices))
+		j->severity = BH_SEVERITY_HIGH;
+	bh_judge_key(j, "%s %s", j->a->u.mount.type, j->a->process.path);
+	bh_judge_say(j, "%s mounted %s (%s) at %s", who(j), j->a->u.mount.source,
+		     j->a->u.mount.type, j->a->u.mount.target);
+	return true;
+}
+
+bool bh_row_netns(struct bh_judge *j)
+{
+	return raise_deed(j, "is in another network namespace than its pod");
+}
+
+static bool raise_target(struct bh_judge *j, const char *what)
+{
+	enum bh_target_kind kind = j->a->u.target.kind;
+
+	/* debuggers, crash handlers and tests look at what they started */
+	if (kind == BH_TARGET_CHILD && !bh_judge_is_tainted(j))
+		return false;
+	if (kind == BH_TARGET_OTHER || kind == BH_TARGET_BULKHEAD)
+		j->severity = BH_SEVERITY_HIGH;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "%s %d", j->a->process.path, (int)kind);
+	bh_judge_say(j, "%s %s process %u%s", who(j), what, j->a->u.target.pid,
+		     kind == BH_TARGET_OTHER ? ", which is not of its pod" : "");
+	return true;
+}
+
+bool bh_row_ptrace(struct bh_judge *j)
+{
+	return raise_target(j, "traces");
+}
+
+bool bh_row_memory(struct bh_judge *j)
+{
+	return raise_target(j, j->a->u.target.is_write ? "writes into the memory of"
+						       : "reads the memory of");
+}
+
+bool bh_row_signal(struct bh_judge *j)
+{
+	static const int deadly[] = {1, 2, 3, 6, 9, 10, 11, 12, 15, 19, 20};
+	size_t i;
+
+	if (j->a->u.target.kind != BH_TARGET_BULKHEAD)
+		return false;
+	for (i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
+		if (j->a->u.target.signal == deadly[i]) {
+			bh_judge_key(j, "signal %s", j->a->process.path);
+			bh_judge_say(j, "%s sent signal %d to what guards it", who(j),
+				     j->a->u.target.signal);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool bh_row_module(struct bh_judge *j)
+{
+	bh_judge_key(j, "%s", j->a->u.name);
+	bh_judge_say(j, "%s loaded the kernel module %s", who(j), j->a->u.name);
+	return true;
+}
+
+bool bh_row_bpf(struct bh_judge *j)
+{
+	bh_judge_weigh(j);
+	bh_judge_key(j, "%s %llu", j->a->process.path, (unsigned long long)j->a->u.number);
+	bh_judge_say(j, "%s called bpf() (command %llu)", who(j),
+		     (unsigned long long)j->a->u.number);
+	return true;
+}
+
+bool bh_row_userfaultfd(struct bh_judge *j)
+{
+	bh_judge_weigh(j);
+	return raise_deed(j, "handles page faults itself, as exploits of the kernel do");
+}
+
+/* What a service uses from the start it was built for. */
+bool bh_row_io_uring(struct bh_judge *j)
+{
+	if (j->is_starting || j->pod->has_io_uring)
+		return false;
+	if (bh_judge_baseline_has(j, "io_uring"))
+		return false;
+	bh_judge_weigh(j);
+	return raise_deed(j, "uses io_uring, which the workload never did");
+}

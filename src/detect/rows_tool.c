@@ -1,0 +1,125 @@
+/* rows_tool.c - tools that a running container has no business with. */
+#include <string.h>
+
+#include "detect/rows.h"
+
+#define MAX_ARGS 24
+
+/* true when one of the arguments is in the list. */
+static bool asks_for(const struct bh_act_process *p, const char *const *verbs)
+{
+	const char *arg;
+	size_t i;
+
+	for (i = 1; i < MAX_ARGS && (arg = bh_act_arg(p, i)); i++) {
+		if (bh_name_in(arg, verbs))
+			return true;
+	}
+	return false;
+}
+
+bool bh_row_package_manager(struct bh_judge *j)
+{
+	static const char *const managers[] = {"apt",	 "apt-get", "aptitude", "dpkg", "apk",
+					       "yum",	 "dnf",	    "microdnf", "rpm",	"zypper",
+					       "pacman", "snap",    NULL};
+	/* what changes the container; lists and queries are what scanners do */
+	static const char *const verbs[] = {"install",
+					    "add",
+					    "upgrade",
+					    "dist-upgrade",
+					    "full-upgrade",
+					    "update",
+					    "remove",
+					    "purge",
+					    "del",
+					    "erase",
+					    "reinstall",
+					    "localinstall",
+					    "groupinstall",
+					    "-i",
+					    "--install",
+					    "--unpack",
+					    "--configure",
+					    "-U",
+					    "-e",
+					    "-r",
+					    "-S",
+					    "-Sy",
+					    "-Syu",
+					    "-R",
+					    "in",
+					    "rm",
+					    "-ivh",
+					    "-Uvh",
+					    NULL};
+	const struct bh_act_process *p = &j->a->process;
+	const char *tool = bh_act_tool(p);
+
+	if (!bh_name_in(tool, managers) || !asks_for(p, verbs))
+		return false;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "packages");
+	bh_judge_say(j, "packages of the running container are being changed with %s", tool);
+	return true;
+}
+
+bool bh_row_preload_env(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+
+	/* images set it for an allocator: then the first process has it, and all others from it */
+	if (!(p->flags & BH_PROC_LD_PRELOAD) || (j->a->parent.flags & BH_PROC_LD_PRELOAD) ||
+	    (p->flags & (BH_PROC_CONTAINER_INIT | BH_PROC_FROM_OUTSIDE)) || !p->parent_exec_id)
+		return false;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "environment %s", p->path);
+	bh_judge_say(j, "%s was started with a library forced into it through the environment",
+		     p->path);
+	return true;
+}
+
+bool bh_row_firewall(struct bh_judge *j)
+{
+	static const char *const tools[] = {"iptables",
+					    "ip6tables",
+					    "ebtables",
+					    "arptables",
+					    "nft",
+					    "ipset",
+					    "tc",
+					    "ufw",
+					    "firewall-cmd",
+					    "iptables-restore",
+					    "ip6tables-restore",
+					    NULL};
+	static const char *const verbs[] = {
+		"-A",	   "-I",       "-D",	   "-F",       "-X",	  "-P",	      "-N",
+		"-R",	   "--append", "--insert", "--delete", "--flush", "--policy", "add",
+		"delete",  "del",      "flush",	   "insert",   "replace", "change",   "create",
+		"destroy", "disable",  "-f",	   NULL};
+	const struct bh_act_process *p = &j->a->process;
+	const char *tool = bh_act_tool(p);
+	bool restores = strstr(tool, "-restore");
+
+	if (!bh_name_in(tool, tools) || (!restores && !asks_for(p, verbs)))
+		return false;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "%s", tool);
+	bh_judge_say(j, "%s changes the rules of the pod's network", tool);
+	return true;
+}
+
+bool bh_row_nsenter(struct bh_judge *j)
+{
+	static const char *const tools[] = {"nsenter", "ctr",	 "crictl",  "runc",
+					    "docker",  "podman", "nerdctl", NULL};
+	const char *tool = bh_act_tool(&j->a->process);
+
+	if (!bh_name_in(tool, tools))
+		return false;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "%s", tool);
+	bh_judge_say(j, "%s, a tool for entering other namespaces, was started", tool);
+	return true;
+}

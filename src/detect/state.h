@@ -1,0 +1,146 @@
+/* state.h - what detectors remember, and the one struct that a row of the table gets. Inside
+ * detect/ only. Everything here has a fixed size per pod; pods and workloads are counted against
+ * limits. */
+#pragma once
+
+#include "base/map.h"
+#include "detect/detect.h"
+
+#define BH_S 1000000000ull
+
+/* ---- processes: lineage flags by exec id, 4-way cache ---- */
+
+enum {
+	BH_LINE_INTERACTIVE = 1u << 0,	/* below a shell that came from outside of the pod */
+	BH_LINE_SERVER_CHILD = 1u << 1, /* below a program that was started by a listening one */
+	BH_LINE_FOREIGN = 1u << 2,	/* below, or itself, code that is not the image's */
+	BH_LINE_LISTENS = 1u << 3,	/* has a listening socket; not inherited by other images */
+	BH_LINE_IN_SHELL = 1u << 4,	/* below a shell whose input is the network */
+};
+#define BH_LINE_INHERITED                                                                          \
+	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
+
+struct bh_proc {
+	uint64_t exec_id, parent_exec_id, pod_id;
+	uint64_t connected_ns;	/* last new connection out; 0: none */
+	uint64_t exec_after_ns; /* it was executed by one that had connected: when */
+	uint32_t line;		/* BH_LINE_* */
+	uint32_t used;		/* for replacement */
+};
+
+#define BH_PROC_WAYS 4
+#define BH_PROC_SETS 1024
+
+/* ---- windows ---- */
+
+/* Distinct 32-bit values seen in the last so many seconds; full: the oldest goes. */
+#define BH_DISTINCT_MAX 128
+struct bh_distinct {
+	uint32_t value[BH_DISTINCT_MAX], at_s[BH_DISTINCT_MAX];
+};
+/* Notes a value; returns how many different ones there are in the window that ends at now_s (> 0).
+ */
+size_t bh_distinct_add(struct bh_distinct *d, uint32_t value, uint32_t now_s, uint32_t window_s);
+
+/* Questions below one domain. */
+struct bh_dns_window {
+	uint32_t domain, since_s;
+	uint32_t n, bytes;
+	uint32_t entropy_sum; /* hundredths of a bit */
+	uint64_t seen[2];     /* 128-bit sketch of distinct names */
+};
+#define BH_DNS_WINDOWS 8
+
+/* Files a pod made or changed lately. */
+enum { BH_MADE_WRITTEN = 1u << 0, BH_MADE_EXECUTABLE = 1u << 1 };
+struct bh_made {
+	uint64_t file; /* hash of inode and device, else of the path; 0: free */
+	uint64_t at_ns;
+	uint32_t stage;
+};
+#define BH_MADE_MAX	32
+#define BH_UNPACKED_MAX 16
+
+struct bh_pod_state {
+	uint64_t pod_id, workload;
+	struct bh_runtime_policy *policy;
+	struct bh_baseline *baseline;
+	uint64_t start_ns;
+	bool is_suspect, has_io_uring;
+	double score; /* of anomaly, as it was at score_ns */
+	uint64_t score_ns;
+	uint64_t scan_ns;		    /* of the last scan found; 0: none */
+	double cpu_normal;		    /* running mean of the CPU share */
+	uint32_t cpu_n;			    /* intervals in it */
+	uint64_t cpu_high_ns;		    /* how long it has been far above without a break */
+	uint64_t unpacked[BH_UNPACKED_MAX]; /* directories filled while starting; 0: free */
+	struct bh_made made[BH_MADE_MAX];
+	unsigned next_made;
+	struct bh_distinct *denied, *reached; /* lazily */
+	struct bh_dns_window *dns;	      /* lazily, BH_DNS_WINDOWS */
+};
+
+/* ---- findings ---- */
+
+struct bh_found_state {
+	const struct bh_detector *detector;
+	enum bh_severity severity;
+	uint64_t first_ns, last_ns, count;
+};
+struct bh_workload_state {
+	struct bh_map findings; /* "detector key" > struct bh_found_state */
+};
+
+struct bh_detect {
+	struct bh_detect_options opt;
+	struct bh_map pods;	    /* pod id > struct bh_pod_state */
+	struct bh_map workloads;    /* workload > struct bh_workload_state */
+	struct bh_proc *procs;	    /* BH_PROC_SETS x BH_PROC_WAYS */
+	uint32_t clock;		    /* of procs */
+	struct bh_pod_state shared; /* for pods beyond the limit */
+	struct bh_detect_stats stats;
+	uint8_t rows[BH_ACT_COUNT][96]; /* which rows look at a kind */
+	uint8_t n_rows[BH_ACT_COUNT];
+};
+
+/* What a row gets, and where it writes what it found. */
+struct bh_judge {
+	struct bh_detect *d;
+	const struct bh_activity *a;
+	struct bh_pod_state *pod; /* never NULL */
+	struct bh_proc *proc;	  /* NULL when the process is not known */
+	bool is_starting;	  /* the pod's own start-up code in its first minute */
+	enum bh_severity severity;
+	char key[BH_FINDING_KEY], text[BH_FINDING_TEXT];
+};
+
+/* Key and sentence; both are cut where they are too long. */
+void bh_judge_key(struct bh_judge *j, const char *fmt, ...) BH_PRINTF(2, 3);
+void bh_judge_say(struct bh_judge *j, const char *fmt, ...) BH_PRINTF(2, 3);
+/* true while the process descends from an intruder's: foreign code, a shell on a socket, a program
+ * that a server started, or an interactive shell. */
+bool bh_judge_is_tainted(const struct bh_judge *j);
+/* One step lower for what an image's own start-up does, one step higher (at most `high`) for what a
+ * tainted process does. */
+void bh_judge_weigh(struct bh_judge *j);
+
+/* true when the workload's closed baseline has this fact (BH_BASE_USE), confirmed. */
+bool bh_judge_baseline_has(const struct bh_judge *j, const char *use);
+
+/* ---- processes (lineage.c) ---- */
+
+struct bh_proc *bh_proc_find(struct bh_detect *d, uint64_t exec_id);
+/* Keeps the table in step with an activity; returns the entry of a->process or NULL. */
+struct bh_proc *bh_proc_follow(struct bh_detect *d, const struct bh_activity *a);
+
+/* ---- files made (window.c) ---- */
+
+uint64_t bh_made_id(uint64_t inode, uint64_t dev, const char *path);
+void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a);
+/* What was done to the file that a->process executes, in the last window_ns: BH_MADE_*. */
+uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, uint64_t window_ns);
+/* Notes a directory of programs or libraries that fills while the pod starts. */
+void bh_code_note(struct bh_judge *j);
+/* true when the directory was filled while the pod started. is_new: it is being filled now, note
+ * it; beyond BH_UNPACKED_MAX directories nothing is noted any more. */
+bool bh_unpacked_has(struct bh_pod_state *pod, uint64_t dir, bool is_new);

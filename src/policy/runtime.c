@@ -1,0 +1,106 @@
+#include "policy/runtime.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const responses[BH_RESPOND_COUNT] = {"alert", "kill", "freeze", "quarantine"};
+
+const char *bh_response_name(enum bh_response r)
+{
+	return responses[r];
+}
+
+int bh_response_parse(const char *name, enum bh_response *ret)
+{
+	int i;
+
+	for (i = 0; i < BH_RESPOND_COUNT; i++) {
+		if (!strcmp(name, responses[i])) {
+			*ret = (enum bh_response)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+struct bh_runtime_policy *bh_runtime_policy_ref(struct bh_runtime_policy *p)
+{
+	p->refs++;
+	return p;
+}
+
+static void free_texts(char **v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
+}
+
+void bh_runtime_policy_unref(struct bh_runtime_policy *p)
+{
+	size_t i;
+
+	if (!p || --p->refs)
+		return;
+	for (i = 0; i < p->n_on; i++)
+		free(p->on[i].detector);
+	free(p->on);
+	free_texts(p->exec_allow.v, p->exec_allow.n);
+	free_texts(p->writable.v, p->writable.n);
+	free_texts(p->denied_syscalls, p->n_denied_syscalls);
+	free(p->denied_users);
+	bh_selector_done(&p->pods);
+	free(p->ns);
+	free(p->name);
+	free(p->file);
+	free(p);
+}
+
+void bh_runtime_policy_unrefp(struct bh_runtime_policy **p)
+{
+	bh_runtime_policy_unref(*p);
+	*p = NULL;
+}
+
+bool bh_runtime_policy_selects(const struct bh_runtime_policy *p, const struct bh_pod *pod)
+{
+	return pod->phase == BH_POD_RUNNING && !strcmp(p->ns, pod->ident->ns) &&
+	       bh_selector_matches(&p->pods, &pod->ident->labels);
+}
+
+static bool has(const char *pattern, const char *path, bool is_tree)
+{
+	size_t n = strlen(pattern);
+
+	if (n && pattern[n - 1] == '*')
+		return !strncmp(pattern, path, n - 1);
+	if (strncmp(pattern, path, n))
+		return false;
+	return !path[n] || (is_tree && (path[n] == '/' || pattern[n - 1] == '/'));
+}
+
+bool bh_paths_have(const struct bh_paths *p, const char *path, bool is_tree)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++) {
+		if (has(p->v[i], path, is_tree))
+			return true;
+	}
+	return false;
+}
+
+const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
+					     const char *detector)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_on; i++) {
+		if (!strcmp(p->on[i].detector, detector))
+			return &p->on[i].response;
+	}
+	return NULL;
+}

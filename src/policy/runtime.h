@@ -1,0 +1,79 @@
+/* runtime.h - RuntimePolicy: what the containers of some pods may execute, write, call and be.
+ *
+ * Sealed like the other objects of the model: built by one owner, immutable from then on, shared by
+ * ref and unref. Whatever a section leaves out is not checked. */
+#pragma once
+
+#include "policy/model.h"
+
+/* What is done about a finding; each includes telling. */
+enum bh_response {
+	BH_RESPOND_ALERT,
+	BH_RESPOND_KILL,
+	BH_RESPOND_FREEZE,
+	BH_RESPOND_QUARANTINE,
+	BH_RESPOND_COUNT,
+};
+/* "alert", "kill", "freeze", "quarantine". */
+const char *bh_response_name(enum bh_response r);
+/* -EINVAL when there is no such name. */
+int bh_response_parse(const char *name, enum bh_response *ret);
+
+/* Origins an executable may have, as RuntimePolicy writes them; bits of exec.origins. */
+enum bh_origin {
+	BH_ORIGIN_IMAGE = 1u << 0, /* untouched, or only its metadata copied up */
+	BH_ORIGIN_MODIFIED = 1u << 1,
+	BH_ORIGIN_NEW = 1u << 2,
+	BH_ORIGIN_TMPFS = 1u << 3,
+	BH_ORIGIN_MEMFD = 1u << 4,
+	BH_ORIGIN_VOLUME = 1u << 5,
+	BH_ORIGIN_OTHER = 1u << 6,
+};
+
+enum bh_baseline_use { BH_BASELINE_OFF, BH_BASELINE_OBSERVE, BH_BASELINE_REQUIRED };
+
+struct bh_paths { /* absolute, sorted; a final '*' matches any rest */
+	char **v;
+	size_t n;
+};
+
+/* What one detector does instead of its default. */
+struct bh_runtime_on {
+	char *detector;
+	enum bh_response response;
+};
+
+struct bh_runtime_policy {
+	unsigned refs;
+	char *ns, *name;
+	struct bh_selector pods;
+	bool has_exec_origin, has_exec_allow;
+	unsigned origins; /* enum bh_origin bits */
+	struct bh_paths exec_allow;
+	bool has_writable;
+	struct bh_paths writable; /* these files, and everything below these directories */
+	char **denied_syscalls;	  /* names, sorted */
+	size_t n_denied_syscalls;
+	uint32_t *denied_users;
+	size_t n_denied_users;
+	int64_t max_lifetime_s; /* 0: not limited */
+	enum bh_baseline_use baseline;
+	bool has_violation, has_anomaly;
+	enum bh_response on_violation, on_anomaly;
+	struct bh_runtime_on *on; /* sorted by detector */
+	size_t n_on;
+	char *file;
+	struct bh_place place;
+};
+
+struct bh_runtime_policy *bh_runtime_policy_ref(struct bh_runtime_policy *p);
+void bh_runtime_policy_unref(struct bh_runtime_policy *p);
+void bh_runtime_policy_unrefp(struct bh_runtime_policy **p);
+/* true when the pod, which must be running, is one of the policy's. */
+bool bh_runtime_policy_selects(const struct bh_runtime_policy *p, const struct bh_pod *pod);
+/* true when one of the paths is `path` itself, is a directory above it (is_tree), or ends in '*'
+ * and is its beginning. */
+bool bh_paths_have(const struct bh_paths *p, const char *path, bool is_tree);
+/* The response written for this detector, NULL when there is none. */
+const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
+					     const char *detector);

@@ -1,0 +1,323 @@
+/* Detectors that look at what is executed or mapped: each provoked, and its benign twin silent. */
+#include "detect_rig.h"
+
+static void exec_from(struct rig *r, const char *path, enum bh_provenance p, uint32_t flags)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_EXEC, path);
+
+	rig_args(r, &a, path);
+	a.process.provenance = p;
+	a.process.flags = flags;
+	rig_feed(r, &a);
+}
+
+static void map_from(struct rig *r, const char *path, enum bh_provenance p, bool is_shared)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_MAP_EXEC, "/usr/sbin/app");
+
+	a.u.map.path = path;
+	a.u.map.provenance = p;
+	a.u.map.is_shared = is_shared;
+	rig_feed(r, &a);
+}
+
+static void test_foreign_code(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	exec_from(&r, "/usr/bin/ls", BH_PROV_IMAGE, 0);
+	exec_from(&r, "/usr/bin/chowned", BH_PROV_METACOPY, 0);
+	exec_from(&r, "/data/tool", BH_PROV_VOLUME, 0);
+	map_from(&r, "/usr/lib/libc.so.6", BH_PROV_IMAGE, false);
+	map_from(&r, "/tmp/#12 (deleted)", BH_PROV_NEW, true); /* a compiler at run time */
+	rig_expect_silent(&r);
+	exec_from(&r, "/opt/x/evil", BH_PROV_NEW, 0);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
+	exec_from(&r, "/usr/bin/ls", BH_PROV_MODIFIED, 0);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
+	map_from(&r, "/opt/x/evil.so", BH_PROV_NEW, false);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
+	map_from(&r, "/dev/shm/evil.so", BH_PROV_TMPFS, false);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
+	map_from(&r, "/opt/x/evil.so", BH_PROV_NEW, true);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_LOW);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/dash");
+	a.process.script = "/opt/y/evil.sh";
+	a.process.script_provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
+	rig_done(&r);
+}
+
+static void test_fileless(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	map_from(&r, "/memfd:doublemapper (deleted)", BH_PROV_MEMFD, true);
+	exec_from(&r, "/usr/bin/upgraded", BH_PROV_IMAGE, BH_PROC_UNLINKED);
+	rig_expect_silent(&r);
+	exec_from(&r, "/memfd:x (deleted)", BH_PROV_MEMFD, BH_PROC_UNLINKED);
+	rig_expect(&r, "fileless", BH_SEVERITY_HIGH);
+	map_from(&r, "/memfd:x (deleted)", BH_PROV_MEMFD, false);
+	rig_expect(&r, "fileless", BH_SEVERITY_HIGH);
+	exec_from(&r, "/tmp/x (deleted)", BH_PROV_NEW, BH_PROC_UNLINKED);
+	rig_expect(&r, "fileless", BH_SEVERITY_HIGH);
+	rig_done(&r);
+}
+
+static void test_tmpfs_exec(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	exec_from(&r, "/dev/shm/x", BH_PROV_TMPFS, 0);
+	rig_expect(&r, "tmpfs-exec", BH_SEVERITY_HIGH);
+	exec_from(&r, "/scratch/x", BH_PROV_TMPFS, 0);
+	rig_expect(&r, "tmpfs-exec", BH_SEVERITY_MEDIUM);
+	exec_from(&r, "/usr/bin/x", BH_PROV_IMAGE, 0);
+	rig_expect_silent(&r);
+	rig_done(&r);
+}
+
+static void listen_on(struct rig *r, uint64_t exec_id, bool is_loopback)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_LISTEN, "/usr/sbin/app");
+
+	a.process.exec_id = exec_id;
+	a.u.listen.proto = 6;
+	a.u.listen.port = 80;
+	a.u.listen.is_loopback = is_loopback;
+	rig_feed(r, &a);
+}
+
+static void test_server_shell(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	rig_exec(&r, "/bin/sh -c true");
+	listen_on(&r, 1, true);
+	rig_exec(&r, "/bin/sh -c true");
+	rig_expect_silent(&r);
+	listen_on(&r, 1, false);
+	rig_exec(&r, "/usr/bin/gzip x");
+	rig_expect_silent(&r);
+	rig_exec(&r, "/bin/sh -c id");
+	rig_expect(&r, "server-shell", BH_SEVERITY_MEDIUM);
+	rig_exec(&r, "/bin/busybox sh -c id");
+	rig_exec(&r, "/bin/busybox /bin/busybox sh");
+	rig_clear(&r);
+	rig_done(&r);
+}
+
+static void edge_of(struct rig *r, const char *path, const char *ip)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_EDGE, path);
+	struct bh_err err;
+
+	a.u.edge =
+		(struct bh_act_edge){.is_egress = true, .proto = 6, .port = 443, .peer_name = ""};
+	bh_assert_ok(&err, bh_ip_parse(ip, &a.u.edge.remote, &err));
+	rig_feed(r, &a);
+}
+
+static void test_socket_shell(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	rig_exec(&r, "/bin/bash -i");
+	edge_of(&r, "/usr/bin/curl", "192.0.2.1");
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/in.ftpd"); /* as inetd starts it */
+	a.process.stdio[0] = a.process.stdio[1] = BH_STDIO_INET;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/bash");
+	a.process.stdio[0] = BH_STDIO_INET;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_HIGH);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/python3.11");
+	a.process.stdio[1] = BH_STDIO_INET;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_HIGH);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/sh");
+	rig_args(&r, &a, "sh -i");
+	a.process.stdio[0] = BH_STDIO_PIPE;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	edge_of(&r, "/bin/bash", "192.0.2.1");
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void enter(struct rig *r, const char *words, enum bh_stdio in, uint32_t flags)
+{
+	char path[64];
+	struct bh_activity a;
+
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(words, " "), words);
+	a = rig_act(r, BH_ACT_EXEC, path);
+	rig_args(r, &a, words);
+	a.process.flags = flags;
+	a.process.stdio[0] = in;
+	rig_feed(r, &a);
+}
+
+static void test_interactive_exec(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	enter(&r, "/bin/ls /", BH_STDIO_PIPE, BH_PROC_FROM_OUTSIDE);
+	enter(&r, "/bin/sh -c probe", BH_STDIO_NULL, BH_PROC_FROM_OUTSIDE);
+	enter(&r, "/bin/sh -c probe", BH_STDIO_PIPE, BH_PROC_FROM_OUTSIDE);
+	enter(&r, "/bin/sh", BH_STDIO_TTY, BH_PROC_FROM_OUTSIDE | BH_PROC_CONTAINER_INIT);
+	enter(&r, "/bin/sh", BH_STDIO_TTY, 0);
+	rig_expect_silent(&r);
+	enter(&r, "/bin/sh", BH_STDIO_TTY, BH_PROC_FROM_OUTSIDE);
+	rig_expect(&r, "interactive-exec", BH_SEVERITY_MEDIUM);
+	enter(&r, "/bin/bash", BH_STDIO_PIPE, BH_PROC_FROM_OUTSIDE);
+	rig_expect(&r, "interactive-exec", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void test_masquerade(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	rig_exec(&r, "/usr/sbin/sshd -D");
+	rig_exec(&r, "/usr/bin/[ -f x ]");
+	rig_exec(&r, "/opt/app/.venv/bin/gunicorn");
+	rig_expect_silent(&r);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/perl");
+	rig_args(&r, &a, "[kworker/0:1]");
+	rig_feed(&r, &a);
+	rig_expect(&r, "masquerade", BH_SEVERITY_HIGH);
+	exec_from(&r, "/tmp/sshd", BH_PROV_NEW, 0);
+	rig_expect(&r, "masquerade", BH_SEVERITY_HIGH);
+	exec_from(&r, "/tmp/.x/run", BH_PROV_NEW, 0);
+	rig_expect(&r, "masquerade", BH_SEVERITY_HIGH);
+	exec_from(&r, "/opt/ls ", BH_PROV_IMAGE, 0);
+	rig_expect(&r, "masquerade", BH_SEVERITY_MEDIUM);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/perl");
+	rig_args(&r, &a, "/usr/sbin/sshd -D");
+	rig_feed(&r, &a);
+	rig_expect(&r, "masquerade", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void test_package_manager(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	rig_exec(&r, "/usr/bin/dpkg -l");
+	rig_exec(&r, "/usr/bin/rpm -qa");
+	rig_exec(&r, "/sbin/apk info");
+	rig_exec(&r, "/usr/bin/apt-cache policy x");
+	rig_expect_silent(&r);
+	rig_exec(&r, "/usr/bin/apt-get -y install nmap");
+	rig_expect(&r, "package-manager", BH_SEVERITY_MEDIUM);
+	rig_exec(&r, "/sbin/apk add nmap");
+	assert_int_equal(rig_found(&r, "package-manager")->count, 2);
+	assert_false(rig_found(&r, "package-manager")->is_raised);
+	rig_done(&r);
+}
+
+static void test_preload_env(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/app");
+	a.process.flags = BH_PROC_LD_PRELOAD | BH_PROC_CONTAINER_INIT;
+	rig_feed(&r, &a);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/worker");
+	a.process.flags = a.parent.flags = BH_PROC_LD_PRELOAD;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	a.parent.flags = 0;
+	rig_feed(&r, &a);
+	rig_expect(&r, "preload-env", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void test_tools(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	rig_exec(&r, "/usr/sbin/iptables -L -n");
+	rig_exec(&r, "/usr/sbin/nft list ruleset");
+	rig_expect_silent(&r);
+	rig_exec(&r, "/usr/sbin/iptables -F");
+	rig_expect(&r, "firewall", BH_SEVERITY_MEDIUM);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/xtables-nft-multi");
+	rig_args(&r, &a, "iptables -A OUTPUT");
+	rig_feed(&r, &a);
+	rig_expect(&r, "firewall", BH_SEVERITY_MEDIUM);
+	rig_exec(&r, "/usr/sbin/tc qdisc del dev eth0 root");
+	rig_expect(&r, "firewall", BH_SEVERITY_MEDIUM);
+	rig_exec(&r, "/usr/bin/nsenter -t 1 -m sh");
+	rig_expect(&r, "nsenter", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void test_drop_chain(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	/* the tracer cannot tell what file system it is: the chain still says it */
+	rig_file(&r, BH_FILE_CREATE, "/usr/bin/curl", "/srv/part");
+	a = rig_act(&r, BH_ACT_FILE, "/usr/bin/mv");
+	a.u.file =
+		(struct bh_act_file){.op = BH_FILE_RENAME, .path = "/srv/part", .target = "/srv/x"};
+	rig_feed(&r, &a);
+	exec_from(&r, "/srv/x", BH_PROV_UNKNOWN, 0);
+	rig_expect_silent(&r);
+	a = rig_act(&r, BH_ACT_FILE, "/usr/bin/chmod");
+	a.u.file = (struct bh_act_file){
+		.op = BH_FILE_CHMOD, .path = "/srv/x", .target = "", .mode = 0100755};
+	rig_feed(&r, &a);
+	exec_from(&r, "/srv/x", BH_PROV_UNKNOWN, 0);
+	rig_expect(&r, "drop-chain", BH_SEVERITY_HIGH);
+	r.now_ns += 3600 * S;
+	exec_from(&r, "/srv/x", BH_PROV_UNKNOWN, 0);
+	rig_expect_silent(&r);
+	rig_done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_foreign_code), cmocka_unit_test(test_fileless),
+		cmocka_unit_test(test_tmpfs_exec),   cmocka_unit_test(test_server_shell),
+		cmocka_unit_test(test_socket_shell), cmocka_unit_test(test_interactive_exec),
+		cmocka_unit_test(test_masquerade),   cmocka_unit_test(test_package_manager),
+		cmocka_unit_test(test_preload_env),  cmocka_unit_test(test_tools),
+		cmocka_unit_test(test_drop_chain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
