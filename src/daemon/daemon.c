@@ -20,6 +20,7 @@
 #include "daemon/runtime.h"
 #include "daemon/saved.h"
 #include "daemon/verbs.h"
+#include "daemon/world.h"
 
 #define TICK_MS 5000
 
@@ -395,6 +396,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_observer_close(d->observer);
 	bh_isolation_close(d->isolation);
 	bh_keeper_close(d->keeper);
+	bh_worlds_free(d->worlds);
 	bh_objects_free(d->objects);
 	bh_endpoint_table_done(&d->endpoints);
 	bh_datapath_close(d->dp);

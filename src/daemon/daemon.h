@@ -20,6 +20,7 @@ struct bh_keeper;      /* saved.h */
 struct bh_observer;    /* observe.h */
 struct bh_journal;     /* journal.h */
 struct bh_http_server; /* http/server.h */
+struct bh_worlds;      /* world.h */
 
 struct bh_daemon {
 	struct bh_settings *cfg;
@@ -31,6 +32,7 @@ struct bh_daemon {
 	struct bh_keeper *keeper;
 	struct bh_manifests *manifests;
 	struct bh_endpoint_table endpoints;
+	struct bh_worlds *worlds;
 	struct bh_reconciler *reconciler;
 	struct bh_isolation *isolation;
 	struct bh_observer *observer;

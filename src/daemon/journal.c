@@ -14,6 +14,7 @@
 #include "daemon/observe.h"
 #include "event/bus.h"
 #include "event/ocsf.h"
+#include "policy/order.h"
 #include "sink/file.h"
 
 #define DAY_S 86400
@@ -161,15 +162,6 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 	emit(j, bh_ocsf_lifecycle(&j->ocsf, &l));
 }
 
-static int policy_cmp(const struct bh_policy *a, const struct bh_policy *b)
-{
-	int r = (int)a->kind - (int)b->kind;
-
-	if (!r)
-		r = strcmp(a->ns, b->ns);
-	return r ? r : strcmp(a->name, b->name);
-}
-
 static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh_ocsf_change change)
 {
 	BH_CLEANUP(bh_freep)
@@ -192,31 +184,25 @@ static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh
 void bh_journal_world(struct bh_journal *j, const struct bh_world *before,
 		      const struct bh_world *after)
 {
-	size_t n_before = before ? before->n_policies : 0, b = 0, a = 0;
+	size_t b = 0, a = 0;
 
 	j->last_failure[0] = '\0';
-	if (!before) /* the start of the daemon changes no policy */
+	/* the start of the daemon changes no policy */
+	if (!before || before->policies == after->policies)
 		return;
+	while (b < before->n_policies || a < after->n_policies) {
+		struct bh_policy *old = b < before->n_policies ? before->policies[b] : NULL;
+		struct bh_policy *now = a < after->n_policies ? after->policies[a] : NULL;
+		int r = old == now ? 0 : !old ? 1 : !now ? -1 : bh_policy_order(old, now);
 
-	while (b < n_before || a < after->n_policies) {
-		int r;
-
-		if (b == n_before)
-			r = 1;
-		else if (a == after->n_policies)
-			r = -1;
-		else
-			r = policy_cmp(before->policies[b], after->policies[a]);
-		if (r < 0) {
-			tell_policy(j, before->policies[b++], BH_CHANGE_REMOVED);
-		} else if (r > 0) {
-			tell_policy(j, after->policies[a++], BH_CHANGE_ADDED);
-		} else {
-			if (before->policies[b] != after->policies[a])
-				tell_policy(j, after->policies[a], BH_CHANGE_CHANGED);
-			a++;
-			b++;
-		}
+		if (r < 0)
+			tell_policy(j, old, BH_CHANGE_REMOVED);
+		else if (r > 0)
+			tell_policy(j, now, BH_CHANGE_ADDED);
+		else if (old != now)
+			tell_policy(j, now, BH_CHANGE_CHANGED);
+		b += r <= 0;
+		a += r >= 0;
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "daemon/roster.h"
 #include "daemon/subset.h"
 #include "daemon/world.h"
 
@@ -51,22 +52,27 @@ static void slot_lists_done(struct slot_lists *l)
 	free(l->slots);
 }
 
+/* Subjects and roster are in the same order. */
 static int slot_lists_fill(const struct bh_daemon *d, const struct bh_tables *t,
 			   struct slot_lists *l, struct bh_err *err)
 {
+	BH_CLEANUP(bh_roster_done) struct bh_roster roster = {0};
 	uint32_t *next;
+	size_t at = 0;
 
 	l->p.tables = t;
 	l->p.slots_of = calloc(t->n_subjects + 1, sizeof(*l->p.slots_of));
 	l->slots = next = calloc(d->endpoints.eps.n + 1, sizeof(*l->slots));
-	if (!l->p.slots_of || !l->slots)
+	if (!l->p.slots_of || !l->slots || bh_roster_make(&d->endpoints, &roster))
 		return bh_fail(err, ENOMEM, "publishing %zu pods", t->n_subjects);
 	for (size_t i = 0; i < t->n_subjects; i++) {
+		const struct bh_tsubject *s = &t->subjects[i];
+
+		while (at < roster.n && !bh_endpoint_is_pod(roster.v[at], s->ns, s->name))
+			at++; /* a pod without tables */
 		l->p.slots_of[i].slot = next;
-		bh_vec_each (it, &d->endpoints.eps) {
-			if (bh_endpoint_is_pod(*it, t->subjects[i].ns, t->subjects[i].name))
-				*next++ = (*it)->slot;
-		}
+		while (at < roster.n && bh_endpoint_is_pod(roster.v[at], s->ns, s->name))
+			*next++ = roster.v[at++]->slot;
 		l->p.slots_of[i].n = (size_t)(next - l->p.slots_of[i].slot);
 	}
 	return 0;
@@ -144,7 +150,7 @@ static void open_endpoints(struct bh_reconciler *rc)
 
 static void expiry_timer_arm(struct bh_reconciler *rc)
 {
-	int64_t next = bh_world_next_expiry(rc->world);
+	int64_t next = bh_world_next_end(rc->world);
 	int64_t now = bh_now_s();
 	uint64_t delay_ms = 60000; /* also notices a wall clock that was set */
 
@@ -156,7 +162,7 @@ static void expiry_timer_arm(struct bh_reconciler *rc)
 static void expiry_timer_fn(void *arg)
 {
 	struct bh_reconciler *rc = arg;
-	int64_t next = rc->world ? bh_world_next_expiry(rc->world) : INT64_MAX;
+	int64_t next = rc->world ? bh_world_next_end(rc->world) : INT64_MAX;
 	int64_t now = bh_now_s();
 
 	bh_journal_tick(rc->d->journal, rc->world, now);

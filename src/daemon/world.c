@@ -4,6 +4,9 @@
 
 #include "base/vec.h"
 #include "daemon/daemon.h"
+#include "daemon/roster.h"
+#include "daemon/worlds.h"
+#include "policy/order.h"
 
 /* Addresses of all interfaces of the pod, CNI's word: they win over the manifest's. */
 static int pod_ips(const struct bh_daemon *d, const struct bh_endpoint *first,
@@ -26,11 +29,9 @@ static int pod_ips(const struct bh_daemon *d, const struct bh_endpoint *first,
 	return 0;
 }
 
-static int add_pod(struct bh_daemon *d, const struct bh_endpoint *ep, struct bh_world *w,
-		   struct bh_err *err)
+struct bh_pod_init bh_world_pod_init(const struct bh_daemon *d, const struct bh_endpoint *ep,
+				     const struct bh_pod *manifest)
 {
-	const struct bh_pod *m = bh_objects_pod(d->objects, ep->ns, ep->name);
-	BH_CLEANUP(bh_freep) struct bh_ip *ips = NULL;
 	struct bh_pod_init init = {
 		.ns = ep->ns,
 		.name = ep->name,
@@ -39,20 +40,30 @@ static int add_pod(struct bh_daemon *d, const struct bh_endpoint *ep, struct bh_
 		.labels = ep->labels,
 		.phase = BH_POD_RUNNING,
 	};
+
+	if (!manifest)
+		return init;
+	init.labels = manifest->ident->labels;
+	init.ports = manifest->ident->ports;
+	init.n_ports = manifest->ident->n_ports;
+	init.phase = manifest->phase;
+	init.file = manifest->file;
+	init.place = manifest->place;
+	return init;
+}
+
+static int add_pod(struct bh_daemon *d, const struct bh_endpoint *ep, struct bh_world *w,
+		   struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) struct bh_ip *ips = NULL;
+	struct bh_pod_init init =
+		bh_world_pod_init(d, ep, bh_objects_pod(d->objects, ep->ns, ep->name));
 	struct bh_pod *pod = NULL;
 	int r = pod_ips(d, ep, &ips, &init.n_ips);
 
 	if (r < 0)
 		return bh_fail(err, ENOMEM, "pod '%s/%s'", ep->ns, ep->name);
 	init.ips = ips;
-	if (m) {
-		init.labels = m->ident->labels;
-		init.ports = m->ident->ports;
-		init.n_ports = m->ident->n_ports;
-		init.phase = m->phase;
-		init.file = m->file;
-		init.place = m->place;
-	}
 	r = bh_pod_new(&init, &pod, err);
 	if (r < 0)
 		return bh_note(err, r, "pod '%s/%s'", ep->ns, ep->name);
@@ -76,7 +87,7 @@ static int add_endpoint_pods(struct bh_daemon *d, struct bh_world *w, struct bh_
 	return 0;
 }
 
-static int add_node_addresses(struct bh_daemon *d, struct bh_world *w, struct bh_err *err)
+int bh_world_add_nodes(struct bh_daemon *d, struct bh_world *w, struct bh_err *err)
 {
 	int r = 0;
 
@@ -89,19 +100,7 @@ static int add_node_addresses(struct bh_daemon *d, struct bh_world *w, struct bh
 	return r < 0 ? bh_fail(err, -r, "node addresses") : 0;
 }
 
-static int swap_policies(struct bh_world *w, const struct bh_policies *from)
-{
-	int r = 0;
-
-	while (w->n_policies)
-		bh_policy_unref(w->policies[--w->n_policies]);
-	for (size_t i = 0; !r && i < from->n; i++)
-		r = bh_world_add_policy(w, from->v[i]);
-	return r;
-}
-
-int bh_world_build(struct bh_daemon *d, const struct bh_policies *policies, struct bh_world **ret,
-		   struct bh_err *err)
+int bh_world_build_anew(struct bh_daemon *d, struct bh_world **ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
 	int r = bh_world_new(&w, err);
@@ -111,14 +110,9 @@ int bh_world_build(struct bh_daemon *d, const struct bh_policies *policies, stru
 	if (!r)
 		r = add_endpoint_pods(d, w, err);
 	if (!r)
-		r = add_node_addresses(d, w, err);
+		r = bh_world_add_nodes(d, w, err);
 	if (r < 0)
 		return r;
-	if (policies) {
-		r = swap_policies(w, policies);
-		if (r < 0)
-			return bh_fail(err, -r, "policies");
-	}
 	w->default_allow = d->cfg->default_allow;
 	w->now_s = bh_now_s();
 	r = bh_world_seal(w, err);
@@ -131,17 +125,19 @@ int bh_world_build(struct bh_daemon *d, const struct bh_policies *policies, stru
 int bh_world_subjects(const struct bh_daemon *d, const struct bh_world *w, struct bh_subjects *ret,
 		      struct bh_err *err)
 {
+	BH_CLEANUP(bh_roster_done) struct bh_roster roster = {0};
 	struct bh_subjects s = {.v = calloc(d->endpoints.eps.n + 1, sizeof(*s.v))};
 
-	if (!s.v)
+	if (!s.v || bh_roster_make(&d->endpoints, &roster)) {
+		free(s.v);
 		return bh_fail(err, ENOMEM, "subjects");
-	bh_vec_each (it, &d->endpoints.eps) {
-		const struct bh_pod *pod = bh_world_pod(w, (*it)->ns, (*it)->name);
+	}
+	for (size_t i = 0; i < roster.n; i = bh_roster_next(&roster, i)) {
+		const struct bh_endpoint *ep = roster.v[i];
+		const struct bh_pod *pod = bh_world_pod(w, ep->ns, ep->name);
 
-		if (!pod || pod->phase == BH_POD_DONE)
-			continue;
-		if (bh_endpoint_table_pod(&d->endpoints, (*it)->ns, (*it)->name) == *it)
-			s.v[s.n++] = (struct bh_subject){(*it)->ns, (*it)->name};
+		if (pod && pod->phase != BH_POD_DONE)
+			s.v[s.n++] = (struct bh_subject){ep->ns, ep->name};
 	}
 	*ret = s;
 	return 0;
@@ -154,22 +150,13 @@ void bh_subjects_done(struct bh_subjects *s)
 	s->n = 0;
 }
 
-static int policy_cmp(const struct bh_policy *a, const struct bh_policy *b)
-{
-	int r = (int)a->kind - (int)b->kind;
-
-	if (!r)
-		r = strcmp(a->ns, b->ns);
-	return r ? r : strcmp(a->name, b->name);
-}
-
 struct bh_policy *bh_world_policy_like(const struct bh_world *w, const struct bh_policy *p)
 {
 	size_t low = 0, high = w ? w->n_policies : 0;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		int r = policy_cmp(w->policies[mid], p);
+		int r = bh_policy_order(w->policies[mid], p);
 
 		if (!r)
 			return w->policies[mid];
@@ -184,23 +171,4 @@ struct bh_policy *bh_world_policy_like(const struct bh_world *w, const struct bh
 bool bh_world_has_policy(const struct bh_world *w, const struct bh_policy *p)
 {
 	return bh_world_policy_like(w, p) == p;
-}
-
-int64_t bh_world_next_expiry(const struct bh_world *w)
-{
-	int64_t next = INT64_MAX;
-
-	for (size_t i = 0; i < w->n_policies; i++) {
-		const struct bh_policy *p = w->policies[i];
-
-		for (int dir = 0; dir < 2; dir++) {
-			for (size_t k = 0; k < p->n_rules[dir]; k++) {
-				int64_t t = p->rules[dir][k].reason.expires_s;
-
-				if (t > w->now_s && t < next)
-					next = t;
-			}
-		}
-	}
-	return next;
 }
