@@ -27,37 +27,48 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-struct outcome {
-	bool retry;   /* the daemon says that trying again can help */
-	bool is_away; /* nobody answered */
+struct ask {
+	const char *verb;
+	json_t *args;		    /* taken */
+	enum bh_cni_code otherwise; /* what a failure is called that trying again does not mend */
 };
 
-static int call_once(const struct bh_cni_request *rq, int timeout_ms, const char *verb,
-		     const json_t *args, struct outcome *ret, struct bh_err *err)
+struct answer {
+	json_t *result; /* owned */
+	bool retry;	/* the daemon says that trying again can help */
+	bool is_away;	/* nobody answered */
+};
+
+static void answer_done(struct answer *a)
+{
+	json_decref(a->result);
+}
+
+static int call_once(const struct bh_cni_request *rq, int timeout_ms, const struct ask *ask,
+		     struct answer *ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
-	BH_CLEANUP(bh_json_decrefp) json_t *result = NULL;
 	int r = bh_client_open(rq->socket, timeout_ms, &c, err);
 
 	ret->is_away = r;
 	if (r)
 		return r;
-	r = bh_client_call(c, verb, args, &result, &ret->retry, err);
+	r = bh_client_call(c, ask->verb, ask->args, &ret->result, &ret->retry, err);
 	ret->is_away = r == -ECONNRESET;
 	return r;
 }
 
 /* A node that starts hundreds of pods at once has more plugins than the daemon takes clients; they
  * queue here. The pause differs from process to process so that they do not come back together. */
-static int call(const struct bh_cni_request *rq, const char *verb, const json_t *args,
-		struct outcome *ret, struct bh_err *err)
+static int call(const struct bh_cni_request *rq, const struct ask *ask, struct answer *ret,
+		struct bh_err *err)
 {
 	struct timespec pause = {.tv_nsec = (20 + getpid() % 40) * 1000000L};
 	int64_t end = now_ms() + rq->timeout_ms;
 
 	for (;;) {
 		int64_t left = end - now_ms();
-		int r = call_once(rq, left < 1 ? 1 : (int)left, verb, args, ret, err);
+		int r = call_once(rq, left < 1 ? 1 : (int)left, ask, ret, err);
 
 		if (r != -EBUSY || !ret->retry || end - now_ms() < 100)
 			return r;
@@ -66,21 +77,22 @@ static int call(const struct bh_cni_request *rq, const char *verb, const json_t 
 }
 
 /* Calls the verb. Where trying again can help, and that is whenever nobody answered, a failure is
- * code 11, else `otherwise`. */
-static int tell(struct bh_cni_request *rq, const char *verb, json_t *take_args,
-		enum bh_cni_code otherwise, bool *ret_is_away, struct bh_err *err)
+ * code 11. The time it took is no longer there for the next call. */
+static int tell(struct bh_cni_request *rq, const struct ask *ask, struct answer *ret,
+		struct bh_err *err)
 {
-	BH_CLEANUP(bh_json_decrefp) json_t *args = take_args;
-	struct outcome o = {0};
+	BH_CLEANUP(bh_json_decrefp) json_t *args = ask->args;
+	int64_t began = now_ms(), took;
 	int r;
 
+	*ret = (struct answer){0};
 	rq->code = BH_CNI_E_IO;
 	if (!args)
-		return bh_fail(err, ENOMEM, "request '%s'", verb);
-	r = call(rq, verb, args, &o, err);
-	rq->code = o.retry || o.is_away || r == -ETIMEDOUT ? BH_CNI_E_AGAIN : otherwise;
-	if (ret_is_away)
-		*ret_is_away = o.is_away;
+		return bh_fail(err, ENOMEM, "request '%s'", ask->verb);
+	r = call(rq, ask, ret, err);
+	rq->code = ret->retry || ret->is_away || r == -ETIMEDOUT ? BH_CNI_E_AGAIN : ask->otherwise;
+	took = now_ms() - began;
+	rq->timeout_ms -= took < rq->timeout_ms ? (unsigned)took : rq->timeout_ms - 1;
 	return r;
 }
 
@@ -102,21 +114,40 @@ static int print(json_t *take_j, struct bh_err *err)
 static json_t *add_args(const struct bh_cni_request *rq)
 {
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:O, s:O, s:s?, s:s?, s:s?, s:i, s:s}",
+		"{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:O, s:O, s:s?, s:s?, s:s?, s:i, s:s, s:b}",
 		"containerId", rq->container_id, "netns", rq->netns, "ifname", rq->ifname,
 		"podNamespace", rq->pod_namespace, "podName", rq->pod_name, "podUid", rq->pod_uid,
 		"sandboxId", rq->sandbox_id, "labels", rq->labels, "addresses", rq->addresses,
 		"mac", rq->mac, "sandbox", rq->sandbox, "cgroupPath", rq->cgroup_path, "timeoutMs",
-		(int)(rq->timeout_ms - rq->timeout_ms / 10), "network", rq->network);
+		(int)(rq->timeout_ms - rq->timeout_ms / 10), "network", rq->network, "willOpen", 1);
+}
+
+/* The pod's table is live; now the interface opens. A plugin that does not come this far, or does
+ * not hear the answer, leaves it shut. */
+static int open_up(struct bh_cni_request *rq, const json_t *added, struct bh_err *err)
+{
+	BH_CLEANUP(answer_done) struct answer a = {0};
+	json_t *serial = json_object_get(added, "serial");
+	json_t *args;
+
+	/* an older daemon has opened it already */
+	if (!serial)
+		return 0;
+	args = json_pack("{s:s, s:s, s:O}", "containerId", rq->container_id, "ifname", rq->ifname,
+			 "serial", serial);
+	return tell(rq, &(struct ask){"cni.open", args, BH_CNI_E_REFUSED}, &a, err);
 }
 
 static int cmd_add(struct bh_cni_request *rq, struct bh_err *err)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *result = NULL;
+	BH_CLEANUP(answer_done) struct answer added = {0};
 	int r = bh_cni_result_convert(rq, &result, err);
 
 	if (!r)
-		r = tell(rq, "cni.add", add_args(rq), BH_CNI_E_REFUSED, NULL, err);
+		r = tell(rq, &(struct ask){"cni.add", add_args(rq), BH_CNI_E_REFUSED}, &added, err);
+	if (!r)
+		r = open_up(rq, added.result, err);
 	if (r)
 		return r;
 	rq->code = BH_CNI_E_IO;
@@ -125,13 +156,13 @@ static int cmd_add(struct bh_cni_request *rq, struct bh_err *err)
 
 static int cmd_del(struct bh_cni_request *rq, struct bh_err *err)
 {
+	BH_CLEANUP(answer_done) struct answer a;
 	json_t *args =
 		json_pack("{s:s, s:s}", "containerId", rq->container_id, "ifname", rq->ifname);
-	bool is_away = false;
-	int r = tell(rq, "cni.del", args, BH_CNI_E_REFUSED, &is_away, err);
+	int r = tell(rq, &(struct ask){"cni.del", args, BH_CNI_E_REFUSED}, &a, err);
 
 	/* one that hangs (-ETIMEDOUT) or may not be asked (-EACCES) is not away */
-	if (!is_away || (r != -ENOENT && r != -ENOTDIR && r != -ECONNREFUSED && r != -ECONNRESET))
+	if (!a.is_away || (r != -ENOENT && r != -ENOTDIR && r != -ECONNREFUSED && r != -ECONNRESET))
 		return r;
 	/* a daemon that starts again finds out by itself that the interface is gone */
 	bh_warn("DEL goes on without the daemon: %s", err->text);
@@ -140,27 +171,30 @@ static int cmd_del(struct bh_cni_request *rq, struct bh_err *err)
 
 static int cmd_check(struct bh_cni_request *rq, struct bh_err *err)
 {
+	BH_CLEANUP(answer_done) struct answer a;
 	json_t *args = json_pack("{s:s, s:s, s:s, s:O}", "containerId", rq->container_id, "ifname",
 				 rq->ifname, "netns", rq->netns, "addresses", rq->addresses);
 
-	return tell(rq, "cni.check", args, BH_CNI_E_CHECK, NULL, err);
+	return tell(rq, &(struct ask){"cni.check", args, BH_CNI_E_CHECK}, &a, err);
 }
 
 static int cmd_gc(struct bh_cni_request *rq, struct bh_err *err)
 {
+	BH_CLEANUP(answer_done) struct answer a;
 	json_t *args = json_pack("{s:s, s:O}", "network", rq->network, "valid", rq->valid);
 
-	return tell(rq, "cni.gc", args, BH_CNI_E_REFUSED, NULL, err);
+	return tell(rq, &(struct ask){"cni.gc", args, BH_CNI_E_REFUSED}, &a, err);
 }
 
 static int cmd_status(struct bh_cni_request *rq, struct bh_err *err)
 {
+	BH_CLEANUP(answer_done) struct answer a;
 	json_t *args = json_pack("{s:s?}", "network", rq->network);
 	int r;
 
 	if (rq->timeout_ms > STATUS_MS)
 		rq->timeout_ms = STATUS_MS;
-	r = tell(rq, "cni.status", args, BH_CNI_E_STATUS, NULL, err);
+	r = tell(rq, &(struct ask){"cni.status", args, BH_CNI_E_STATUS}, &a, err);
 	rq->code = BH_CNI_E_STATUS;
 	return r;
 }

@@ -13,6 +13,7 @@
 #include "net/neigh.h"
 
 #define MAX_TIMEOUT_MS 600000
+#define SETTLE_S       10 /* by then a plugin that was told has printed its result, or has failed */
 
 /* An ADD that waits for its publish. Freed by whoever answers first: publish, deadline, hang-up. */
 struct pending_add {
@@ -21,6 +22,7 @@ struct pending_add {
 	struct bh_source *deadline;
 	uint32_t slot;
 	uint64_t serial;
+	bool will_open; /* the plugin sends cni.open; one of an older version does not */
 };
 
 static void pending_free(struct pending_add *p)
@@ -46,22 +48,59 @@ void bh_admit_shut(struct bh_daemon *d, struct bh_endpoint *ep)
 	bh_daemon_save_endpoint(d, ep);
 }
 
+void bh_admit_refuse(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	ep->add = BH_ADD_PENDING;
+	bh_admit_shut(d, ep);
+	bh_journal_endpoint(d->journal, ep, "refused");
+}
+
 /* The ADD has failed or was given up: the interface stays shut until DEL, whatever is published. */
 static void refuse(const struct pending_add *p)
 {
 	struct bh_endpoint *ep = pending_endpoint(p);
 
-	if (!ep)
+	if (ep)
+		bh_admit_refuse(p->d, ep);
+}
+
+/* Answered to the plugin from now on, one way or the other. */
+static int open_up(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
+{
+	struct bh_err ignored;
+	int r;
+
+	ep->add = BH_ADD_TOLD;
+	ep->told_s = bh_uptime_s();
+	r = bh_reconcile_open(d->reconciler, ep);
+	if (r < 0) {
+		bh_admit_refuse(d, ep);
+		return bh_fail_sys(err, -r, "open interface '%s'", ep->host_ifname);
+	}
+	/* Only time is lost when this fails. */
+	bh_neigh_forget_pending(ep->netns, NULL, &ignored);
+	return 0;
+}
+
+static void answer_add(struct pending_add *p, struct bh_endpoint *ep)
+{
+	struct bh_err err = {0};
+
+	ep->is_covered = true;
+	if (!p->will_open && open_up(p->d, ep, &err) < 0) {
+		bh_request_fail(p->rq, &err, true);
 		return;
-	bh_admit_shut(p->d, ep);
-	bh_journal_endpoint(p->d->journal, ep, "refused");
+	}
+	bh_request_reply(p->rq, json_pack("{si sI sI}", "slot", (int)ep->slot, "revision",
+					  (json_int_t)bh_reconcile_state(p->d->reconciler).revision,
+					  "serial", (json_int_t)ep->serial));
 }
 
 static void on_published(int r, const struct bh_err *err, void *arg)
 {
 	struct pending_add *p = arg;
 	struct bh_endpoint *ep = pending_endpoint(p);
-	struct bh_err gone = {0}, ignored;
+	struct bh_err gone = {0};
 
 	if (r < 0 || !ep) {
 		if (!ep)
@@ -69,12 +108,7 @@ static void on_published(int r, const struct bh_err *err, void *arg)
 		refuse(p);
 		bh_request_fail(p->rq, ep ? err : &gone, true);
 	} else {
-		/* Only time is lost when this fails. */
-		bh_neigh_forget_pending(ep->netns, NULL, &ignored);
-		bh_request_reply(
-			p->rq,
-			json_pack("{si sI}", "slot", (int)ep->slot, "revision",
-				  (json_int_t)bh_reconcile_state(p->d->reconciler).revision));
+		answer_add(p, ep);
 	}
 	pending_free(p);
 }
@@ -97,16 +131,26 @@ static void on_gone(struct bh_request *rq, void *arg)
 	pending_free(arg);
 }
 
+struct add_terms {
+	int64_t timeout_ms;
+	bool will_open;
+};
+
 static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struct bh_endpoint *ep,
-			 int64_t timeout_ms, struct bh_err *err)
+			 const struct add_terms *terms, struct bh_err *err)
 {
 	struct pending_add *p = calloc(1, sizeof(*p));
 	int r;
 
 	if (!p)
 		return bh_fail(err, ENOMEM, "no memory for one more ADD");
-	*p = (struct pending_add){.d = d, .rq = rq, .slot = ep->slot, .serial = ep->serial};
-	r = bh_loop_timer(d->loop, (uint64_t)timeout_ms, 0, on_deadline, p, &p->deadline, err);
+	*p = (struct pending_add){.d = d,
+				  .rq = rq,
+				  .slot = ep->slot,
+				  .serial = ep->serial,
+				  .will_open = terms->will_open};
+	r = bh_loop_timer(d->loop, (uint64_t)terms->timeout_ms, 0, on_deadline, p, &p->deadline,
+			  err);
 	if (!r && bh_reconcile_then(d->reconciler, on_published, p))
 		r = bh_fail(err, ENOMEM, "no memory for one more ADD");
 	if (r < 0) {
@@ -291,7 +335,6 @@ static int clear_conflicts(struct bh_daemon *d, struct bh_endpoint *ep, struct b
 		if (r < 0)
 			return r;
 	}
-	inherit_slot(d, ep);
 	return 0;
 }
 
@@ -316,10 +359,33 @@ int bh_admit_attach(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *
 	memcpy(a.mac, ep->mac, sizeof(a.mac));
 	a.flags = BH_SLOT_SHUT | flags;
 	r = bh_datapath_attach(d->dp, &a, err);
-	/* An earlier ADD that failed left the link down. */
-	if (!r)
-		r = bh_link_set_up(ep->ifindex, true, err);
 	return r;
+}
+
+/* Into table and database, before the kernel: what it serves is always in a record. A slot changes
+ * hands in one transaction. */
+static int enrol(struct bh_daemon *d, struct bh_endpoint **take_ep, bool *ret_has_inherited,
+		 struct bh_err *err)
+{
+	struct bh_endpoint *ep = *take_ep;
+	struct bh_err trouble = {0};
+	bool has_batch = !bh_store_begin(d->store, &trouble);
+	int r;
+
+	inherit_slot(d, ep);
+	*ret_has_inherited = ep->slot;
+	r = bh_endpoint_table_add(&d->endpoints, take_ep, err);
+	if (r < 0) {
+		if (has_batch)
+			bh_store_rollback(d->store);
+		return r;
+	}
+	bh_daemon_save_endpoint(d, ep);
+	if (has_batch && bh_store_commit(d->store, &trouble) < 0) {
+		ep->is_unsaved = true;
+		bh_daemon_store_failed(d, &trouble);
+	}
+	return 0;
 }
 
 /* Registers and attaches; on failure nothing of it is left but, where it got that far, a shut
@@ -329,7 +395,7 @@ static int admit(struct bh_daemon *d, const json_t *args, struct bh_endpoint **r
 {
 	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = bh_endpoint_new();
 	struct bh_endpoint *kept = ep;
-	bool changed, has_inherited;
+	bool changed, has_inherited = false;
 	int r;
 
 	if (!ep)
@@ -344,14 +410,16 @@ static int admit(struct bh_daemon *d, const json_t *args, struct bh_endpoint **r
 	if (r < 0)
 		return r;
 	ep->since_s = bh_now_s();
-	has_inherited = ep->slot;
-	r = bh_endpoint_table_add(&d->endpoints, &ep, err);
+	r = enrol(d, &ep, &has_inherited, err);
 	if (r < 0)
 		return r;
 	if (kept->is_quarantined && !bh_isolation_has(d->isolation, kept->ns, kept->name))
 		r = bh_isolation_recover(d->isolation, kept->ns, kept->name, err);
 	if (!r)
 		r = bh_admit_attach(d, kept, err);
+	/* An earlier ADD that failed, or a DEL, left the link down. */
+	if (!r)
+		r = bh_link_set_up(kept->ifindex, true, err);
 	if (r < 0 && has_inherited) {
 		bh_admit_shut(d, kept);
 		return r;
@@ -362,7 +430,6 @@ static int admit(struct bh_daemon *d, const json_t *args, struct bh_endpoint **r
 		bh_daemon_drop_endpoint(d, kept, &ignored);
 		return r;
 	}
-	bh_daemon_save_endpoint(d, kept);
 	bh_journal_endpoint(d->journal, kept, "registered");
 	*ret = kept;
 	return 0;
@@ -372,13 +439,16 @@ void bh_admit_add(struct bh_daemon *d, struct bh_request *rq, const json_t *args
 {
 	struct bh_endpoint *ep = NULL;
 	struct bh_err err = {0};
-	int64_t timeout_ms = 30000;
-	int r = bh_json_get_int(args, "timeoutMs", false, 1, MAX_TIMEOUT_MS, &timeout_ms, &err);
+	struct add_terms terms = {.timeout_ms = 30000};
+	int r = bh_json_get_int(args, "timeoutMs", false, 1, MAX_TIMEOUT_MS, &terms.timeout_ms,
+				&err);
 
+	if (!r)
+		r = bh_json_get_bool(args, "willOpen", false, &terms.will_open, &err);
 	if (!r)
 		r = admit(d, args, &ep, &err);
 	if (!r) {
-		r = await_publish(d, rq, ep, timeout_ms, &err);
+		r = await_publish(d, rq, ep, &terms, &err);
 		if (r < 0)
 			bh_admit_shut(d, ep);
 	}
@@ -386,187 +456,58 @@ void bh_admit_add(struct bh_daemon *d, struct bh_request *rq, const json_t *args
 		bh_request_fail(rq, &err, r == -ENOMEM || r == -EAGAIN || r == -EBUSY);
 }
 
-/* Answers a DEL or GC once the pod's entries are gone from the published tables too. */
-struct pending_reply {
-	struct bh_daemon *d;
-	struct bh_request *rq;
-	json_t *result;
-};
-
-static void reply_anyway(int r, const struct bh_err *err, void *arg)
-{
-	struct pending_reply *p = arg;
-
-	(void)r;
-	(void)err;
-	bh_request_reply(p->rq, p->result);
-	free(p);
-}
-
-static void reply_gone(struct bh_request *rq, void *arg)
-{
-	struct pending_reply *p = arg;
-
-	(void)rq;
-	bh_reconcile_forget(p->d->reconciler, p);
-	json_decref(p->result);
-	free(p);
-}
-
-static void reply_after_publish(struct bh_daemon *d, struct bh_request *rq, json_t *take_result)
-{
-	struct pending_reply *p = malloc(sizeof(*p));
-
-	if (!p || bh_reconcile_then(d->reconciler, reply_anyway, p)) {
-		free(p);
-		bh_request_reply(rq, take_result);
-		return;
-	}
-	*p = (struct pending_reply){d, rq, take_result};
-	bh_request_on_gone(rq, reply_gone, p);
-}
-
-void bh_admit_del(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
+static int find_added(struct bh_daemon *d, const json_t *args, struct bh_endpoint **ret,
+		      struct bh_err *err)
 {
 	const char *id = NULL, *ifname = NULL;
 	struct bh_endpoint *ep;
-	struct bh_err err = {0};
-	int r = bh_json_get_str(args, "containerId", true, &id, &err);
-
-	if (!r)
-		r = bh_json_get_str(args, "ifname", true, &ifname, &err);
-	if (r < 0) {
-		bh_request_fail(rq, &err, false);
-		return;
-	}
-	ep = bh_endpoint_table_find(&d->endpoints, id, ifname);
-	if (!ep) {
-		bh_request_reply(rq, json_object());
-		return;
-	}
-	r = bh_daemon_drop_endpoint(d, ep, &err);
-	if (r < 0)
-		bh_request_fail(rq, &err, true);
-	else
-		reply_after_publish(d, rq, json_object());
-}
-
-static int check_addresses(const struct bh_endpoint *ep, const json_t *addresses,
-			   struct bh_err *err)
-{
-	for (size_t i = 0; i < json_array_size(addresses); i++) {
-		const char *text = json_string_value(json_array_get(addresses, i));
-		struct bh_ip ip;
-		int r;
-
-		if (!text)
-			return bh_fail(err, EINVAL, "addresses[%zu]: expected a string", i);
-		r = bh_ip_parse(text, &ip, err);
-		if (r < 0)
-			return r;
-		if (!bh_endpoint_has_ip(ep, &ip))
-			return bh_fail(err, ENOENT, "address %s is not the endpoint's", text);
-	}
-	return 0;
-}
-
-static int check(struct bh_daemon *d, const json_t *args, struct bh_err *err)
-{
-	const char *id = NULL, *ifname = NULL, *netns = NULL;
-	json_t *addresses = NULL;
-	struct bh_endpoint *ep;
-	struct bh_link link;
+	int64_t serial = 0;
 	int r = bh_json_get_str(args, "containerId", true, &id, err);
 
 	if (!r)
 		r = bh_json_get_str(args, "ifname", true, &ifname, err);
 	if (!r)
-		r = bh_json_get_str(args, "netns", true, &netns, err);
-	if (!r)
-		r = bh_json_get_arr(args, "addresses", false, &addresses, err);
+		r = bh_json_get_int(args, "serial", true, 1, INT64_MAX, &serial, err);
 	if (r < 0)
 		return r;
 	ep = bh_endpoint_table_find(&d->endpoints, id, ifname);
-	if (!ep)
-		return bh_fail(err, ENOENT, "container '%s' interface '%s' is not registered", id,
-			       ifname);
-	r = bh_link_read(netns, ifname, &link, err);
-	if (r < 0)
-		return r;
-	if (link.cookie != ep->cookie || link.host_ifindex != ep->ifindex)
-		return bh_fail(err, ENOENT, "interface '%s' is not the one that was registered",
-			       ifname);
-	if (link.has_mac != ep->has_mac || memcmp(link.mac, ep->mac, sizeof(ep->mac)))
-		return bh_fail(err, ENOENT,
-			       "interface '%s' has another MAC address than the one registered",
-			       ifname);
-	if (!ep->is_open)
+	if (!ep || ep->serial != (uint64_t)serial)
+		return bh_fail(err, ECANCELED,
+			       "the container was deleted or added again meanwhile");
+	if (ep->is_refused || !ep->is_covered)
 		return bh_fail(err, EAGAIN, "pod '%s/%s' is shut", ep->ns, ep->name);
-	r = bh_datapath_check(d->dp, ep->slot, ep->ifindex, err);
-	return r < 0 ? r : check_addresses(ep, addresses, err);
+	*ret = ep;
+	return 0;
 }
 
-void bh_admit_check(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
+void bh_admit_open(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
+	struct bh_endpoint *ep = NULL;
 	struct bh_err err = {0};
-	int r = check(d, args, &err);
+	int r = find_added(d, args, &ep, &err);
 
+	if (!r && ep->add == BH_ADD_PENDING)
+		r = open_up(d, ep, &err);
 	if (r < 0)
-		bh_request_fail(rq, &err, r == -EAGAIN);
+		bh_request_fail(rq, &err, true);
 	else
 		bh_request_reply(rq, json_object());
 }
 
-static bool is_valid(const json_t *valid, const struct bh_endpoint *ep)
+void bh_admit_settle(struct bh_daemon *d, struct bh_endpoint *ep)
 {
-	for (size_t i = 0; i < json_array_size(valid); i++) {
-		const json_t *a = json_array_get(valid, i);
-
-		if (bh_streq(json_string_value(json_object_get(a, "containerId")),
-			     ep->container_id) &&
-		    bh_streq(json_string_value(json_object_get(a, "ifname")), ep->ifname))
-			return true;
-	}
-	return false;
-}
-
-void bh_admit_gc(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
-{
-	const char *network = NULL;
-	json_t *valid = NULL;
 	struct bh_err err = {0};
-	int removed = 0;
-	int r = bh_json_get_str(args, "network", true, &network, &err);
+	bool is_up = true;
 
-	if (!r)
-		r = bh_json_get_arr(args, "valid", true, &valid, &err);
-	for (size_t i = 0; !r && i < d->endpoints.eps.n;) {
-		struct bh_endpoint *ep = d->endpoints.eps.v[i];
-
-		if (!bh_streq(ep->network, network) || is_valid(valid, ep)) {
-			i++;
-			continue;
-		}
-		r = bh_daemon_drop_endpoint(d, ep, &err);
-		removed++;
-	}
-	if (r < 0)
-		bh_request_fail(rq, &err, false);
-	else
-		reply_after_publish(d, rq, json_pack("{si}", "removed", removed));
-}
-
-void bh_admit_status(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
-{
-	struct bh_reconcile_state st = bh_reconcile_state(d->reconciler);
-	struct bh_err err = {0};
-
-	(void)args;
-	if (st.world && (!st.failure || st.is_policy_refused)) {
-		bh_request_reply(rq, json_object());
+	/* one that goes away right now is the sweep's */
+	if (ep->add != BH_ADD_TOLD || bh_link_is_up(ep->ifindex, &is_up, &err) < 0)
 		return;
+	if (!is_up) {
+		bh_warn("pod '%s/%s': its ADD failed after it was answered; it is shut", ep->ns,
+			ep->name);
+		bh_admit_refuse(d, ep);
+	} else if (bh_uptime_s() - ep->told_s >= SETTLE_S) {
+		ep->add = BH_ADD_DONE;
+		bh_daemon_save_endpoint(d, ep);
 	}
-	bh_fail(&err, EAGAIN, "policy cannot be enforced now: %s",
-		st.failure ? st.failure : "nothing is published yet");
-	bh_request_fail(rq, &err, true);
 }

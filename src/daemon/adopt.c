@@ -30,7 +30,9 @@ static int adopt_row(const char *key, const char *json, void *arg)
 		return 0;
 	}
 	/* a daemon that died during an ADD has not answered it: the runtime takes it as failed */
-	ep->is_refused |= !ep->is_open;
+	ep->is_refused |= ep->add == BH_ADD_PENDING;
+	ep->is_open &= !ep->is_refused;
+	ep->told_s = bh_uptime_s();
 	return bh_endpoint_table_add(&a->d->endpoints, &ep, a->err);
 }
 
@@ -48,13 +50,25 @@ static int recover_quarantine(struct bh_daemon *d, const struct bh_endpoint *ep,
 	return 0;
 }
 
+/* A daemon that died between the kernel and its record of it. What should be open and is not will
+ * be with the first publish. */
+static void settle_flags(struct bh_daemon *d, struct bh_endpoint *ep, const struct bh_slot *entry)
+{
+	if (ep->is_open)
+		ep->is_open = !(entry->flags & BH_SLOT_SHUT);
+	else
+		bh_datapath_set_flags(d->dp, ep->slot, BH_SLOT_SHUT, 0);
+}
+
 static int shut_unknown(uint32_t slot, const struct bh_slot *entry, void *arg)
 {
 	struct bh_daemon *d = arg;
-	const struct bh_endpoint *ep = bh_endpoint_table_slot(&d->endpoints, slot);
+	struct bh_endpoint *ep = bh_endpoint_table_slot(&d->endpoints, slot);
 
-	if (ep && ep->generation == entry->generation)
+	if (ep && ep->generation == entry->generation) {
+		settle_flags(d, ep, entry);
 		return recover_quarantine(d, ep, entry);
+	}
 	if (!bh_link_exists(entry->ifindex)) {
 		struct bh_err err;
 
@@ -86,6 +100,7 @@ static int adopt_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh
 
 	if (!bh_admit_is_there(ep))
 		return bh_daemon_drop_endpoint(d, ep, err);
+	bh_admit_settle(d, ep);
 	if (bh_datapath_check(d->dp, ep->slot, ep->ifindex, err) < 0) {
 		ep->is_open = false;
 		return bh_admit_attach(d, ep, err);
@@ -154,6 +169,7 @@ void bh_adopt_sweep(struct bh_daemon *d)
 
 		if (bh_link_exists(ep->ifindex)) {
 			mend(d, ep);
+			bh_admit_settle(d, ep);
 			i++;
 		} else if (bh_daemon_drop_endpoint(d, ep, &err) < 0) {
 			i++;

@@ -42,6 +42,17 @@ const char *bh_time_format(int64_t unix_s, char out[32])
 	return out;
 }
 
+int64_t bh_uptime_s(void)
+{
+	return (int64_t)(bh_datapath_now_ns() / 1000000000ull);
+}
+
+void bh_daemon_store_failed(struct bh_daemon *d, const struct bh_err *why)
+{
+	snprintf(d->store_trouble, sizeof(d->store_trouble), "%.127s", why->text);
+	bh_error("endpoint is not kept: %s", why->text);
+}
+
 void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ep->container_id, ep->ifname);
@@ -57,10 +68,20 @@ void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
 	if (!r && key && text)
 		r = bh_store_put(d->store, "endpoint", key, text, &err);
 	ep->is_unsaved = r < 0;
-	if (r < 0) {
-		snprintf(d->store_trouble, sizeof(d->store_trouble), "%.127s", err.text);
-		bh_error("endpoint is not kept: %s", err.text);
-	}
+	if (r < 0)
+		bh_daemon_store_failed(d, &err);
+}
+
+/* An interface without its programs would let everything through: it goes down first. Only one that
+ * has them is touched; the number may be another interface's by now. */
+static int take_down(struct bh_daemon *d, const struct bh_endpoint *ep, struct bh_err *err)
+{
+	struct bh_err other;
+
+	if (bh_datapath_check(d->dp, ep->slot, ep->ifindex, &other) < 0 ||
+	    bh_link_set_up(ep->ifindex, false, err) >= 0 || !bh_link_exists(ep->ifindex))
+		return 0;
+	return err->code;
 }
 
 int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err)
@@ -74,7 +95,9 @@ int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct 
 	if (d->observer)
 		bh_observer_keep(d->observer, ep);
 	bh_runtime_endpoint_gone(d->runtime, ep);
-	r = bh_datapath_detach(d->dp, ep->slot, err);
+	r = take_down(d, ep, err);
+	if (!r)
+		r = bh_datapath_detach(d->dp, ep->slot, err);
 	if (r < 0)
 		return bh_note(err, r, "pod '%s/%s'", ep->ns, ep->name);
 	if (key)
@@ -282,10 +305,12 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 	if (!r)
 		r = bh_keeper_open(d, &d->keeper, err);
 	if (!r && d->cfg->manifests)
-		r = bh_keeper_restore(d->keeper, err);
-	if (!r && d->cfg->manifests)
 		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,
 				      &d->manifests, err);
+	if (!r && d->cfg->manifests)
+		r = bh_keeper_restore(d->keeper, err);
+	if (!r && d->manifests && bh_manifests_expect(d->manifests))
+		r = bh_fail(err, ENOMEM, "restored objects");
 	return r;
 }
 

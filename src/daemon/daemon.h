@@ -66,11 +66,15 @@ void bh_daemon_closep(struct bh_daemon **d);
 int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err);
 /* Writes ep's row; trouble is remembered for status, not returned. */
 void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep);
-/* Takes an endpoint out of kernel, table and store. */
+/* A write about endpoints failed: status tells, and it is tried again. */
+void bh_daemon_store_failed(struct bh_daemon *d, const struct bh_err *why);
+/* Takes an endpoint out of kernel, table and store; its interface is down afterwards. */
 int bh_daemon_drop_endpoint(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *err);
 /* Takes an endpoint out of table and store; the kernel's slot has a new owner. */
 void bh_daemon_forget_endpoint(struct bh_daemon *d, struct bh_endpoint *ep);
 
+/* A clock in seconds that nobody sets. */
+int64_t bh_uptime_s(void);
 /* Wall clock in seconds, and as RFC 3339 UTC into out[32]. */
 int64_t bh_now_s(void);
 const char *bh_time_format(int64_t unix_s, char out[32]);

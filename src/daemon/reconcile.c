@@ -130,6 +130,18 @@ static int enforce(struct bh_reconciler *rc, struct bh_world *w, struct bh_err *
 	return 0;
 }
 
+static int open_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
+{
+	int r = bh_datapath_set_flags(d->dp, ep->slot, 0, BH_SLOT_SHUT);
+
+	if (r < 0)
+		return r;
+	ep->is_open = true;
+	bh_daemon_save_endpoint(d, ep);
+	bh_journal_endpoint(d->journal, ep, "opened");
+	return 0;
+}
+
 /* What is published covers every registered endpoint: those that were shut open now. */
 static void open_endpoints(struct bh_reconciler *rc)
 {
@@ -138,14 +150,15 @@ static void open_endpoints(struct bh_reconciler *rc)
 	bh_vec_each (it, &d->endpoints.eps) {
 		struct bh_endpoint *ep = *it;
 
-		if (ep->is_open || ep->is_refused)
-			continue;
-		if (bh_datapath_set_flags(d->dp, ep->slot, 0, BH_SLOT_SHUT) < 0)
-			continue;
-		ep->is_open = true;
-		bh_daemon_save_endpoint(d, ep);
-		bh_journal_endpoint(d->journal, ep, "opened");
+		/* a pod that is being added waits for its plugin, see bh_reconcile_open */
+		if (!ep->is_open && !ep->is_refused && ep->add != BH_ADD_PENDING)
+			open_endpoint(d, ep);
 	}
+}
+
+int bh_reconcile_open(struct bh_reconciler *rc, struct bh_endpoint *ep)
+{
+	return open_endpoint(rc->d, ep);
 }
 
 static void expiry_timer_arm(struct bh_reconciler *rc)

@@ -14,6 +14,7 @@
 #include "policy/tables.h"
 
 struct bh_daemon;
+struct bh_endpoint;
 struct bh_reconciler;
 struct bh_subset; /* subset.h */
 
@@ -29,6 +30,9 @@ void bh_reconcile_soon(struct bh_reconciler *rc);
 int bh_reconcile_then(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg);
 /* Forgets a pending fn of the same arg. */
 void bh_reconcile_forget(struct bh_reconciler *rc, void *arg);
+/* Opens an endpoint that a publish has covered and whose ADD goes well; -errno when the kernel does
+ * not take it. */
+int bh_reconcile_open(struct bh_reconciler *rc, struct bh_endpoint *ep);
 /* Reconciles now. */
 int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err);
 

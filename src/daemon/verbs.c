@@ -144,6 +144,7 @@ static const struct verb {
 	bh_verb_fn *fn;
 } verbs[] = {
 	{"cni.add", ROOT, bh_admit_add},
+	{"cni.open", ROOT, bh_admit_open},
 	{"cni.del", ROOT, bh_admit_del},
 	{"cni.check", ROOT, bh_admit_check},
 	{"cni.gc", ROOT, bh_admit_gc},

@@ -219,7 +219,10 @@ static const char *why_state(const struct bh_endpoint *ep)
 {
 	if (ep->is_refused)
 		return "its ADD failed; it stays shut until the runtime deletes it";
-	return ep->is_open || ep->is_quarantined ? NULL : "its table is not published yet";
+	if (ep->is_open || ep->is_quarantined)
+		return NULL;
+	return ep->is_covered ? "its ADD has not come to an end yet"
+			      : "its table is not published yet";
 }
 
 static json_t *pod_json(struct bh_daemon *d, const struct bh_endpoint *ep)

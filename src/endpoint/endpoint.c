@@ -179,6 +179,12 @@ static json_t *labels_json(const struct bh_endpoint *ep)
 	return a;
 }
 
+static const char *const add_names[] = {
+	[BH_ADD_PENDING] = "pending",
+	[BH_ADD_TOLD] = "told",
+	[BH_ADD_DONE] = "done",
+};
+
 int bh_endpoint_to_json(const struct bh_endpoint *ep, json_t **ret, struct bh_err *err)
 {
 	char mac[18] = "";
@@ -187,16 +193,16 @@ int bh_endpoint_to_json(const struct bh_endpoint *ep, json_t **ret, struct bh_er
 	if (ep->has_mac)
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1],
 			 ep->mac[2], ep->mac[3], ep->mac[4], ep->mac[5]);
-	j = json_pack("{ss ss ss ss ss? ss? ss? ss? so so ss? sI si si ss si si sb sb sb sI sI}",
+	j = json_pack("{ss ss ss ss ss? ss? ss? ss? so so ss? sI si si ss si si sb sb ss sb sI sI}",
 		      "containerId", ep->container_id, "ifname", ep->ifname, "namespace", ep->ns,
 		      "name", ep->name, "uid", ep->uid, "netns", ep->netns, "network", ep->network,
 		      "cgroupPath", ep->cgroup_path, "labels", labels_json(ep), "addresses",
 		      ips_json(ep), "mac", ep->has_mac ? mac : NULL, "cookie",
 		      (json_int_t)ep->cookie, "ifindex", (int)ep->ifindex, "nsid", (int)ep->nsid,
 		      "hostInterface", ep->host_ifname, "slot", (int)ep->slot, "generation",
-		      (int)ep->generation, "open", ep->is_open, "refused", ep->is_refused,
-		      "ownsCookie", ep->owns_cookie, "since", (json_int_t)ep->since_s, "serial",
-		      (json_int_t)ep->serial);
+		      (int)ep->generation, "open", ep->is_open, "refused", ep->is_refused, "add",
+		      add_names[ep->add], "ownsCookie", ep->owns_cookie, "since",
+		      (json_int_t)ep->since_s, "serial", (json_int_t)ep->serial);
 	if (!j)
 		return bh_fail(err, ENOMEM, "endpoint '%s'", ep->container_id);
 	*ret = j;
@@ -242,6 +248,21 @@ static int texts_from_json(struct bh_endpoint *ep, const json_t *j, struct bh_er
 	return 0;
 }
 
+/* Records of versions that did not know: what was open had been answered. */
+static int add_from_json(struct bh_endpoint *ep, const json_t *j, struct bh_err *err)
+{
+	const char *text = ep->is_open ? "done" : "pending";
+	int r = bh_json_get_str(j, "add", false, &text, err);
+
+	for (size_t i = 0; !r && i < BH_ARRAY_SIZE(add_names); i++) {
+		if (strcmp(add_names[i], text))
+			continue;
+		ep->add = (enum bh_add_state)i;
+		return 0;
+	}
+	return r ? r : bh_fail(err, EINVAL, "'add': there is no state '%s'", text);
+}
+
 int bh_endpoint_from_json(const json_t *j, struct bh_endpoint **ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = bh_endpoint_new();
@@ -281,6 +302,8 @@ int bh_endpoint_from_json(const json_t *j, struct bh_endpoint **ret, struct bh_e
 		r = bh_json_get_bool(j, "refused", false, &ep->is_refused, err);
 	if (!r)
 		r = bh_json_get_bool(j, "ownsCookie", true, &ep->owns_cookie, err);
+	if (!r)
+		r = add_from_json(ep, j, err);
 	if (r < 0)
 		return r;
 	ep->cookie = (uint64_t)cookie;

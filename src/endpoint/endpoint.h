@@ -12,6 +12,13 @@
 #include "base/ip.h"
 #include "policy/model.h"
 
+/* How far its ADD has come. */
+enum bh_add_state {
+	BH_ADD_PENDING, /* the runtime has no answer yet; until then it stays shut */
+	BH_ADD_TOLD,	/* open, and the plugin was told so; it may have failed since */
+	BH_ADD_DONE,	/* the runtime has its success */
+};
+
 struct bh_endpoint {
 	char *container_id, *ifname; /* together unique: the CNI attachment */
 	char *ns, *name;	     /* the pod; several endpoints may share one */
@@ -31,7 +38,10 @@ struct bh_endpoint {
 	uint32_t slot, generation; /* in the kernel's tables */
 	bool is_open;		   /* false: shut */
 	bool is_quarantined;
-	bool is_refused;  /* its ADD failed: it stays shut until DEL */
+	bool is_refused; /* its ADD failed: it stays shut until DEL */
+	bool is_covered; /* a publish had it in its tables */
+	enum bh_add_state add;
+	int64_t told_s;	  /* monotonic clock: TOLD since, as far as this daemon knows */
 	bool owns_cookie; /* the pod's first interface: socket hooks find this slot */
 	int64_t since_s;  /* Unix time of ADD */
 	bool is_unsaved;  /* the database lacks its newest state */

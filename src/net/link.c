@@ -215,6 +215,21 @@ bool bh_link_exists(uint32_t ifindex)
 	return if_indextoname(ifindex, name) != NULL;
 }
 
+int bh_link_is_up(uint32_t ifindex, bool *ret, struct bh_err *err)
+{
+	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;
+	BH_CLEANUP(link_putp) struct rtnl_link *l = NULL;
+	int r = rtnl_open(&s, err);
+
+	if (r)
+		return r;
+	r = rtnl_link_get_kernel(s, (int)ifindex, NULL, &l);
+	if (r < 0)
+		return bh_fail(err, nl_errno(r), "interface %u: %s", ifindex, nl_geterror(r));
+	*ret = rtnl_link_get_flags(l) & IFF_UP;
+	return 0;
+}
+
 int bh_link_set_up(uint32_t ifindex, bool up, struct bh_err *err)
 {
 	BH_CLEANUP(sock_freep) struct nl_sock *s = NULL;

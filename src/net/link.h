@@ -27,6 +27,8 @@ int bh_link_read(const char *netns_path, const char *ifname, struct bh_link *ret
 int bh_netns_cookie(const char *netns_path, uint64_t *ret_cookie, struct bh_err *err);
 /* true when a link with this index exists in our namespace. */
 bool bh_link_exists(uint32_t ifindex);
+/* Whether a link of our namespace is set up; -ENOENT when there is none. */
+int bh_link_is_up(uint32_t ifindex, bool *ret, struct bh_err *err);
 /* Sets a link of our namespace up or down. */
 int bh_link_set_up(uint32_t ifindex, bool up, struct bh_err *err);
 /* Every address of every interface of our namespace, without loopback's 127/8 and ::1 and without

@@ -182,7 +182,8 @@ def add_passes_everything_on(w):
             "labels": [{"key": "app", "value": "web"}],
             "addresses": ["10.22.0.5", "fd22::5"],
             "mac": config["prevResult"]["interfaces"][2]["mac"], "sandbox": NETNS,
-            "cgroupPath": "/kubepods/pod1", "timeoutMs": 4500, "network": "pods"}},
+            "cgroupPath": "/kubepods/pod1", "timeoutMs": 4500, "network": "pods",
+            "willOpen": True}},
             f"{version}: the request")
         check(w.is_up(), f"{version}: the interface stays up")
     config = w.config("0.4.0")
@@ -319,6 +320,26 @@ def other_commands(w):
     expect_error(plugin("", {}, none), 4, "CNI_COMMAND", "no command")
 
 
+def two_steps(w):
+    """A daemon that numbers its ADDs opens the interface when the plugin has heard of it."""
+    d = w.start()
+    d.answer = lambda request, conn: {"result": {"serial": 7} if request["verb"] == "cni.add"
+                                      else {}}
+    equal(plugin("ADD", w.config())[0], 0, "two steps: ADD succeeds")
+    equal([(r["verb"], r["args"].get("serial"), r["args"].get("willOpen")) for r in d.requests],
+          [("cni.add", None, True), ("cni.open", 7, None)], "two steps: two requests")
+
+    def refuse(request, conn):
+        if request["verb"] == "cni.add":
+            return {"result": {"serial": 8}}
+        return {"error": {"code": 125, "message": "deleted meanwhile", "retry": True}}
+
+    d.answer = refuse
+    expect_error(plugin("ADD", w.config()), 11, "deleted meanwhile", "two steps: not opened")
+    check(not w.is_up(), "two steps: not opened: shut")
+    w.up()
+
+
 def busy_daemon(w):
     """More plugins than the daemon takes: they come again until there is room."""
     d = w.start()
@@ -358,7 +379,7 @@ def speed(w):
 def main():
     w = World()
     for fn in (add_passes_everything_on, failed_add_stays_shut, only_pairs_are_shut, delete,
-               other_commands, busy_daemon, speed):
+               other_commands, two_steps, busy_daemon, speed):
         with part(fn.__name__.replace("_", " ")):
             fn(w)
     w.stop()

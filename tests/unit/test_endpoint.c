@@ -140,6 +140,41 @@ static void test_json_round_trip(void **state)
 	bh_endpoint_free(back);
 }
 
+/* what the record says > how far its ADD had come; a refusal where it says nothing sensible */
+static void test_add_states(void **state)
+{
+	static const struct {
+		bool is_open;
+		const char *add; /* NULL: a record of an older version */
+		int want;
+	} rows[] = {
+		{true, NULL, BH_ADD_DONE},     {false, NULL, BH_ADD_PENDING},
+		{true, "told", BH_ADD_TOLD},   {true, "done", BH_ADD_DONE},
+		{false, "done", BH_ADD_DONE},  {false, "pending", BH_ADD_PENDING},
+		{false, "elsewhere", -EINVAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		struct bh_endpoint *ep = make("c1", "web"), *back = NULL;
+		BH_CLEANUP(bh_json_decrefp) json_t *j = NULL;
+		struct bh_err err = {0};
+		int r;
+
+		ep->ifindex = ep->slot = 1;
+		ep->is_open = rows[i].is_open;
+		assert_int_equal(bh_endpoint_to_json(ep, &j, &err), 0);
+		if (rows[i].add)
+			json_object_set_new(j, "add", json_string(rows[i].add));
+		else
+			json_object_del(j, "add");
+		r = bh_endpoint_from_json(j, &back, &err);
+		assert_int_equal(r ? r : (int)back->add, rows[i].want);
+		bh_endpoint_free(ep);
+		bh_endpoint_free(back);
+	}
+}
+
 static void test_bad_input(void **state)
 {
 	struct bh_endpoint *ep = make("c1", "web");
@@ -172,6 +207,7 @@ int main(void)
 		cmocka_unit_test(test_full_table_says_so),
 		cmocka_unit_test(test_look_ups),
 		cmocka_unit_test(test_json_round_trip),
+		cmocka_unit_test(test_add_states),
 		cmocka_unit_test(test_bad_input),
 	};
 
