@@ -105,8 +105,8 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 
 static __always_inline int origin_is_high(__u8 origin)
 {
-	return origin == BH_ORIGIN_MODIFIED || origin == BH_ORIGIN_NEW ||
-	       origin == BH_ORIGIN_TMPFS || origin == BH_ORIGIN_MEMFD;
+	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
+	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
 }
 
 /* Whether the announcement went out. */

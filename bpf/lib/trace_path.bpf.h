@@ -123,7 +123,7 @@ struct file_id {
 	__u64 ino;
 	__u32 dev;
 	__u16 mode;
-	__u8 origin; /* enum bh_origin */
+	__u8 origin; /* enum bh_trace_origin */
 	__u8 is_unlinked;
 };
 
@@ -172,24 +172,24 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 	struct mtime a, b;
 
 	if (!bpf_core_type_exists(struct ovl_inode))
-		return BH_ORIGIN_OTHER;
+		return BH_TRACE_O_OTHER;
 	o = (const struct ovl_inode *)((__u64)inode -
 				       bpf_core_field_offset(struct ovl_inode, vfs_inode));
 	if (!BPF_CORE_READ(o, __upperdentry))
-		return BH_ORIGIN_IMAGE;
+		return BH_TRACE_O_IMAGE;
 	lower = ovl_lower(o);
 	if (!lower)
-		return BH_ORIGIN_NEW;
+		return BH_TRACE_O_NEW;
 	if (!(BPF_CORE_READ(o, flags) &
 	      (1ul << bpf_core_enum_value(enum ovl_inode_flag___bh, OVL_UPPERDATA___bh))))
-		return BH_ORIGIN_METACOPY;
+		return BH_TRACE_O_METACOPY;
 	upper = BPF_CORE_READ(o, __upperdentry, d_inode);
 	a = inode_mtime(upper);
 	b = inode_mtime(lower);
 	if (a.sec == b.sec && a.nsec == b.nsec &&
 	    BPF_CORE_READ(upper, i_size) == BPF_CORE_READ(lower, i_size))
-		return BH_ORIGIN_METACOPY;
-	return BH_ORIGIN_MODIFIED;
+		return BH_TRACE_O_METACOPY;
+	return BH_TRACE_O_MODIFIED;
 }
 
 static __always_inline __u8 tmpfs_origin(const struct file *file)
@@ -199,7 +199,8 @@ static __always_inline __u8 tmpfs_origin(const struct file *file)
 		(const struct mount *)((__u64)BPF_CORE_READ(file, f_path.mnt) - offset);
 
 	/* the kernel's own mount, which is in no tree, holds what memfd_create made */
-	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns)) ? BH_ORIGIN_MEMFD : BH_ORIGIN_TMPFS;
+	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns)) ? BH_TRACE_O_MEMFD
+							       : BH_TRACE_O_TMPFS;
 }
 
 /* A mount of the task's own tree that is not its root: a volume, when the root is an image. */
@@ -211,10 +212,10 @@ static __always_inline __u8 other_origin(const struct file *file, const struct t
 	const struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
 
 	if (mnt == root || BPF_CORE_READ(root, mnt_root, d_inode, i_sb, s_magic) != MAGIC_OVERLAY)
-		return BH_ORIGIN_OTHER;
+		return BH_TRACE_O_OTHER;
 	if (BPF_CORE_READ(m, mnt_ns) != BPF_CORE_READ(task, nsproxy, mnt_ns))
-		return BH_ORIGIN_OTHER;
-	return BH_ORIGIN_VOLUME;
+		return BH_TRACE_O_OTHER;
+	return BH_TRACE_O_VOLUME;
 }
 
 static __always_inline void file_identify(const struct file *file, const struct task_struct *task,

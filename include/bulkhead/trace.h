@@ -30,17 +30,17 @@ enum bh_trace_kind {
 };
 
 /* Where the bytes of a file come from. The numbers are kept: records and sets hold them. */
-enum bh_origin {
-	BH_ORIGIN_UNKNOWN,
-	BH_ORIGIN_IMAGE,    /* overlay, lower layer only */
-	BH_ORIGIN_MODIFIED, /* overlay, copied up, data of another size or time than below */
-	BH_ORIGIN_NEW,	    /* overlay, upper layer only */
-	BH_ORIGIN_METACOPY, /* overlay, copied up, data as below: a chown is not drift */
-	BH_ORIGIN_TMPFS,
-	BH_ORIGIN_MEMFD,
-	BH_ORIGIN_VOLUME, /* another file system mounted into the pod's tree */
-	BH_ORIGIN_OTHER,  /* everything else: not an overlay, or not of the pod's tree */
-	BH_ORIGIN_COUNT
+enum bh_trace_origin {
+	BH_TRACE_O_UNKNOWN,
+	BH_TRACE_O_IMAGE,    /* overlay, lower layer only */
+	BH_TRACE_O_MODIFIED, /* overlay, copied up, data of another size or time than below */
+	BH_TRACE_O_NEW,	    /* overlay, upper layer only */
+	BH_TRACE_O_METACOPY, /* overlay, copied up, data as below: a chown is not drift */
+	BH_TRACE_O_TMPFS,
+	BH_TRACE_O_MEMFD,
+	BH_TRACE_O_VOLUME, /* another file system mounted into the pod's tree */
+	BH_TRACE_O_OTHER,  /* everything else: not an overlay, or not of the pod's tree */
+	BH_TRACE_O_COUNT
 };
 
 enum bh_trace_stdio {
@@ -107,7 +107,7 @@ _Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
 struct bh_trace_policy {
 	__u32 generation; /* of the slot it is meant for; else it counts for nothing */
 	__u32 flags;	  /* BH_TRACE_P_* */
-	__u32 origins;	  /* refused ones, 1 << enum bh_origin */
+	__u32 origins;	  /* refused ones, 1 << enum bh_trace_origin */
 	__u32 n_uids;
 	__u32 uid[BH_TRACE_UIDS]; /* effective users that may not run anything */
 };

@@ -115,12 +115,12 @@ static json_t *details(const struct bh_trace_event *ev)
 		[BH_TSTDIO_FILE] = "file",	 [BH_TSTDIO_INET] = "inet",
 		[BH_TSTDIO_UNIX] = "unix",	 [BH_TSTDIO_OTHER] = "other",
 	};
-	json_t *ours = json_pack("{s:s, s:o}", "provenance", bh_origin_name(ev->origin), "args",
-				 arguments(ev));
+	json_t *ours = json_pack("{s:s, s:o}", "provenance", bh_trace_origin_name(ev->origin),
+				 "args", arguments(ev));
 	char caps[24];
 
 	if (ev->parent_exec_id)
-		bh_ocsf_put_text(ours, "parentProvenance", bh_origin_name(ev->parent_origin));
+		bh_ocsf_put_text(ours, "parentProvenance", bh_trace_origin_name(ev->parent_origin));
 	bh_ocsf_put_text(ours, "script", ev->script);
 	bh_ocsf_put_text(ours, "workingDirectory", ev->cwd);
 	bh_ocsf_put(ours, "gid", json_integer(ev->gid));

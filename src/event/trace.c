@@ -53,7 +53,7 @@ static int take_string(const char **p, const char *end, uint16_t n, const char *
 
 static int check_exec(const struct bh_trace_exec *r, struct bh_err *err)
 {
-	bool is_good = r->origin < BH_ORIGIN_COUNT && r->parent_origin < BH_ORIGIN_COUNT;
+	bool is_good = r->origin < BH_TRACE_O_COUNT && r->parent_origin < BH_TRACE_O_COUNT;
 
 	for (int i = 0; i < 3; i++)
 		is_good = is_good && r->stdio[i] <= BH_TSTDIO_OTHER;
@@ -96,8 +96,8 @@ static int decode_exec(const void *record, size_t len, struct bh_trace_event *ev
 	ev->loginuid = r.loginuid;
 	ev->ppid = r.ppid;
 	ev->mntns = r.mntns;
-	ev->origin = (enum bh_origin)r.origin;
-	ev->parent_origin = (enum bh_origin)r.parent_origin;
+	ev->origin = (enum bh_trace_origin)r.origin;
+	ev->parent_origin = (enum bh_trace_origin)r.parent_origin;
 	for (int i = 0; i < 3; i++)
 		ev->stdio[i] = (enum bh_trace_stdio)r.stdio[i];
 	return 0;
@@ -148,7 +148,7 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 {
 	struct bh_trace_event ev;
 
-	if (key->kind != BH_TRACE_EXEC || key->origin >= BH_ORIGIN_COUNT || key->slot == 0 ||
+	if (key->kind != BH_TRACE_EXEC || key->origin >= BH_TRACE_O_COUNT || key->slot == 0 ||
 	    key->slot >= BH_TRACE_SLOTS || !memchr(fact->path, '\0', sizeof(fact->path)))
 		return bh_fail(err, EBADMSG, "fact of kind %u, origin %u in slot %u", key->kind,
 			       key->origin, key->slot);
@@ -168,20 +168,20 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 	ev.ino = key->ino;
 	ev.dev = device(key->dev);
 	ev.parent_ino = key->by;
-	ev.origin = (enum bh_origin)key->origin;
+	ev.origin = (enum bh_trace_origin)key->origin;
 	*ret = ev;
 	return 0;
 }
 
-const char *bh_origin_name(enum bh_origin origin)
+const char *bh_trace_origin_name(enum bh_trace_origin origin)
 {
-	static const char *const names[BH_ORIGIN_COUNT] = {
-		[BH_ORIGIN_UNKNOWN] = "unknown",   [BH_ORIGIN_IMAGE] = "image",
-		[BH_ORIGIN_MODIFIED] = "modified", [BH_ORIGIN_NEW] = "new",
-		[BH_ORIGIN_METACOPY] = "metacopy", [BH_ORIGIN_TMPFS] = "tmpfs",
-		[BH_ORIGIN_MEMFD] = "memfd",	   [BH_ORIGIN_VOLUME] = "volume",
-		[BH_ORIGIN_OTHER] = "other",
+	static const char *const names[BH_TRACE_O_COUNT] = {
+		[BH_TRACE_O_UNKNOWN] = "unknown",   [BH_TRACE_O_IMAGE] = "image",
+		[BH_TRACE_O_MODIFIED] = "modified", [BH_TRACE_O_NEW] = "new",
+		[BH_TRACE_O_METACOPY] = "metacopy", [BH_TRACE_O_TMPFS] = "tmpfs",
+		[BH_TRACE_O_MEMFD] = "memfd",	    [BH_TRACE_O_VOLUME] = "volume",
+		[BH_TRACE_O_OTHER] = "other",
 	};
 
-	return origin < BH_ORIGIN_COUNT ? names[origin] : names[0];
+	return origin < BH_TRACE_O_COUNT ? names[origin] : names[0];
 }

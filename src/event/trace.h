@@ -24,7 +24,7 @@ struct bh_trace_event {
 	uint64_t parent_ino, parent_dev;
 	uint64_t caps, cgroup;
 	uint32_t loginuid, ppid, mntns;
-	enum bh_origin origin, parent_origin;
+	enum bh_trace_origin origin, parent_origin;
 	enum bh_trace_stdio stdio[3];
 	uint64_t start_ns; /* exit: of the image */
 	int status;	   /* exit: as wait(2) gives it */
@@ -36,4 +36,4 @@ int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, 
 int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
 			 struct bh_trace_event *ret, struct bh_err *err);
 /* "image", "modified", "new", "metacopy", "tmpfs", "memfd", "volume", "other", "unknown". */
-const char *bh_origin_name(enum bh_origin origin);
+const char *bh_trace_origin_name(enum bh_trace_origin origin);
