@@ -298,7 +298,11 @@ void bh_judge_say(struct bh_judge *j, const char *fmt, ...)
 
 bool bh_judge_is_tainted(const struct bh_judge *j)
 {
-	return j->proc && (j->proc->line & BH_LINE_INHERITED);
+	uint32_t line = 0;
+
+	if (j->proc)
+		line = j->a->kind == BH_ACT_EXEC ? j->proc->inherited : j->proc->line;
+	return line & BH_LINE_INHERITED;
 }
 
 void bh_judge_weigh(struct bh_judge *j)

@@ -69,7 +69,8 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 		return NULL;
 	p->parent_exec_id = a->process.parent_exec_id;
 	p->pod_id = a->subject->pod_id;
-	p->line = (parent.line & BH_LINE_INHERITED) | own_line(a);
+	p->inherited = parent.line & BH_LINE_INHERITED;
+	p->line = p->inherited | own_line(a);
 	if (listened && strcmp(a->process.path, a->parent.path))
 		p->line |= BH_LINE_SERVER_CHILD;
 	p->exec_after_ns = parent.connected_ns;

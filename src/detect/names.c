@@ -128,7 +128,7 @@ const char *bh_path_collapse(const char *path, int depth, char *out, size_t size
 	for (; *path && n + 1 < size; path++) {
 		char c = *path;
 
-		if (c == '/' && n && !depth--)
+		if (c == '/' && n && !--depth)
 			break;
 		if (isdigit((unsigned char)c))
 			c = '#';

@@ -25,6 +25,7 @@ struct bh_proc {
 	uint64_t connected_ns;	/* last new connection out; 0: none */
 	uint64_t exec_after_ns; /* it was executed by one that had connected: when */
 	uint32_t line;		/* BH_LINE_* */
+	uint32_t inherited;	/* the part of line that was there before it was executed */
 	uint32_t used;		/* for replacement */
 };
 
@@ -117,8 +118,9 @@ struct bh_judge {
 /* Key and sentence; both are cut where they are too long. */
 void bh_judge_key(struct bh_judge *j, const char *fmt, ...) BH_PRINTF(2, 3);
 void bh_judge_say(struct bh_judge *j, const char *fmt, ...) BH_PRINTF(2, 3);
-/* true while the process descends from an intruder's: foreign code, a shell on a socket, a program
- * that a server started, or an interactive shell. */
+/* true when the process descends from an intruder's: foreign code, a shell on a socket, a program
+ * that a server started, or an interactive shell. An execution is judged by who does it, not by
+ * what is executed. */
 bool bh_judge_is_tainted(const struct bh_judge *j);
 /* One step lower for what an image's own start-up does, one step higher (at most `high`) for what a
  * tainted process does. */
