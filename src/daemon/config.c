@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "daemon/config_sinks.h"
 #include "policy/yaml.h"
 
 /* what a socket address leaves for the directory */
@@ -248,15 +249,12 @@ static int read_http(const struct bh_yaml *m, struct bh_settings *c, struct bh_y
 	return 0;
 }
 
-static int check_sinks(const struct bh_yaml *root, struct bh_yaml_err *err)
+static int read_sinks(const struct bh_yaml *root, struct bh_settings *c, struct bh_yaml_err *err)
 {
 	const struct bh_yaml *sinks = NULL;
 	int r = bh_yaml_get_list(root, "sinks", false, &sinks, err);
 
-	if (r < 0 || !sinks || !sinks->n)
-		return r;
-	return bh_yaml_fail(err, sinks->items[0],
-			    "'sinks': this version writes the event log only; remove the sinks");
+	return r < 0 || !sinks ? r : bh_config_sinks(sinks, &c->sinks, err);
 }
 
 static int read_root(const struct bh_yaml *root, struct bh_settings *c, struct bh_yaml_err *err)
@@ -292,7 +290,7 @@ static int read_root(const struct bh_yaml *root, struct bh_settings *c, struct b
 		if (!r && m)
 			r = sections[i].read(m, c, err);
 	}
-	return r < 0 ? r : check_sinks(root, err);
+	return r < 0 ? r : read_sinks(root, c, err);
 }
 
 static int read_text(const char *text, size_t len, struct bh_settings *c, struct bh_yaml_err *err)
@@ -349,6 +347,7 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->bpffs);
 	free(c->manifests);
 	free(c->http_listen);
+	json_decref(c->sinks);
 	free(c);
 }
 

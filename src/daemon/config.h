@@ -1,6 +1,7 @@
 /* config.h - the daemon's typed settings (contract section 3): defaults, file, checks. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -24,11 +25,12 @@ struct bh_settings {
 	enum bh_runtime_mode runtime_mode;
 	bool asks_runtime; /* the file names a runtime mode */
 	char *http_listen; /* "host:port"; "" none */
+	json_t *sinks;	   /* as in config_sinks.h; NULL: none */
 };
 
 /* Reads path, or takes the defaults when path is NULL. Unknown keys, wrong types and impossible
  * values are refused with "file:line:column: sentence". What this version cannot do yet (images,
- * sinks, kubernetes as a source) is refused too when it is asked for, never ignored. */
+ * kubernetes as a source) is refused too when it is asked for, never ignored. */
 int bh_settings_load(const char *path, struct bh_settings **ret, struct bh_err *err);
 void bh_settings_free(struct bh_settings *c);
 void bh_settings_freep(struct bh_settings **c);

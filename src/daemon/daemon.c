@@ -18,6 +18,7 @@
 #include "daemon/notify.h"
 #include "daemon/observe.h"
 #include "daemon/runtime.h"
+#include "daemon/sinks.h"
 #include "daemon/saved.h"
 #include "daemon/verbs.h"
 #include "daemon/world.h"
@@ -248,7 +249,9 @@ static int open_state(struct bh_daemon *d, struct bh_err *err)
 
 	if (!r)
 		r = when_free(d, open_store, err);
-	return r < 0 ? r : when_free(d, open_journal, err);
+	if (!r)
+		r = when_free(d, open_journal, err);
+	return r < 0 ? r : bh_sinks_open(d, &d->sinks, err);
 }
 
 /* Two daemons on the same pins would shut each other's pods. */
@@ -426,6 +429,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_endpoint_table_done(&d->endpoints);
 	bh_datapath_close(d->dp);
 	bh_closep(&d->bpffs_lock);
+	bh_sinks_close(d->sinks);
 	bh_journal_close(d->journal);
 	bh_store_close(d->store);
 	bh_loop_free(d->loop);

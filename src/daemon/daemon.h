@@ -19,6 +19,7 @@ struct bh_isolation;   /* isolate.h */
 struct bh_keeper;      /* saved.h */
 struct bh_observer;    /* observe.h */
 struct bh_journal;     /* journal.h */
+struct bh_sinks;       /* sinks.h */
 struct bh_http_server; /* http/server.h */
 struct bh_worlds;      /* world.h */
 
@@ -38,6 +39,7 @@ struct bh_daemon {
 	struct bh_observer *observer;
 	struct bh_runtime *runtime;
 	struct bh_journal *journal;
+	struct bh_sinks *sinks;
 	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;
 	struct bh_source *addr_source, *ring_source, *tick_timer, *term_source, *int_source;

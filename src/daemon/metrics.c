@@ -6,6 +6,7 @@
 #include "base/reason.h"
 #include "daemon/daemon.h"
 #include "daemon/observe.h"
+#include "daemon/sinks.h"
 #include "http/server.h"
 
 static void gauge(struct bh_str *out, const char *name, const char *help, double value)
@@ -100,6 +101,32 @@ static void expiries(const struct bh_world *w, struct bh_str *out)
 		   day, week);
 }
 
+static void sinks(struct bh_daemon *d, struct bh_str *out)
+{
+	static const char *const results[] = {"delivered", "refused", "lost", "retries"};
+	json_t *list = bh_sinks_status(d->sinks), *s;
+	size_t i;
+
+	bh_str_add(out,
+		   "# TYPE bulkhead_sink_events counter\n"
+		   "# HELP bulkhead_sink_events Events of each sink, by what came of them.\n");
+	json_array_foreach(list, i, s)
+	{
+		for (size_t k = 0; k < BH_ARRAY_SIZE(results); k++)
+			bh_str_fmt(out,
+				   "bulkhead_sink_events_total{sink=\"%s\",result=\"%s\"} %lld\n",
+				   json_string_value(json_object_get(s, "name")), results[k],
+				   json_integer_value(json_object_get(s, results[k])));
+	}
+	bh_str_add(out,
+		   "# TYPE bulkhead_sink_behind gauge\n"
+		   "# HELP bulkhead_sink_behind Events in the log that the sink has not got.\n");
+	json_array_foreach(list, i, s) bh_str_fmt(out, "bulkhead_sink_behind{sink=\"%s\"} %lld\n",
+						  json_string_value(json_object_get(s, "name")),
+						  json_integer_value(json_object_get(s, "behind")));
+	json_decref(list);
+}
+
 static void write_metrics(struct bh_str *out, void *arg)
 {
 	struct bh_daemon *d = arg;
@@ -116,6 +143,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	expiries(st.world, out);
 	drops(d, out);
 	maps(d, out);
+	sinks(d, out);
 }
 
 static bool is_ready(struct bh_str *why, void *arg)

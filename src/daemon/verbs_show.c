@@ -12,6 +12,7 @@
 #include "daemon/observe.h"
 #include "daemon/subset.h"
 #include "daemon/verbs.h"
+#include "daemon/sinks.h"
 #include "daemon/world.h"
 
 #define MAX_MAPS 64
@@ -182,6 +183,8 @@ void bh_verb_status(struct bh_daemon *d, struct bh_request *rq, const json_t *ar
 			  st.failure));
 	if (result)
 		json_object_set_new(result, "drops", drops_json(d));
+	if (result)
+		json_object_set_new(result, "sinks", bh_sinks_status(d->sinks));
 	bh_verb_answer(rq, 0, result, &(struct bh_err){0});
 }
 
