@@ -516,19 +516,26 @@ static int start_watching(struct bh_manifests *m, struct bh_err *err)
 	return r;
 }
 
-/* Objects that were restored name their files: those that are not there any more must go. */
-static int expect_restored(struct bh_manifests *m)
+int bh_manifests_expect(struct bh_manifests *m)
 {
 	const char *const *file = bh_objects_files(m->objects);
+	bool has_missing = false;
 
 	for (; file && *file; file++) {
-		struct stamp *stamp = calloc(1, sizeof(*stamp));
+		struct stamp *stamp = bh_map_get_s(&m->files, *file);
 
+		if (stamp)
+			continue;
+		stamp = calloc(1, sizeof(*stamp));
 		if (!stamp || bh_map_set_s(&m->files, *file, stamp)) {
 			free(stamp);
 			return -ENOMEM;
 		}
+		has_missing = true;
 	}
+	m->is_tree_new |= has_missing;
+	if (has_missing)
+		scan(m);
 	return 0;
 }
 
@@ -555,8 +562,6 @@ int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *
 	if (!m->dir)
 		return bh_fail(err, ENOMEM, "manifests");
 	r = start_watching(m, err);
-	if (!r && expect_restored(m))
-		r = bh_fail(err, ENOMEM, "restored objects");
 	if (r < 0)
 		return bh_note(err, r, "manifests '%s'", dir);
 	scan(m);

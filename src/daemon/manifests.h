@@ -23,6 +23,10 @@ int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *
 		      struct bh_err *err);
 void bh_manifests_close(struct bh_manifests *m);
 
+/* Objects were restored since: files that they name and that are not there any more will go like any
+ * other that is deleted. 0 or -ENOMEM. */
+int bh_manifests_expect(struct bh_manifests *m);
+
 /* Calls fn once everything written before this call has been loaded: at once when nothing is
  * pending, else from the loop. */
 int bh_manifests_settled(struct bh_manifests *m, bh_loop_fn *fn, void *arg);

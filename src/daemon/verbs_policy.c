@@ -5,6 +5,7 @@
 #include "daemon/daemon.h"
 #include "daemon/kernel_view.h"
 #include "daemon/observe.h"
+#include "daemon/saved.h"
 #include "daemon/verbs.h"
 #include "refeval/report.h"
 
@@ -110,10 +111,8 @@ void bh_verb_exceptions(struct bh_daemon *d, struct bh_request *rq, const json_t
 	bh_verb_answer(rq, r, rows, &err);
 }
 
-static int add_document(const char *key, const char *file, const char *text, void *arg)
+static int add_document(const char *text, void *arg)
 {
-	(void)key;
-	(void)file;
 	return json_array_append_new(arg, json_string(text)) ? -ENOMEM : 0;
 }
 
@@ -147,12 +146,10 @@ void bh_verb_world(struct bh_daemon *d, struct bh_request *rq, const json_t *arg
 {
 	json_t *documents = json_array();
 	struct bh_err err = {0};
-	int r = bh_objects_saved(d->objects, add_document, documents);
+	int r = bh_keeper_documents(d->keeper, add_document, documents, &err);
 
 	(void)args;
-	if (r < 0)
-		bh_fail(&err, -r, "listing the objects");
-	else
+	if (!r)
 		add_endpoint_pods(d, documents);
 	bh_verb_answer(rq, r,
 		       json_pack("{ss so}", "default",

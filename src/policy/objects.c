@@ -165,11 +165,17 @@ static void keep_object(struct bh_claim *c, struct bh_claim *old)
 {
 	struct bh_place *place;
 
-	if (!bh_claim_same(c, old))
+	if (c->obj == old->obj || !bh_claim_same(c, old))
 		return;
 	place = bh_claim_object_place(old);
 	place->line = bh_claim_object_place(c)->line;
 	place->col = bh_claim_object_place(c)->col;
+	if (c->kind >= BH_KIND_NETWORK_POLICY) {
+		((struct bh_policy *)old->obj)->text_hash = ((struct bh_policy *)c->obj)->text_hash;
+		/* The old words are as good, and may be saved. */
+		if (!old->more || !old->more->words)
+			bh_claim_drop_words(c);
+	}
 	bh_kind_unref(c->kind, c->obj);
 	c->obj = bh_kind_ref(old->kind, old->obj);
 }
@@ -314,6 +320,9 @@ static int take_reading(struct bh_objects *o, struct bh_file *f, struct bh_readi
 	free(f->unseen);
 	f->unseen = BH_TAKE(r->unseen);
 	f->is_loaded = true;
+	f->has_empty = false;
+	bh_vec_each (c, &f->claims)
+		f->has_empty |= !c->obj;
 	return 0;
 }
 
@@ -331,6 +340,7 @@ int bh_objects_load(struct bh_objects *o, const char *file, const char *text, si
 
 	if (!f)
 		return bh_fail(err, ENOMEM, "'%s': no memory", file);
+	r.old = &f->claims;
 	*ret_changed = false;
 	if (f->is_loaded && f->text_hash == hash && f->text_len == len)
 		return 0;

@@ -52,7 +52,8 @@ int bh_objects_unload(struct bh_objects *o, const char *file, bool *ret_changed)
 /* Tells the lints about expiry what time it is (Unix seconds); before the first call they are
  * silent. Nothing else depends on it. */
 void bh_objects_set_time(struct bh_objects *o, int64_t now_s);
-/* Names of all loaded files and of those with restored objects, NULL-terminated, borrowed until the next change. */
+/* Names of all loaded files and of those with restored objects, NULL-terminated, borrowed until the
+ * next change. */
 const char *const *bh_objects_files(const struct bh_objects *o);
 
 /* Grows with every load, unload and restore that may change what the set says. */
@@ -68,7 +69,8 @@ enum bh_kind {
 	BH_KIND_COUNT,
 };
 
-/* An object of which another version is in force than before, or none, or for the first time one. */
+/* An object of which another version is in force than before, or none, or for the first time one.
+ */
 struct bh_change {
 	enum bh_kind kind;
 	const char *ns, *name; /* ns is "" where there is none */
@@ -76,10 +78,10 @@ struct bh_change {
 	bool is_node_address;  /* it is or was a Node, or a pod in its node's network namespace */
 };
 typedef int bh_change_fn(const struct bh_change *c, void *arg);
-/* What changed since the last call, for the one caller who keeps a world up to date with the set; an
- * object may come up several times, always as it is now. Returns 0; 1 when it is not known, which
- * means: look at everything (so it is at first); -errno of fn, and then it is not known the next
- * time. */
+/* What changed since the last call, for the one caller who keeps a world up to date with the set;
+ * an object may come up several times, always as it is now. Returns 0; 1 when it is not known,
+ * which means: look at everything (so it is at first); -errno of fn, and then it is not known the
+ * next time. */
 int bh_objects_take_changes(struct bh_objects *o, bh_change_fn *fn, void *arg);
 
 /* All problems of all files, plus set-wide ones and lints (policies that select nothing, AND/OR
@@ -95,7 +97,8 @@ const struct bh_pod *bh_objects_pod(const struct bh_objects *o, const char *ns, 
 int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh_world *w);
 
 /* Last good version of every object with its source text, for keeping across restarts. Calls fn for
- * each: key "kind/ns/name", the file it came from, its text (one YAML document). */
+ * each: key "kind/ns/name", the file it came from, its text (one YAML document); text is NULL when
+ * it was saved before (bh_objects_saved_done), with the same words but maybe from another file. */
 int bh_objects_saved(const struct bh_objects *o,
 		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		     void *arg);
@@ -111,22 +114,40 @@ int bh_objects_saved_each(const struct bh_objects *o,
 int bh_objects_saved_read(const struct bh_saved *s,
 			  int (*fn)(const char *key, const char *file, const char *text, void *arg),
 			  void *arg);
+/* Everything that bh_objects_saved_each told of is saved now: texts that are held for that only go.
+ */
+void bh_objects_saved_done(struct bh_objects *o);
 /* The id that a key has. */
 uint64_t bh_objects_saved_id(const char *key);
 
+/* What was saved once, against what was loaded since. */
+struct bh_row_text {
+	const char *key, *file, *text;
+};
+enum bh_row_state {
+	BH_ROW_CURRENT, /* the set would save the same, as *ret_version; it counts as saved now */
+	BH_ROW_OLD,	/* the set holds a newer version of the object */
+	BH_ROW_NEEDED,	/* restoring it may make a difference */
+};
+enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row,
+				       uint64_t *ret_version);
+
 /* Puts back a saved object as the last good version of `key`, to be used if `file` now holds an
  * invalid version of it, or if the whole source cannot be read. It is in force from now on until
- * `file` is loaded or unloaded; so a caller who restores, then does one of the two for every name in
- * bh_objects_files, ends with what the files say. -EINVAL when text is not that object. */
+ * `file` is loaded or unloaded; so a caller who restores, then does one of the two for every name
+ * in bh_objects_files, ends with what the files say. -EINVAL when text is not that object. */
 int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
 		       struct bh_err *err);
+/* The same, and which version it is. */
+int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
+			   uint64_t *ret_version, struct bh_err *err);
 
 /* One policy as the status page lists it. */
 struct bh_policy_state {
 	const char *kind, *ns, *name, *file;
 	const struct bh_policy *policy; /* this version; NULL when it is not valid */
-	bool is_live;	 /* the version in the file is the one in force */
-	const char *why; /* sentence when not */
+	bool is_live;			/* the version in the file is the one in force */
+	const char *why;		/* sentence when not */
 };
 /* Walks all policies, live or not (also refused new ones), sorted. Strings are borrowed. */
 int bh_objects_policies(const struct bh_objects *o,

@@ -136,18 +136,54 @@ void bh_kind_unref(enum bh_kind kind, void *obj)
 	}
 }
 
-int bh_claim_inherit(struct bh_claim *c, struct bh_claim *from)
+struct bh_words *bh_words_new(const char *text, size_t len)
 {
-	if (from->more) {
+	struct bh_words *w = malloc(sizeof(*w) + len);
+
+	if (!w)
+		return NULL;
+	w->refs = 1;
+	memcpy(w->s, text, len);
+	return w;
+}
+
+struct bh_words *bh_words_ref(struct bh_words *w)
+{
+	w->refs++;
+	return w;
+}
+
+void bh_words_unref(struct bh_words *w)
+{
+	if (w && --w->refs == 0)
+		free(w);
+}
+
+int bh_claim_inherit(struct bh_claim *c, const struct bh_claim *from)
+{
+	if (from->more && from->more->words) {
 		if (!bh_claim_more(c))
 			return -ENOMEM;
-		free(c->more->text);
-		c->more->text = BH_TAKE(from->more->text);
+		bh_words_unref(c->more->words);
+		c->more->words = bh_words_ref(from->more->words);
+		c->more->offset = from->more->offset;
+		c->more->len = from->more->len;
 		c->more->text_line = from->more->text_line;
-		c->more->hash = from->more->hash;
 	}
 	c->obj = bh_kind_ref(from->kind, from->obj);
 	return 0;
+}
+
+void bh_claim_drop_words(struct bh_claim *c)
+{
+	if (!c->more || !c->more->words)
+		return;
+	bh_words_unref(c->more->words);
+	c->more->words = NULL;
+	if (c->state != BH_CLAIM_LIVE && c->state != BH_CLAIM_RESTORED)
+		return;
+	free(c->more);
+	c->more = NULL;
 }
 
 static bool same_ips(const struct bh_ip *a, size_t na, const struct bh_ip *b, size_t nb)
@@ -192,7 +228,8 @@ bool bh_claim_same(const struct bh_claim *a, const struct bh_claim *b)
 		return bh_streq(na->file, nb->file) &&
 		       same_ips(na->ips, na->n_ips, nb->ips, nb->n_ips);
 	default:
-		return a->more && b->more && a->more->hash == b->more->hash &&
+		return ((struct bh_policy *)a->obj)->tree_hash ==
+			       ((struct bh_policy *)b->obj)->tree_hash &&
 		       bh_streq(((struct bh_policy *)a->obj)->file,
 				((struct bh_policy *)b->obj)->file);
 	}
@@ -206,7 +243,7 @@ void bh_claim_done(struct bh_claim *c)
 		free(c->more->ns);
 		free(c->more->name);
 		free(c->more->why);
-		free(c->more->text);
+		bh_words_unref(c->more->words);
 		free(c->more);
 	}
 	*c = (struct bh_claim){0};

@@ -41,6 +41,8 @@ struct document {
 	struct bh_reading *r;
 	const struct bh_yaml_slice *slice;
 	const struct bh_yaml *root;
+	uint64_t hash;	   /* of its text; 0: not to be found by it */
+	size_t n_problems; /* before it */
 };
 
 /* apiVersion and kind of an object, its own or its list's. */
@@ -156,18 +158,28 @@ static void dump_metadata(const struct bh_yaml *metadata, struct bh_str *out)
 	}
 }
 
+/* A document of its own keeps what the file says. */
+static int keep_slice(const struct document *d, struct bh_claim_more *more)
+{
+	struct bh_reading *r = d->r;
+
+	if (!r->words)
+		r->words = bh_words_new(r->text, r->len);
+	if (!r->words)
+		return -ENOMEM;
+	more->words = bh_words_ref(r->words);
+	more->offset = (size_t)(d->slice->s - r->text);
+	more->len = d->slice->n;
+	more->text_line = d->slice->line;
+	return 0;
+}
+
 /* An item of a list is written out as a document of its own, on one line. */
-static int keep_text(const struct document *d, const struct bh_yaml *object, const struct type *t,
-		     struct bh_claim_more *more)
+static int keep_item(const struct bh_yaml *object, const struct type *t, struct bh_claim_more *more)
 {
 	const struct bh_yaml *spec = bh_yaml_find(object, "spec");
 	struct bh_str out = {0};
 
-	if (object == d->root) {
-		more->text = strndup(d->slice->s, d->slice->n);
-		more->text_line = d->slice->line;
-		return more->text ? 0 : -ENOMEM;
-	}
 	bh_str_add(&out, "{\"apiVersion\": ");
 	bh_yaml_dump_string(t->api, &out);
 	bh_str_fmt(&out, ", \"kind\": \"%.*s\", \"metadata\": {", (int)t->kind_len, t->kind);
@@ -178,9 +190,12 @@ static int keep_text(const struct document *d, const struct bh_yaml *object, con
 		bh_yaml_dump(spec, &out);
 	}
 	bh_str_add(&out, "}\n");
-	more->text = bh_str_take(&out);
+	if (!out.failed)
+		more->words = bh_words_new(bh_str_text(&out), out.n);
+	more->len = out.n;
 	more->text_line = object->line;
-	return more->text ? 0 : -ENOMEM;
+	bh_str_done(&out);
+	return more->words ? 0 : -ENOMEM;
 }
 
 static bool is_policy(enum bh_kind kind)
@@ -204,15 +219,21 @@ static int refused_claim(struct bh_claim *c, struct bh_parse *p, const struct bh
 	return more->ns && more->name ? 0 : -ENOMEM;
 }
 
+/* What was complained about must be said again when the document is read again. */
 static int live_policy(const struct document *d, const struct bh_yaml *object, const struct type *t,
 		       struct bh_claim *c)
 {
-	struct bh_claim_more *more = bh_claim_more(c);
+	struct bh_policy *p = c->obj;
 
-	if (!more)
+	p->tree_hash = bh_yaml_hash(object, true);
+	if (object == d->root && d->r->problems.n == d->n_problems &&
+	    d->n_problems < BH_PARSE_MAX_PROBLEMS)
+		p->text_hash = d->hash;
+	if (!d->r->opt->keep_text)
+		return 0;
+	if (!bh_claim_more(c))
 		return -ENOMEM;
-	more->hash = bh_yaml_hash(object, true);
-	return d->r->opt->keep_text ? keep_text(d, object, t, more) : 0;
+	return object == d->root ? keep_slice(d, c->more) : keep_item(object, t, c->more);
 }
 
 /* Adds the claim of one object whose name is known. `wrong`: a reason to refuse it unseen. */
@@ -360,13 +381,29 @@ static int read_object(const struct document *d, const struct bh_yaml *object,
 	return is_list(&t) ? 0 : on_other_kind(d->r, object, &t);
 }
 
+static int take_over(struct bh_reading *r, const struct bh_claim *from)
+{
+	struct bh_claim c = {.kind = from->kind, .file = r->file, .pos = (uint32_t)r->claims.n};
+
+	if (bh_claim_inherit(&c, from) || bh_vec_push(&r->claims, c)) {
+		bh_claim_done(&c);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 static int read_document(struct bh_reading *r, struct bh_yaml_stream *s,
 			 const struct bh_yaml_slice *slice)
 {
 	BH_CLEANUP(bh_yaml_doc_freep) struct bh_yaml_doc *doc = NULL;
-	struct document d = {.r = r, .slice = slice};
+	struct document d = {.r = r, .slice = slice, .n_problems = r->problems.n};
+	const struct bh_claim *same;
 	struct bh_yaml_err e;
 
+	d.hash = bh_reuse_hash(r, slice);
+	same = bh_reuse_find(r, d.hash);
+	if (same)
+		return take_over(r, same);
 	if (bh_yaml_parse(s, slice, &doc, &e))
 		return unseen(r, &e);
 	d.root = bh_yaml_root(doc);
@@ -378,11 +415,14 @@ int bh_reading_run(struct bh_reading *r, const char *text, size_t len)
 	struct bh_yaml_slice slice;
 	struct bh_yaml_stream s;
 	struct bh_yaml_err e;
-	int ret = 0;
+	int ret;
 
+	r->text = text;
+	r->len = len;
 	if (bh_yaml_open(&s, text, len, &e))
 		return unseen(r, &e);
 	s.line += (unsigned)r->line_shift;
+	ret = bh_reuse_new(r, &r->reuse);
 	while (!ret && bh_yaml_next(&s, &slice))
 		ret = read_document(r, &s, &slice);
 	bh_claims_sort(&r->claims);
@@ -393,6 +433,8 @@ void bh_reading_done(struct bh_reading *r)
 {
 	bh_claims_done(&r->claims);
 	bh_problems_done(&r->problems);
+	bh_words_unref(r->words);
+	free(r->reuse);
 	free(r->unseen);
 	*r = (struct bh_reading){0};
 }

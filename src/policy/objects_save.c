@@ -90,15 +90,26 @@ static void pod_text(struct bh_str *b, const struct bh_pod *pod)
 	bh_str_add(b, "]}}\n");
 }
 
+static bool is_policy_kind(const struct bh_claim *c)
+{
+	return c->kind >= BH_KIND_NETWORK_POLICY;
+}
+
+static bool has_words(const struct bh_claim *c)
+{
+	return !is_policy_kind(c) || (c->more && c->more->words);
+}
+
+/* has_words(c) */
 static char *saved_text(const struct bh_claim *c)
 {
 	struct bh_str b = {0};
-	bool is_policy = c->kind >= BH_KIND_NETWORK_POLICY;
+	bool is_policy = is_policy_kind(c);
 
 	bh_str_fmt(&b, LINE_COMMENT "%u\n",
 		   is_policy ? c->more->text_line : bh_claim_object_place(c)->line);
 	if (is_policy)
-		bh_str_add(&b, c->more->text);
+		bh_str_addn(&b, c->more->words->s + c->more->offset, c->more->len);
 	else if (c->kind == BH_KIND_POD)
 		pod_text(&b, c->obj);
 	else if (c->kind == BH_KIND_NAMESPACE)
@@ -114,9 +125,9 @@ static int save(const struct bh_claim *c,
 {
 	BH_CLEANUP(bh_freep)
 	char *key = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
-	BH_CLEANUP(bh_freep) char *text = saved_text(c);
+	BH_CLEANUP(bh_freep) char *text = has_words(c) ? saved_text(c) : NULL;
 
-	return key && text ? fn(key, c->file->name, text, arg) : -ENOMEM;
+	return key && (text || !has_words(c)) ? fn(key, c->file->name, text, arg) : -ENOMEM;
 }
 
 int bh_objects_saved(const struct bh_objects *o,
@@ -168,8 +179,8 @@ static uint64_t content_hash(const struct bh_claim *c)
 {
 	uint64_t h = text_hash(c->file->name, SEED);
 
-	if (c->kind >= BH_KIND_NETWORK_POLICY)
-		return bh_hash(&c->more->hash, sizeof(c->more->hash), h);
+	if (is_policy_kind(c))
+		return bh_hash(&((const struct bh_policy *)c->obj)->tree_hash, sizeof(uint64_t), h);
 	if (c->kind == BH_KIND_POD)
 		return pod_hash(c->obj, h);
 	if (c->kind == BH_KIND_NAMESPACE)
@@ -206,7 +217,83 @@ int bh_objects_saved_read(const struct bh_saved *s,
 	return save(s->handle, fn, arg);
 }
 
+void bh_objects_saved_done(struct bh_objects *o)
+{
+	if (bh_index_ready(o))
+		return;
+	for (size_t i = 0; i < o->n_files; i++) {
+		struct bh_claims *claims = &o->files[i]->claims;
+
+		for (size_t k = 0; k < claims->n; k++) {
+			/* The others' words are in nobody else's hands. */
+			if (claims->v[k].wins)
+				bh_claim_drop_words(&claims->v[k]);
+		}
+	}
+}
+
 /* ---- restoring ---- */
+
+/* "kind/ns/name" > a claim to look for, whose texts are in copy. */
+static bool parse_key(const char *key, char *copy, size_t size, struct bh_claim *ret)
+{
+	char *ns, *name;
+	int kind;
+
+	if ((size_t)snprintf(copy, size, "%s", key) >= size)
+		return false;
+	ns = strchr(copy, '/');
+	name = ns ? strchr(ns + 1, '/') : NULL;
+	if (!name)
+		return false;
+	*ns++ = *name++ = '\0';
+	for (kind = 0; kind < BH_KIND_COUNT && strcmp(copy, bh_kind_name(kind)); kind++)
+		continue;
+	ret->kind = (uint8_t)kind;
+	ret->more->ns = ns;
+	ret->more->name = name;
+	return kind < BH_KIND_COUNT;
+}
+
+/* true when every claim of the group at i is what its file says. */
+static bool are_all_live(const struct bh_index *x, size_t i, const struct bh_claim *key)
+{
+	size_t k;
+
+	for (k = i; k < x->n && !bh_claim_cmp_key(x->v[k], key); k++) {
+		if (x->v[k]->state != BH_CLAIM_LIVE)
+			return false;
+	}
+	return k > i;
+}
+
+enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row,
+				       uint64_t *ret_version)
+{
+	struct bh_claim_more more = {0};
+	struct bh_claim key = {.more = &more};
+	const struct bh_file *f = bh_objects_find_file(o, row->file);
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	struct bh_claim *winner;
+	char copy[1024];
+	size_t i, next;
+
+	*ret_version = 0;
+	if (bh_index_ready(o) || (f && f->unseen) || !parse_key(row->key, copy, sizeof(copy), &key))
+		return BH_ROW_NEEDED;
+	i = bh_index_lower(o->index, &key);
+	if (!are_all_live(o->index, i, &key))
+		return BH_ROW_NEEDED;
+	winner = bh_index_winner(o->index, i, &next);
+	if (winner->file != f || !has_words(winner))
+		return BH_ROW_OLD;
+	text = saved_text(winner);
+	if (!text || strcmp(text, row->text))
+		return BH_ROW_OLD;
+	*ret_version = content_hash(winner);
+	bh_claim_drop_words(winner);
+	return BH_ROW_CURRENT;
+}
 
 /* The comment is line 1, and the line behind it the one that it names. */
 static int line_shift(const char *text)
@@ -217,6 +304,39 @@ static int line_shift(const char *text)
 	    sscanf(text + sizeof(LINE_COMMENT) - 1, "%8d", &line) != 1 || line < 1)
 		return 0;
 	return line - 2;
+}
+
+/* The first claim to the same object that holds none. */
+static struct bh_claim *find_empty(const struct bh_objects *o, const struct bh_claim *c)
+{
+	for (size_t i = 0; i < o->n_files; i++) {
+		if (!o->files[i]->has_empty)
+			continue;
+		bh_vec_each (x, &o->files[i]->claims) {
+			if (!x->obj && !bh_claim_cmp_key(x, c))
+				return x;
+		}
+	}
+	return NULL;
+}
+
+/* The object is not in its file any more. If another one holds an invalid version of it, it was
+ * moved and broken at once: its last good version goes there. */
+static int restore_into_other(struct bh_objects *o, const struct bh_claim *c)
+{
+	struct bh_claim *empty = find_empty(o, c);
+
+	/* Without the index, which each restored object makes stale. */
+	for (size_t i = 0; empty && i < o->n_files; i++) {
+		bh_vec_each (x, &o->files[i]->claims) {
+			if (x->obj && !bh_claim_cmp_key(x, c))
+				return 0;
+		}
+	}
+	if (!empty)
+		return 0;
+	o->index->is_stale = true;
+	return bh_claim_inherit(empty, c);
 }
 
 /* A loaded file takes a restored version only where its own is invalid or cannot be seen. */
@@ -236,7 +356,7 @@ static int restore_into_loaded(struct bh_objects *o, struct bh_file *f, struct b
 	}
 	*ret_taken = !f->unseen;
 	if (*ret_taken)
-		return 0;
+		return restore_into_other(o, c);
 	if (!bh_claim_more(c))
 		return -ENOMEM;
 	c->state = BH_CLAIM_UNSEEN;
@@ -270,16 +390,26 @@ static int restore_claim(struct bh_objects *o, const char *file, struct bh_claim
 int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
 		       struct bh_err *err)
 {
+	const struct bh_row_text row = {.key = key, .file = file, .text = text};
+	uint64_t version;
+
+	return bh_objects_restore_row(o, &row, &version, err);
+}
+
+int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
+			   uint64_t *ret_version, struct bh_err *err)
+{
+	const char *key = row->key;
 	/* What was good when it was saved is not measured by a rule that came later. */
 	struct bh_objects_options opt = {.keep_text = o->opt.keep_text};
-	struct bh_file named = {.name = (char *)file};
+	struct bh_file named = {.name = (char *)row->file};
 	BH_CLEANUP(bh_reading_done) struct bh_reading r = {.opt = &opt, .file = &named};
 	BH_CLEANUP(bh_freep) char *name = NULL;
 	struct bh_claim *c;
 
 	o->revision++;
-	r.line_shift = line_shift(text);
-	if (bh_reading_run(&r, text, strlen(text)))
+	r.line_shift = line_shift(row->text);
+	if (bh_reading_run(&r, row->text, strlen(row->text)))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
 	c = r.claims.n == 1 ? &r.claims.v[0] : NULL;
 	if (!c || !c->obj)
@@ -288,7 +418,8 @@ int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, 
 	name = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
 	if (!name || strcmp(name, key))
 		return bh_fail(err, EINVAL, "saved object '%s' is '%s'", key, name ? name : "");
-	if (restore_claim(o, file, c))
+	*ret_version = content_hash(c);
+	if (restore_claim(o, row->file, c))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
 	return 0;
 }

@@ -17,14 +17,24 @@ enum bh_claim_state {
 
 /* What only policies and what is not live need. */
 struct bh_claim_more {
-	char *ns, *name; /* of a claim without object */
+	char *ns, *name;    /* of a claim without object */
 	unsigned line, col; /* of a refused version */
 	char *why;	    /* refused or unseen: "line:col: sentence" */
-	/* These three are about obj: */
-	char *text;	    /* its source, when texts are kept */
-	unsigned text_line; /* first line of text in the file */
-	uint64_t hash;	    /* of the tree with places, policies only */
+	/* obj's own words, policies only, while they are not saved; else NULL: */
+	struct bh_words *words;
+	size_t offset, len;
+	unsigned text_line; /* their first line in the file */
 };
+
+/* A file's text, or what was written out of one object; shared by the claims that need it. */
+struct bh_words {
+	unsigned refs;
+	char s[];
+};
+/* NULL without memory. */
+struct bh_words *bh_words_new(const char *text, size_t len);
+struct bh_words *bh_words_ref(struct bh_words *w);
+void bh_words_unref(struct bh_words *w);
 
 /* Small: there may be a hundred thousand. */
 struct bh_claim {
@@ -49,6 +59,7 @@ struct bh_file {
 	size_t text_len;
 	char *unseen;	/* "line:col: sentence" when a part could not be read */
 	bool is_loaded; /* false: only restored objects so far */
+	bool has_empty; /* some claim may hold no object */
 	bool is_unsorted;
 };
 
@@ -64,7 +75,7 @@ struct bh_objects {
 	const char **names;	/* the same names, NULL-terminated */
 	size_t n_files, cap_files;
 	uint64_t revision;
-	bool has_unsorted; /* some file's claims are, after a restore */
+	bool has_unsorted;	/* some file's claims are, after a restore */
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
 	struct bh_changes *changes;
 	int64_t now_s;
@@ -85,7 +96,9 @@ int bh_claim_cmp(const struct bh_claim *a, const struct bh_claim *b);
 /* c->more, made when it is missing; NULL without memory. */
 struct bh_claim_more *bh_claim_more(struct bh_claim *c);
 /* Takes over the object that another claim of the same name holds, with what belongs to it. */
-int bh_claim_inherit(struct bh_claim *c, struct bh_claim *from);
+int bh_claim_inherit(struct bh_claim *c, const struct bh_claim *from);
+/* c's object is saved: what was only kept for that goes. */
+void bh_claim_drop_words(struct bh_claim *c);
 /* true when both hold objects of the same content. */
 bool bh_claim_same(const struct bh_claim *a, const struct bh_claim *b);
 void *bh_kind_ref(enum bh_kind kind, void *obj);
@@ -101,12 +114,29 @@ struct bh_reading {
 	struct bh_file *file; /* of the claims */
 	struct bh_claims claims;
 	struct bh_problems problems;
-	char *unseen; /* "line:col: sentence" of the first part that could not be read */
+	char *unseen;	/* "line:col: sentence" of the first part that could not be read */
 	int line_shift; /* added to every line number */
+	/* What the file says now: a policy whose document is still there, word for word, is taken
+	 * over as it is. NULL: nothing is. */
+	const struct bh_claims *old;
+	/* While it runs: */
+	const char *text;
+	size_t len;
+	struct bh_words *words; /* of text, once somebody needs it */
+	struct bh_reuse *reuse;
 };
 /* Reads a whole file. 0 also when there are problems; -ENOMEM. */
 int bh_reading_run(struct bh_reading *r, const char *text, size_t len);
 void bh_reading_done(struct bh_reading *r);
+
+/* ---- documents that are still there (objects_reuse.c) ---- */
+
+/* What r->old offers; *ret NULL when nothing may be taken over. 0 or -ENOMEM. */
+int bh_reuse_new(const struct bh_reading *r, struct bh_reuse **ret);
+/* Of a document's text and line; 0 when nothing of this file may be taken over. */
+uint64_t bh_reuse_hash(const struct bh_reading *r, const struct bh_yaml_slice *slice);
+/* The old claim that was read from a document of this hash, or NULL. */
+const struct bh_claim *bh_reuse_find(const struct bh_reading *r, uint64_t hash);
 
 /* ---- the set (objects.c, objects_index.c) ---- */
 

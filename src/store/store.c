@@ -398,6 +398,34 @@ int bh_store_del(struct bh_store *s, const char *table, const char *key, struct 
 	return step_write(s, s->del[t], table, err);
 }
 
+int bh_store_get(struct bh_store *s, const char *table, const char *key, char **ret,
+		 struct bh_err *err)
+{
+	BH_CLEANUP(finalizep) sqlite3_stmt *st = NULL;
+	char sql[128], *text = NULL;
+	size_t t = 0;
+	int rc, r = find_table(table, &t, err);
+
+	if (r)
+		return r;
+	snprintf(sql, sizeof(sql), "SELECT json FROM \"%s\" WHERE key = ?", tables[t]);
+	rc = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		const char *json = (const char *)sqlite3_column_text(st, 0);
+
+		text = json ? strdup(json) : NULL;
+		rc = text ? SQLITE_DONE : SQLITE_NOMEM;
+	}
+	if (rc != SQLITE_DONE)
+		return fail(s, rc, table, err);
+	*ret = text;
+	return 0;
+}
+
 int bh_store_each(struct bh_store *s, const char *table,
 		  int (*fn)(const char *key, const char *json, void *arg), void *arg,
 		  struct bh_err *err)

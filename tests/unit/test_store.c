@@ -80,6 +80,32 @@ static void test_put_replace_delete(void **state)
 	expect("edge", "a=[];");
 }
 
+static void expect_row(const char *table, const char *key, const char *want)
+{
+	char *json = NULL;
+
+	bh_assert_ok(&fx.err, bh_store_get(fx.s, table, key, &json, &fx.err));
+	assert_true(bh_streq(json, want));
+	free(json);
+}
+
+static void test_get(void **state)
+{
+	char *json = NULL;
+
+	(void)state;
+	put("object", "a'\"%", "{\"n\":1}");
+	expect_row("object", "a'\"%", "{\"n\":1}");
+	expect_row("object", "a", NULL);
+	expect_row("endpoint", "a'\"%", NULL);
+	bh_assert_ok(&fx.err, bh_store_begin(fx.s, &fx.err));
+	put("object", "b", "2");
+	expect_row("object", "b", "2");
+	bh_store_rollback(fx.s);
+	expect_row("object", "b", NULL);
+	bh_assert_fails(&fx.err, -EINVAL, "pods", bh_store_get(fx.s, "pods", "a", &json, &fx.err));
+}
+
 static void test_every_table_survives(void **state)
 {
 	static const char *const names[] = {"endpoint", "quarantine", "object",
@@ -343,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_put_replace_delete),
+		T(test_get),
 		T(test_every_table_survives),
 		T(test_unknown_table),
 		T(test_each_stops_and_nests),
