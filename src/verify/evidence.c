@@ -1,0 +1,44 @@
+#include "verify/evidence.h"
+
+#include "verify/pem.h"
+
+struct bh_evidence *bh_evidence_new(void)
+{
+	return calloc(1, sizeof(struct bh_evidence));
+}
+
+static void entry_done(struct bh_tlog_entry *e)
+{
+	bh_blob_done(&e->log_id);
+	bh_blob_done(&e->set);
+	bh_blob_done(&e->body);
+	free(e->kind);
+	free(e->version);
+	free(e->checkpoint);
+}
+
+void bh_evidence_free(struct bh_evidence *ev)
+{
+	if (!ev)
+		return;
+	free(ev->where);
+	bh_blob_done(&ev->message);
+	bh_blob_done(&ev->payload);
+	free(ev->payload_type);
+	bh_blob_done(&ev->signature);
+	bh_blob_done(&ev->stamped);
+	X509_free(ev->leaf);
+	bh_certs_free(ev->hints);
+	free(ev->hint);
+	for (size_t i = 0; i < BH_MAX_TLOG; i++)
+		entry_done(&ev->tlog[i]);
+	for (size_t i = 0; i < BH_MAX_STAMPS; i++)
+		bh_blob_done(&ev->stamps[i]);
+	free(ev);
+}
+
+void bh_evidence_freep(struct bh_evidence **ev)
+{
+	bh_evidence_free(*ev);
+	*ev = NULL;
+}

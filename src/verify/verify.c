@@ -1,0 +1,147 @@
+#include "verify/verify.h"
+
+#include <string.h>
+
+#include "verify/gather.h"
+#include "verify/ref.h"
+
+void bh_image_verdict_done(struct bh_image_verdict *v)
+{
+	free(v->signer);
+	bh_vec_each (c, &v->checks) {
+		free(c->name);
+		free(c->detail);
+	}
+	bh_vec_done(&v->checks);
+	*v = (struct bh_image_verdict){.answer = BH_IMAGE_UNDECIDED, .word = BH_WORD_INTERNAL};
+}
+
+static void end(struct bh_image_verdict *v, enum bh_image_answer answer, enum bh_image_word word)
+{
+	v->answer = answer;
+	v->word = word;
+}
+
+/* Nobody asks on after this: the image itself could not be had. */
+static void no_image(struct bh_image_verdict *v, enum bh_fetch f, const struct bh_fetch_why *why)
+{
+	if (f == BH_FETCH_ABSENT) {
+		bh_verdict_check(v, false, "image", "there is no such image");
+		end(v, BH_IMAGE_REJECT, BH_WORD_NOT_FOUND);
+		return;
+	}
+	bh_verdict_check(v, false, "image", "%s", why->err.text);
+	end(v, f == BH_FETCH_REFUSED ? BH_IMAGE_REJECT : BH_IMAGE_UNDECIDED, why->word);
+}
+
+/* Fetches the manifest and settles which digest is judged. false: the verdict is there. */
+static bool resolve(const struct bh_image_query *q, const struct bh_image_ref *ref,
+		    struct bh_blob *ret_manifest, struct bh_image_verdict *v)
+{
+	const char *what = *ref->digest ? ref->digest : ref->tag;
+	struct bh_fetch_why why = {.word = BH_WORD_REGISTRY};
+	enum bh_fetch f =
+		q->image->manifest(q->image->ctx, what, BH_IMAGE_MAX_MANIFEST, ret_manifest, &why);
+
+	if (f != BH_FETCH_FOUND) {
+		no_image(v, f, &why);
+		return false;
+	}
+	if (*ref->digest && !bh_digest_is_of(ref->digest, ret_manifest->v, ret_manifest->n)) {
+		bh_verdict_check(v, false, "image", "the manifest does not hash to its digest");
+		end(v, BH_IMAGE_REJECT, BH_WORD_DIGEST_MISMATCH);
+		return false;
+	}
+	if (!*ref->digest && !bh_digest_of(ret_manifest->v, ret_manifest->n, v->digest)) {
+		end(v, BH_IMAGE_UNDECIDED, BH_WORD_INTERNAL);
+		return false;
+	}
+	bh_verdict_check(v, true, "image", "%s", v->digest);
+	return true;
+}
+
+static void ask_stores(struct bh_trial *t, const struct bh_image_query *q)
+{
+	for (size_t i = 0; i < q->n_stores; i++)
+		bh_gather(t, q->stores[i]);
+}
+
+/* With a digest the stores may settle it alone, which is what they are for: no registry at hand. */
+static bool is_settled_by_stores(struct bh_trial *t, const struct bh_image_query *q)
+{
+	if (!q->n_stores)
+		return false;
+	ask_stores(t, q);
+	bh_trial_conclude(t);
+	return t->verdict->answer == BH_IMAGE_ACCEPT;
+}
+
+/* Starts over, for the registry may hold what the stores lack. */
+static void restart(struct bh_image_verdict *v)
+{
+	char digest[BH_DIGEST_TEXT];
+
+	memcpy(digest, v->digest, sizeof(digest));
+	bh_image_verdict_done(v);
+	memcpy(v->digest, digest, sizeof(digest));
+}
+
+static void try_digest(const struct bh_image_rules *rules, const struct bh_image_query *q,
+		       const struct bh_image_ref *ref, struct bh_image_verdict *v)
+{
+	struct bh_trial t;
+	bool is_settled;
+
+	memcpy(v->digest, ref->digest, sizeof(v->digest));
+	if (!q->n_stores || bh_trial_init(&t, rules, v->digest, v))
+		return;
+	t.now_s = q->now_s;
+	is_settled = is_settled_by_stores(&t, q);
+	bh_trial_done(&t);
+	if (!is_settled)
+		restart(v);
+}
+
+static void try_image(const struct bh_image_rules *rules, const struct bh_image_query *q,
+		      const struct bh_image_ref *ref, struct bh_image_verdict *v)
+{
+	BH_CLEANUP(bh_blob_done) struct bh_blob manifest = {0};
+	struct bh_trial t;
+
+	if (!resolve(q, ref, &manifest, v) || bh_trial_init(&t, rules, v->digest, v))
+		return;
+	t.now_s = q->now_s;
+	t.manifest = manifest;
+	manifest = (struct bh_blob){0};
+	ask_stores(&t, q);
+	bh_gather(&t, q->image);
+	bh_trial_conclude(&t);
+	bh_trial_done(&t);
+}
+
+void bh_image_verify(const struct bh_image_rules *rules, const struct bh_image_query *q,
+		     struct bh_image_verdict *ret_verdict)
+{
+	struct bh_image_ref ref;
+	struct bh_err err;
+
+	*ret_verdict = (struct bh_image_verdict){
+		.answer = BH_IMAGE_UNDECIDED,
+		.word = BH_WORD_INTERNAL,
+		.until_s = BH_TIME_MAX,
+	};
+	if (bh_image_ref_parse(q->reference, &ref, &err)) {
+		bh_verdict_check(ret_verdict, false, "reference", "%s", err.text);
+		end(ret_verdict, BH_IMAGE_REJECT, BH_WORD_REFERENCE);
+		return;
+	}
+	if (rules->p->require_digest && !*ref.digest) {
+		bh_verdict_check(ret_verdict, false, "reference", "it has no digest");
+		end(ret_verdict, BH_IMAGE_REJECT, BH_WORD_REFERENCE);
+		return;
+	}
+	if (*ref.digest)
+		try_digest(rules, q, &ref, ret_verdict);
+	if (ret_verdict->answer != BH_IMAGE_ACCEPT)
+		try_image(rules, q, &ref, ret_verdict);
+}
