@@ -308,10 +308,12 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 	if (!r)
 		r = bh_keeper_open(d, &d->keeper, err);
 	if (!r && d->cfg->manifests)
-		r = bh_keeper_restore(d->keeper, err);
-	if (!r && d->cfg->manifests)
 		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,
 				      &d->manifests, err);
+	if (!r && d->cfg->manifests)
+		r = bh_keeper_restore(d->keeper, err);
+	if (!r && d->manifests && bh_manifests_expect(d->manifests))
+		r = bh_fail(err, ENOMEM, "restored objects");
 	return r;
 }
 
