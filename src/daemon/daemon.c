@@ -125,17 +125,24 @@ void bh_daemon_forget_endpoint(struct bh_daemon *d, struct bh_endpoint *ep)
 
 int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err)
 {
-	struct bh_ip *ips = NULL;
-	size_t n = 0;
-	int r = bh_net_local_addresses(&ips, &n, err);
+	struct bh_addr_list now;
+	struct bh_ip *copy;
+	int r = bh_addr_watch_addresses(d->addr_watch, &now, err);
 
 	if (r < 0)
 		return r;
-	*ret_changed = n != d->n_local_addresses ||
-		       (n && memcmp(ips, d->local_addresses, n * sizeof(*ips)));
+	*ret_changed = now.n != d->n_local_addresses ||
+		       (now.n && memcmp(now.v, d->local_addresses, now.n * sizeof(*now.v)));
+	if (!*ret_changed)
+		return 0;
+	copy = malloc((now.n + 1) * sizeof(*copy));
+	if (!copy)
+		return bh_fail(err, ENOMEM, "node addresses");
+	if (now.n)
+		memcpy(copy, now.v, now.n * sizeof(*copy));
 	free(d->local_addresses);
-	d->local_addresses = ips;
-	d->n_local_addresses = n;
+	d->local_addresses = copy;
+	d->n_local_addresses = now.n;
 	return 0;
 }
 
@@ -147,7 +154,6 @@ static void on_address_change(int fd, unsigned events, void *arg)
 
 	(void)fd;
 	(void)events;
-	bh_addr_watch_consume(d->addr_watch);
 	if (bh_daemon_refresh_addresses(d, &changed, &err) < 0)
 		bh_error("node addresses: %s", err.text);
 	else if (changed)
@@ -292,6 +298,8 @@ static int open_kernel(struct bh_daemon *d, struct bh_err *err)
 	if (!r)
 		r = bh_observer_open(d, &d->observer, err);
 	if (!r)
+		r = bh_addr_watch_open(&d->addr_watch, err);
+	if (!r)
 		r = bh_daemon_refresh_addresses(d, &changed, err);
 	if (!r)
 		bh_info("kernel ready: adopted=%s epoch=%u", adopted ? "yes" : "no",
@@ -319,11 +327,9 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 
 static int watch_kernel(struct bh_daemon *d, struct bh_err *err)
 {
-	int r = bh_addr_watch_open(&d->addr_watch, err);
+	int r = bh_loop_fd(d->loop, bh_addr_watch_fd(d->addr_watch), BH_LOOP_READ,
+			   on_address_change, d, &d->addr_source, err);
 
-	if (!r)
-		r = bh_loop_fd(d->loop, bh_addr_watch_fd(d->addr_watch), BH_LOOP_READ,
-			       on_address_change, d, &d->addr_source, err);
 	if (!r)
 		r = bh_loop_fd(d->loop, bh_datapath_ring_fd(d->dp), BH_LOOP_READ, on_ring, d,
 			       &d->ring_source, err);

@@ -31,6 +31,7 @@ struct bh_reconciler {
 	uint64_t retry_ms;
 	struct bh_subset refused; /* policies that are left out of world */
 	bool has_failed, is_policy_refused, must_search;
+	bool is_due; /* something changed since the last attempt began */
 	struct bh_err failure;
 	double last_ms, last_compile_ms;
 };
@@ -266,8 +267,10 @@ int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
 	struct bh_err first = {0};
-	int r = bh_world_build(rc->d, NULL, &w, &first);
+	int r;
 
+	rc->is_due = false;
+	r = bh_world_build(rc->d, NULL, &w, &first);
 	if (!r && rc->refused.refused.n && !rc->must_search && !enforce_again(rc, w, &first)) {
 		open_endpoints(rc);
 		expiry_timer_arm(rc);
@@ -319,6 +322,7 @@ static void timer_fn(void *arg)
 
 void bh_reconcile_soon(struct bh_reconciler *rc)
 {
+	rc->is_due = true;
 	bh_source_after(rc->timer, 0);
 }
 
@@ -329,6 +333,14 @@ int bh_reconcile_then(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg)
 	if (!r)
 		bh_reconcile_soon(rc);
 	return r;
+}
+
+int bh_reconcile_settled(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg)
+{
+	if (rc->is_due || rc->has_failed || !rc->world)
+		return bh_reconcile_then(rc, fn, arg);
+	fn(0, &(struct bh_err){0}, arg);
+	return 0;
 }
 
 void bh_reconcile_forget(struct bh_reconciler *rc, void *arg)

@@ -7,7 +7,8 @@
 #define DEFAULT_TIMEOUT_MS 10000
 #define MAX_TIMEOUT_MS	   600000
 
-/* One sync: sources settle, then a publish that began after it. Freed by whoever answers. */
+/* One sync: sources settle, then a publish that began after it, unless the last one has everything.
+ * Freed by whoever answers. */
 struct pending_sync {
 	struct bh_daemon *d;
 	struct bh_request *rq;
@@ -42,7 +43,7 @@ static void on_settled(void *arg)
 	struct pending_sync *p = arg;
 	struct bh_err err = {0};
 
-	if (!bh_reconcile_then(p->d->reconciler, on_published, p))
+	if (!bh_reconcile_settled(p->d->reconciler, on_published, p))
 		return;
 	bh_fail(&err, ENOMEM, "no memory for one more sync");
 	bh_request_fail(p->rq, &err, true);
@@ -77,6 +78,8 @@ void bh_verb_sync(struct bh_daemon *d, struct bh_request *rq, const json_t *args
 		r = bh_json_get_int(args, "timeoutMs", false, 1, MAX_TIMEOUT_MS, &timeout_ms, &err);
 	if (!r)
 		r = bh_daemon_refresh_addresses(d, &changed, &err);
+	if (!r && changed)
+		bh_reconcile_soon(d->reconciler);
 	if (!r) {
 		p->d = d;
 		p->rq = rq;

@@ -192,6 +192,23 @@ def expiry(node, a, b, server, dead):
         equal(b.agent.probe("tcp", server.ip4, 80), "open", "while the other is still allowed")
 
 
+def sync_alone(node, a, server):
+    """`sync` publishes when something changed, and only then: every publish makes all flows of the
+    node be decided again."""
+    node.write("sync.yaml", allow("sync", {"app": "server"}, pods_peer(app="a")),
+               OPEN_OUT)
+    before = node.sync()
+    equal([node.sync() for _ in range(3)], [before] * 3, "sync with nothing to do changes nothing")
+    for what in ("add", "del"):
+        node.sh(f"ip addr {what} 198.51.100.7/32 dev lo")
+        now = node.sync()
+        check(now > before, f"sync publishes what ip addr {what} did just before", (before, now))
+        before = now
+    check(is_allowed(a.agent.probe("tcp", server.ip4, 80)), "the rule is still in force")
+    node.remove("sync.yaml")
+    node.sync()
+
+
 def main():
     node = Node().start()
     node.write("ns.yaml", namespace("c"), namespace("d", team="red"))
@@ -199,6 +216,8 @@ def main():
     a, b, server = (node.pod("c", app, {"app": app}, listen=SERVED) for app in
                     ("a", "b", "server"))
     stranger = node.pod("d", "stranger", {"app": "stranger"}, listen=SERVED)
+    with part("sync"):
+        sync_alone(node, a, server)
     with part("a policy changes"):
         policy_change(node, a, b, server)
     with part("the other direction"):
