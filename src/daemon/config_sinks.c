@@ -12,6 +12,8 @@
 
 #define MAX_SINKS 16
 #define MAX_PEM	  (1024 * 1024)
+/* a name is a label of metrics and a key of the database */
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* What a key holds. */
 enum form { TEXT, REQUIRED, FILE_TEXT, FLAG, FACILITY, URL, HEADERS, CLASSES, SEVERITY };
@@ -267,6 +269,10 @@ static int check_name(const struct bh_yaml *m, const json_t *all, json_t *sink,
 		name = json_object_get(sink, "type");
 		json_object_set(sink, "name", (json_t *)name);
 	}
+	if (strspn(json_string_value(name), NAME_CHARS) != json_string_length(name))
+		return bh_yaml_fail(err, bh_yaml_find(m, "name"),
+				    "'name': '%s' has more than letters, digits, '.', '_' and '-'",
+				    json_string_value(name));
 	json_array_foreach(all, i, other)
 	{
 		if (json_equal(json_object_get(other, "name"), name))
