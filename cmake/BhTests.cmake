@@ -87,6 +87,13 @@ function(bh_script_tests label timeout)
 	endforeach()
 endfunction()
 
+# The evaluation tool is no test by itself: small_set.py runs it on a generated set.
+add_executable(eval_anomaly tests/eval/anomaly.c)
+set_target_properties(eval_anomaly PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+target_link_libraries(eval_anomaly PRIVATE bh_core bh_base)
+add_dependencies(bh_sanitized_tests eval_anomaly)
+bh_register(eval_small_set golden 300 ${PROJECT_SOURCE_DIR}/tests/eval/small_set.py)
+
 bh_script_tests(check 300)
 bh_script_tests(golden 300)
 bh_script_tests(bpf 300)

@@ -1,0 +1,42 @@
+/* seq_model.h - inside of the sequence model. Inside detect/ only. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "detect/seq.h"
+
+/* One string of calls: how often it was seen, and what followed it. */
+struct bh_seq_node {
+	uint64_t key; /* hash of the string; 0: free */
+	uint32_t seen, followed, distinct;
+};
+
+struct bh_seq_mix { /* square roots of frequencies */
+	float root[BH_SEQ_CALLS];
+	size_t trace; /* it was made from */
+};
+
+#define BH_SEQ_BINS 24 /* lengths by powers of two; the last: all */
+struct bh_seq_scale {
+	double middle, spread;
+	bool is_known;
+};
+
+struct bh_seq {
+	struct bh_seq_options opt;
+	struct bh_seq_node *nodes; /* open addressing, cap is a power of two */
+	size_t cap, n_nodes;
+	struct bh_seq_mix *mixes;
+	size_t n_mixes;
+	struct bh_seq_scale scales[BH_SEQ_MEASURES][BH_SEQ_BINS];
+	double *totals; /* of the training traces left out, sorted */
+	size_t n_totals;
+	uint64_t calls, refused;
+};
+
+/* Adds (sign 1) or takes back (-1) what a trace says. 0 or -ENOMEM. */
+int bh_seq_count(struct bh_seq *m, const struct bh_trace *t, int sign);
+/* Measures of a trace, without the mix made from trace number `without`. */
+void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
+		    double ret[BH_SEQ_MEASURES]);
+void bh_seq_mix_of(const struct bh_trace *t, float root[BH_SEQ_CALLS]);

@@ -1,0 +1,261 @@
+/* seq_score.c - measures of a trace, and what they are for normal traces. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "detect/seq_model.h"
+
+#define TAIL_SHARE 0.05
+#define BURST	   24
+#define ALL	   (BH_SEQ_BINS - 1)
+#define LEAST_BIN  24	/* traces of a length before it has a scale of its own */
+#define NEAR_MIX   0.02 /* mixes nearer than this are one */
+#define LEAST	   6.0	/* threshold: what one unknown call adds to all measures together */
+#define NOBODY	   SIZE_MAX
+
+static const char *const names[BH_SEQ_MEASURES] = {"mean", "tail", "burst", "mix"};
+static const double weights[BH_SEQ_MEASURES] = {1, 1, 1, 1};
+
+const char *bh_seq_measure_name(enum bh_seq_measure m)
+{
+	return names[m];
+}
+
+static int number_cmp(const void *pa, const void *pb)
+{
+	double a = *(const double *)pa, b = *(const double *)pb;
+
+	return (a > b) - (a < b);
+}
+
+/* ---- mixes ---- */
+
+void bh_seq_mix_of(const struct bh_trace *t, float root[BH_SEQ_CALLS])
+{
+	size_t i;
+
+	memset(root, 0, BH_SEQ_CALLS * sizeof(*root));
+	for (i = 0; i < t->n; i++)
+		root[t->calls[i] < BH_SEQ_CALLS ? t->calls[i] : BH_SEQ_CALLS - 1] += 1;
+	for (i = 0; i < BH_SEQ_CALLS; i++)
+		root[i] = sqrtf(root[i] / (float)t->n);
+}
+
+/* Hellinger's distance to the nearest one, 0 to 1. */
+static double nearest(const struct bh_seq *m, const float root[BH_SEQ_CALLS], size_t without)
+{
+	double best = 1;
+	size_t i, k;
+
+	for (i = 0; i < m->n_mixes; i++) {
+		double same = 0;
+
+		if (m->mixes[i].trace == without)
+			continue;
+		for (k = 0; k < BH_SEQ_CALLS; k++)
+			same += (double)root[k] * (double)m->mixes[i].root[k];
+		best = fmin(best, sqrt(fmax(0, 1 - same)));
+	}
+	return best;
+}
+
+/* With half of the room used, only mixes that are unlike all others find a place. */
+static void add_mix(struct bh_seq *m, const struct bh_trace *t, size_t trace)
+{
+	struct bh_seq_mix *mix = &m->mixes[m->n_mixes];
+
+	if (m->n_mixes == BH_SEQ_MIXES || !t->n)
+		return;
+	bh_seq_mix_of(t, mix->root);
+	if (m->n_mixes >= BH_SEQ_MIXES / 2 && nearest(m, mix->root, NOBODY) < NEAR_MIX)
+		return;
+	mix->trace = trace;
+	m->n_mixes++;
+}
+
+/* ---- measures ---- */
+
+static double top_mean(double *bits, size_t n)
+{
+	size_t top = (size_t)ceil((double)n * TAIL_SHARE), i;
+	double sum = 0;
+
+	qsort(bits, n, sizeof(*bits), number_cmp);
+	for (i = n - top; i < n; i++)
+		sum += bits[i];
+	return sum / (double)top;
+}
+
+void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
+		    double ret[BH_SEQ_MEASURES])
+{
+	BH_CLEANUP(bh_freep) double *bits = malloc((t->n + 1) * sizeof(*bits));
+	size_t i, width = t->n < BURST ? t->n : BURST;
+	double sum = 0, window = 0, burst = 0;
+	float root[BH_SEQ_CALLS];
+
+	memset(ret, 0, BH_SEQ_MEASURES * sizeof(*ret));
+	if (!t->n || !bits)
+		return;
+	for (i = 0; i < t->n; i++) {
+		bits[i] = bh_seq_bits(m, t, i);
+		sum += bits[i];
+		window += bits[i] - (i >= width ? bits[i - width] : 0);
+		if (i + 1 >= width)
+			burst = fmax(burst, window / (double)width);
+	}
+	bh_seq_mix_of(t, root);
+	ret[BH_SEQ_MEAN] = sum / (double)t->n;
+	ret[BH_SEQ_BURST] = burst;
+	ret[BH_SEQ_MIX] = nearest(m, root, without);
+	ret[BH_SEQ_TAIL] = top_mean(bits, t->n);
+}
+
+static int bin_of(size_t n)
+{
+	int bin = 0;
+
+	while (n > 1 && bin < ALL - 1) {
+		n /= 2;
+		bin++;
+	}
+	return bin;
+}
+
+/* What one call that was never seen moves a measure by. No spread is less, so that a single new
+ * pair of calls never condemns a trace, however regular the others are. */
+static double one_call(enum bh_seq_measure measure, size_t n)
+{
+	static const double bits = 20; /* and what follows is less sure too */
+
+	switch (measure) {
+	case BH_SEQ_MEAN:
+		return bits / (double)n;
+	case BH_SEQ_TAIL:
+		return bits / ceil((double)n * TAIL_SHARE);
+	case BH_SEQ_BURST:
+		return bits / (double)(n < BURST ? n : BURST);
+	default:
+		return sqrt(1 - sqrt(1 - 1 / ((double)n + 1)));
+	}
+}
+
+static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *s)
+{
+	int i;
+
+	s->total = 0;
+	for (i = 0; i < BH_SEQ_MEASURES; i++) {
+		const struct bh_seq_scale *own = &m->scales[i][bin_of(t->n)];
+		const struct bh_seq_scale *scale = own->is_known ? own : &m->scales[i][ALL];
+
+		double least = one_call((enum bh_seq_measure)i, t->n);
+
+		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
+		/* one measure alone neither condemns without limit nor excuses the others */
+		s->total += weights[i] * fmax(-1, fmin(20, s->z[i]));
+	}
+}
+
+void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (!t->n)
+		return;
+	bh_seq_measure(m, t, NOBODY, ret->raw);
+	join(m, t, ret);
+}
+
+/* ---- what is normal ---- */
+
+/* Median and spread of the values (which get sorted); the spread is the larger of the two common
+ * robust ones, so that a set of equal traces does not make everything else infinitely far. */
+static struct bh_seq_scale scale_of(double *v, size_t n)
+{
+	struct bh_seq_scale s = {.is_known = true};
+	double high, range;
+
+	qsort(v, n, sizeof(*v), number_cmp);
+	s.middle = v[n / 2];
+	high = v[n - 1 - n / 20] - s.middle;
+	range = (v[n - 1 - n / 4] - v[n / 4]) / 1.349;
+	s.spread = fmax(fmax(range, high / 1.645), 0.02 * fabs(s.middle));
+	return s;
+}
+
+static void set_scales(struct bh_seq *m, const struct bh_trace *traces, size_t n,
+		       const struct bh_seq_score *left_out, double *room)
+{
+	int measure, bin;
+	size_t i, in;
+
+	for (measure = 0; measure < BH_SEQ_MEASURES; measure++) {
+		for (bin = 0; bin < BH_SEQ_BINS; bin++) {
+			for (i = in = 0; i < n; i++) {
+				if (bin == ALL || bin_of(traces[i].n) == bin)
+					room[in++] = left_out[i].raw[measure];
+			}
+			if (in >= LEAST_BIN || (bin == ALL && in))
+				m->scales[measure][bin] = scale_of(room, in);
+		}
+	}
+}
+
+static int leave_out(struct bh_seq *m, const struct bh_trace *traces, size_t n,
+		     struct bh_seq_score *ret)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (bh_seq_count(m, &traces[i], -1))
+			return -ENOMEM;
+		bh_seq_measure(m, &traces[i], i, ret[i].raw);
+		if (bh_seq_count(m, &traces[i], 1))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) struct bh_seq_score *left_out = calloc(n + 1, sizeof(*left_out));
+	size_t i;
+
+	if (!n)
+		return bh_fail(err, EINVAL, "there is nothing to learn from");
+	m->mixes = calloc(n < BH_SEQ_MIXES ? n : BH_SEQ_MIXES, sizeof(*m->mixes));
+	m->totals = calloc(n, sizeof(*m->totals));
+	if (!left_out || !m->mixes || !m->totals)
+		return bh_fail(err, ENOMEM, "sequence model");
+	for (i = 0; i < n; i++) {
+		if (bh_seq_count(m, &traces[i], 1))
+			return bh_fail(err, ENOMEM, "sequence model");
+		add_mix(m, &traces[i], i);
+		m->calls += traces[i].n;
+	}
+	if (leave_out(m, traces, n, left_out))
+		return bh_fail(err, ENOMEM, "sequence model");
+	set_scales(m, traces, n, left_out, m->totals);
+	for (i = 0; i < n; i++) {
+		join(m, &traces[i], &left_out[i]);
+		m->totals[i] = left_out[i].total;
+	}
+	m->n_totals = n;
+	qsort(m->totals, n, sizeof(*m->totals), number_cmp);
+	return 0;
+}
+
+double bh_seq_threshold(const struct bh_seq *m, double share)
+{
+	size_t above = (size_t)(share * (double)m->n_totals);
+	double highest;
+
+	if (!m->n_totals)
+		return INFINITY;
+	highest = m->totals[m->n_totals - 1];
+	if (!above)
+		return fmax(LEAST, highest + 0.1 * fabs(highest));
+	return fmax(LEAST, m->totals[m->n_totals - 1 - above]);
+}
