@@ -1,0 +1,212 @@
+/* Keys, signatures and PEM, with keys made here: one algorithm per key and form, nothing else. */
+#include "bh_test.h"
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+
+#include "base/own.h"
+#include "verify/key.h"
+#include "verify/pem.h"
+
+static const struct bh_blob message = {(unsigned char *)"to be signed", 12};
+
+static EVP_PKEY *make(const char *type, const char *group, size_t bits)
+{
+	EVP_PKEY *key = group  ? EVP_EC_gen(group)
+			: bits ? EVP_PKEY_Q_keygen(NULL, NULL, type, bits)
+			       : EVP_PKEY_Q_keygen(NULL, NULL, type);
+
+	assert_non_null(key);
+	return key;
+}
+
+static void sign(EVP_PKEY *key, const EVP_MD *md, int padding, struct bh_blob *ret)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pctx;
+
+	assert_int_equal(EVP_DigestSignInit(ctx, &pctx, md, NULL, key), 1);
+	if (padding)
+		assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(pctx, padding), 1);
+	assert_int_equal(EVP_DigestSign(ctx, NULL, &ret->n, message.v, message.n), 1);
+	ret->v = malloc(ret->n + 1);
+	assert_int_equal(EVP_DigestSign(ctx, ret->v, &ret->n, message.v, message.n), 1);
+	EVP_MD_CTX_free(ctx);
+}
+
+static enum bh_image_word verdict(const struct bh_key *k, enum bh_sig_form form,
+				  const struct bh_blob *sig)
+{
+	struct bh_flaw flaw = {.word = BH_WORD_OK};
+
+	bh_key_verify(k, form, &message, sig, &flaw);
+	return flaw.word;
+}
+
+static void check(EVP_PKEY *key, const EVP_MD *md, enum bh_sig_form form, enum bh_image_word want)
+{
+	struct bh_blob sig = {0};
+	struct bh_flaw flaw;
+	struct bh_key k;
+
+	EVP_PKEY_up_ref(key);
+	assert_int_equal(bh_key_init(&k, key, &flaw), 0);
+	sign(key, md, 0, &sig);
+	assert_int_equal(verdict(&k, form, &sig), want);
+	bh_blob_done(&sig);
+	bh_key_done(&k);
+}
+
+#define BAD BH_WORD_SIGNATURE_INVALID
+
+static void test_hashes(void **state)
+{
+	EVP_PKEY *p256 = make("EC", "P-256", 0), *p384 = make("EC", "P-384", 0);
+	EVP_PKEY *p521 = make("EC", "P-521", 0), *rsa = make("RSA", NULL, 2048);
+	EVP_PKEY *ed = make("ED25519", NULL, 0);
+
+	(void)state;
+	check(p256, EVP_sha256(), BH_SIG_CLASSIC, BH_WORD_OK);
+	check(p256, EVP_sha512(), BH_SIG_CLASSIC, BAD);
+	check(p384, EVP_sha256(), BH_SIG_CLASSIC, BH_WORD_OK);
+	check(p384, EVP_sha384(), BH_SIG_CLASSIC, BAD);
+	check(p256, EVP_sha256(), BH_SIG_BUNDLE, BH_WORD_OK);
+	check(p256, EVP_sha384(), BH_SIG_BUNDLE, BAD);
+	check(p384, EVP_sha384(), BH_SIG_BUNDLE, BH_WORD_OK);
+	check(p384, EVP_sha256(), BH_SIG_BUNDLE, BH_WORD_OK);
+	check(p521, EVP_sha512(), BH_SIG_BUNDLE, BH_WORD_OK);
+	check(p521, EVP_sha384(), BH_SIG_BUNDLE, BAD);
+	check(rsa, EVP_sha256(), BH_SIG_BUNDLE, BH_WORD_OK);
+	check(rsa, EVP_sha1(), BH_SIG_CLASSIC, BAD);
+	check(rsa, EVP_sha512(), BH_SIG_LOG, BAD);
+	check(ed, NULL, BH_SIG_CLASSIC, BH_WORD_OK);
+	check(ed, NULL, BH_SIG_LOG, BH_WORD_OK);
+	EVP_PKEY_free(p256);
+	EVP_PKEY_free(p384);
+	EVP_PKEY_free(p521);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(ed);
+}
+
+/* One byte more, one less, none, zeros: all must be refused, none may crash. */
+static void test_der(void **state)
+{
+	static unsigned char zero[] = {0x30, 6, 2, 1, 0, 2, 1, 0};
+	EVP_PKEY *key = make("EC", "P-256", 0);
+	struct bh_blob sig = {0}, cut;
+	struct bh_flaw flaw;
+	struct bh_key k;
+
+	(void)state;
+	EVP_PKEY_up_ref(key);
+	assert_int_equal(bh_key_init(&k, key, &flaw), 0);
+	sign(key, EVP_sha256(), 0, &sig);
+	sig.v[sig.n] = 0;
+	assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &sig), BH_WORD_OK);
+	for (size_t n = 0; n <= sig.n + 1; n++) {
+		cut = (struct bh_blob){sig.v, n};
+		if (n != sig.n)
+			assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &cut), BAD);
+	}
+	for (size_t i = 0; i < sig.n; i++) {
+		sig.v[i] ^= 1;
+		assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &sig), BAD);
+		sig.v[i] ^= 1;
+	}
+	cut = (struct bh_blob){zero, sizeof(zero)};
+	assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &cut), BAD);
+	bh_blob_done(&sig);
+	bh_key_done(&k);
+	EVP_PKEY_free(key);
+}
+
+static void test_rsa(void **state)
+{
+	EVP_PKEY *key = make("RSA", NULL, 2048), *weak = make("RSA", NULL, 1024);
+	struct bh_blob sig = {0};
+	struct bh_flaw flaw;
+	struct bh_key k;
+
+	(void)state;
+	sign(key, EVP_sha256(), RSA_PKCS1_PSS_PADDING, &sig);
+	assert_int_equal(bh_key_init(&k, key, &flaw), 0);
+	assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &sig), BAD);
+	bh_key_done(&k);
+	bh_blob_done(&sig);
+	sign(weak, EVP_sha256(), 0, &sig);
+	assert_int_equal(bh_key_init(&k, weak, &flaw), 0);
+	assert_true(k.is_weak);
+	assert_int_equal(verdict(&k, BH_SIG_CLASSIC, &sig), BH_WORD_KEY_WEAK);
+	bh_key_done(&k);
+	bh_blob_done(&sig);
+}
+
+static void test_kinds(void **state)
+{
+	struct bh_flaw flaw = {.word = BH_WORD_OK};
+	struct bh_key k;
+
+	(void)state;
+	assert_int_not_equal(bh_key_init(&k, make("EC", "secp256k1", 0), &flaw), 0);
+	assert_int_equal(flaw.word, BH_WORD_UNSUPPORTED);
+	assert_int_not_equal(bh_key_init(&k, make("X25519", NULL, 0), &flaw), 0);
+}
+
+static char *pem_of(EVP_PKEY *key)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text, *ret;
+	long n;
+
+	assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
+	n = BIO_get_mem_data(bio, &text);
+	ret = strndup(text, (size_t)n);
+	BIO_free(bio);
+	return ret;
+}
+
+static bool reads(const char *before, const char *pem, const char *after)
+{
+	char text[4096];
+	EVP_PKEY *key;
+	int n = snprintf(text, sizeof(text), "%s%s%s", before, pem, after);
+
+	key = bh_pem_public_key(text, (size_t)n);
+	EVP_PKEY_free(key);
+	return key;
+}
+
+static void test_pem(void **state)
+{
+	EVP_PKEY *key = make("EC", "P-256", 0);
+	char *pem = pem_of(key);
+
+	(void)state;
+	assert_true(reads("", pem, ""));
+	assert_true(reads("\n \n", pem, "\n\n"));
+	assert_false(reads("", pem, pem));
+	assert_false(reads("# comment\n", pem, ""));
+	assert_false(reads("", pem, "x"));
+	assert_false(reads("", "", ""));
+	assert_false(reads("", "-----BEGIN PUBLIC KEY-----\n", ""));
+	assert_false(reads("",
+			   "-----BEGIN PUBLIC KEY-----\nProc-Type: 4,ENCRYPTED\n"
+			   "DEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAA\n"
+			   "-----END PUBLIC KEY-----\n",
+			   ""));
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hashes), cmocka_unit_test(test_der),
+		cmocka_unit_test(test_rsa),    cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_pem),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
