@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "bulkhead_version.h"
 #include "daemon/daemon.h"
+#include "daemon/memory.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
@@ -44,6 +45,7 @@ int main(int argc, char **argv)
 	bool check = false;
 	int opt;
 
+	bh_memory_setup();
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
 		case 'c':

@@ -1,6 +1,5 @@
 #include "daemon/saved.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/daemon.h"
+#include "daemon/memory.h"
 
 #define DELAY_MS 300
 #define MANY	 1000 /* objects: so much was read that memory is given back */
@@ -187,7 +187,9 @@ static void save(struct bh_keeper *k)
 	k->has_failed = false;
 	bh_objects_saved_done(k->d->objects);
 	if (s.n_written > MANY || k->is_start)
-		malloc_trim(0);
+		bh_memory_trim();
+	else
+		bh_memory_trim_heap();
 	k->is_start = false;
 }
 

@@ -179,16 +179,14 @@ static struct bh_pod *pod_alloc(const struct bh_pod_init *init)
 		return NULL;
 	*pod = (struct bh_pod){
 		.refs = 1,
-		.n_ips = init->n_ips,
+		.n_ips = (uint16_t)init->n_ips,
 		.host_network = init->host_network,
-		.phase = init->phase,
-		.place = init->place,
+		.phase = (uint8_t)init->phase,
+		.place = {.line = init->place.line, .col = init->place.col},
 	};
-	at = (char *)(pod + 1);
-	pod->ips = (struct bh_ip *)at;
 	if (ips)
 		memcpy(pod->ips, init->ips, ips);
-	at += ips;
+	at = (char *)(pod->ips + init->n_ips);
 	pod->name = put_text(&at, init->name);
 	pod->uid = put_text(&at, init->uid);
 	return pod;
@@ -201,8 +199,12 @@ static void pod_unrefp(struct bh_pod **pod)
 
 int bh_pod_new(const struct bh_pod_init *init, struct bh_pod **ret, struct bh_err *err)
 {
-	BH_CLEANUP(pod_unrefp) struct bh_pod *pod = pod_alloc(init);
+	BH_CLEANUP(pod_unrefp) struct bh_pod *pod = NULL;
 
+	if (init->n_ips > UINT16_MAX)
+		return bh_fail(err, EINVAL, "pod '%s/%s': %zu addresses", init->ns, init->name,
+			       init->n_ips);
+	pod = pod_alloc(init);
 	if (!pod)
 		return bh_fail(err, ENOMEM, "pod '%s/%s': no memory", init->ns, init->name);
 	pod->ident = bh_ident_get(init->ns, &init->labels, init->ports, init->n_ports);
@@ -210,7 +212,6 @@ int bh_pod_new(const struct bh_pod_init *init, struct bh_pod **ret, struct bh_er
 		pod->node = bh_intern(init->node);
 	if (init->file)
 		pod->file = bh_intern(init->file);
-	pod->place.file = pod->file;
 	if (!pod->ident || (init->node && !pod->node) || (init->file && !pod->file))
 		return bh_fail(err, ENOMEM, "pod '%s/%s': no memory", init->ns, init->name);
 	*ret = BH_TAKE(pod);

@@ -151,18 +151,21 @@ struct bh_ident {
 
 enum bh_pod_phase { BH_POD_RUNNING, BH_POD_DONE }; /* DONE: Succeeded or Failed */
 
+/* One block, as small as it gets: there may be a hundred thousand. */
 struct bh_pod {
 	unsigned refs;
+	uint16_t n_ips;
+	bool host_network;
+	uint8_t phase; /* enum bh_pod_phase */
 	char *name;
 	struct bh_ident *ident; /* holds the namespace */
 	char *uid;		/* NULL when not known */
 	char *node;		/* spec.nodeName; NULL when not known */
-	struct bh_ip *ips;
-	size_t n_ips;
-	bool host_network;
-	enum bh_pod_phase phase;
-	char *file; /* NULL: known from CNI only */
-	struct bh_place place;
+	union {
+		char *file; /* place.file; NULL: known from CNI only */
+		struct bh_place place;
+	};
+	struct bh_ip ips[]; /* n_ips; name and uid are behind them */
 };
 
 struct bh_namespace {
