@@ -172,6 +172,8 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_UNLINKED;
 	if (s->id.mode & MODE_SETID)
 		s->flags |= BH_TRACE_F_SETID;
+	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID))
+		s->flags |= BH_TRACE_F_UID_GAINED;
 	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
 		s->flags |= BH_TRACE_F_SCRIPT;
 }
@@ -199,8 +201,8 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	s->exec_id = exec_id_make(s->now);
 	file_identify(file, p, &s->id);
 	exec_origin_flags(s, p);
-	exec_file_flags(s, bprm);
 	exec_key(s, p);
+	exec_file_flags(s, bprm);
 	exec_note(s, b, file);
 	exec_judge(s, b, file);
 	is_sent = exec_announce(s, b, p, bprm);

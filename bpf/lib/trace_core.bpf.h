@@ -89,6 +89,11 @@ struct file {
 	struct path f_path;
 };
 
+struct backing_file { /* since 6.5; user_path since 6.8 */
+	struct file file;
+	struct path user_path;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -143,7 +148,12 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct thread_info {
+	__u32 status; /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	int exit_code;
 	int pid, tgid;
 	struct mm_struct *mm;
@@ -156,6 +166,25 @@ struct task_struct {
 	struct signal_struct *signal;
 	kuid_t loginuid;
 	__u64 self_exec_id;
+};
+
+struct pt_regs { /* x86 */
+	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax;
+};
+
+struct pt_regs___arm64 {
+	__u64 regs[31];
+	__u64 orig_x0;
+	__s32 syscallno;
+};
+
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
+struct unix_sock {
+	struct path path;
+	struct sock *peer;
 };
 
 struct linux_binprm {

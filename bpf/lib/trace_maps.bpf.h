@@ -95,6 +95,15 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } trace_fact SEC(".maps");
 
+/* Full: the daemon's table is larger than this program's; it says so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct bh_trace_name);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_name SEC(".maps");
+
 /* Full: the namespace used longest ago is forgotten; its next exec counts as a first one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

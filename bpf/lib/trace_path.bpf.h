@@ -192,22 +192,40 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 	return BH_TRACE_O_MODIFIED;
 }
 
-static __always_inline __u8 tmpfs_origin(const struct file *file)
+static __always_inline int path_is_loose(const struct path *path)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	const struct mount *m =
-		(const struct mount *)((__u64)BPF_CORE_READ(file, f_path.mnt) - offset);
+	const struct mount *m = (const struct mount *)((__u64)BPF_CORE_READ(path, mnt) - offset);
 
-	/* the kernel's own mount, which is in no tree, holds what memfd_create made */
-	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns)) ? BH_TRACE_O_MEMFD
-							       : BH_TRACE_O_TMPFS;
+	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns));
+}
+
+/* The path by which the file was opened. What overlayfs maps is a file of the layer below, in a
+ * mount that is in no tree; the overlay's own path is remembered beside it. The kernel's flag for
+ * such files has changed its number, hence the look at what is there. */
+static __always_inline const struct path *file_path(const struct file *file)
+{
+	const struct backing_file *b = (const struct backing_file *)file;
+	const struct path *path =
+		(const struct path *)__builtin_preserve_access_index(&file->f_path);
+
+	if (!bpf_core_field_exists(b->user_path) || !path_is_loose(path) ||
+	    BPF_CORE_READ(b, user_path.dentry, d_inode, i_sb, s_magic) != MAGIC_OVERLAY)
+		return path;
+	return (const struct path *)__builtin_preserve_access_index(&b->user_path);
+}
+
+/* The kernel's own mount holds what memfd_create made. */
+static __always_inline __u8 tmpfs_origin(const struct path *path)
+{
+	return path_is_loose(path) ? BH_TRACE_O_MEMFD : BH_TRACE_O_TMPFS;
 }
 
 /* A mount of the task's own tree that is not its root: a volume, when the root is an image. */
-static __always_inline __u8 other_origin(const struct file *file, const struct task_struct *task)
+static __always_inline __u8 other_origin(const struct path *path, const struct task_struct *task)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	const struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	const struct vfsmount *mnt = BPF_CORE_READ(path, mnt);
 	const struct mount *m = (const struct mount *)((__u64)mnt - offset);
 	const struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
 
@@ -221,18 +239,19 @@ static __always_inline __u8 other_origin(const struct file *file, const struct t
 static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
 					  struct file_id *id)
 {
-	const struct inode *inode = BPF_CORE_READ(file, f_inode);
+	const struct path *path = file_path(file);
+	const struct inode *inode = BPF_CORE_READ(path, dentry, d_inode);
 	const struct super_block *sb = BPF_CORE_READ(inode, i_sb);
 	unsigned long magic = BPF_CORE_READ(sb, s_magic);
 
 	id->ino = BPF_CORE_READ(inode, i_ino);
 	id->dev = BPF_CORE_READ(sb, s_dev);
 	id->mode = BPF_CORE_READ(inode, i_mode);
-	id->is_unlinked = !BPF_CORE_READ(file, f_path.dentry, d_hash.pprev);
+	id->is_unlinked = !BPF_CORE_READ(path, dentry, d_hash.pprev);
 	if (magic == MAGIC_OVERLAY)
 		id->origin = ovl_origin(inode);
 	else if (magic == MAGIC_TMPFS)
-		id->origin = tmpfs_origin(file);
+		id->origin = tmpfs_origin(path);
 	else
-		id->origin = other_origin(file, task);
+		id->origin = other_origin(path, task);
 }

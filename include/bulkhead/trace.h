@@ -26,6 +26,9 @@
 enum bh_trace_kind {
 	BH_TRACE_EXEC = 1, /* struct bh_trace_exec */
 	BH_TRACE_EXIT,	   /* struct bh_trace_exit */
+	BH_TRACE_FILE,	   /* struct bh_trace_act; op: enum bh_trace_op */
+	BH_TRACE_MAP,	   /* a file, or memory, became executable: struct bh_trace_act */
+	BH_TRACE_CALL,	   /* a system call worth knowing: struct bh_trace_act; op: its class */
 	BH_TRACE_KINDS
 };
 
@@ -34,7 +37,7 @@ enum bh_trace_origin {
 	BH_TRACE_O_UNKNOWN,
 	BH_TRACE_O_IMAGE,    /* overlay, lower layer only */
 	BH_TRACE_O_MODIFIED, /* overlay, copied up, data of another size or time than below */
-	BH_TRACE_O_NEW,	    /* overlay, upper layer only */
+	BH_TRACE_O_NEW,	     /* overlay, upper layer only */
 	BH_TRACE_O_METACOPY, /* overlay, copied up, data as below: a chown is not drift */
 	BH_TRACE_O_TMPFS,
 	BH_TRACE_O_MEMFD,
@@ -42,6 +45,61 @@ enum bh_trace_origin {
 	BH_TRACE_O_OTHER,  /* everything else: not an overlay, or not of the pod's tree */
 	BH_TRACE_O_COUNT
 };
+
+/* What was done to a file. */
+enum bh_trace_op {
+	BH_TRACE_OP_NONE,
+	BH_TRACE_OP_WRITE, /* opened for writing; arg[0]: O_* as the kernel has them */
+	BH_TRACE_OP_CREATE,
+	BH_TRACE_OP_READ,   /* opened, and its name is in trace_name */
+	BH_TRACE_OP_RENAME, /* path > target; both as the caller wrote them */
+	BH_TRACE_OP_LINK,
+	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits */
+	BH_TRACE_OP_UNLINK,
+	BH_TRACE_OPS
+};
+
+#define BH_TRACE_MAP_OPS 4 /* of a mapping: 1: writable, 2: of no file, or both */
+
+/* Classes of system calls; what arg means for each. The daemon tells the kernel which number is in
+ * which class, so that one program serves every machine. */
+enum bh_trace_class {
+	BH_CALL_NONE,
+	BH_CALL_OPEN,
+	BH_CALL_CREAT,
+	BH_CALL_MMAP,
+	BH_CALL_MPROTECT,
+	BH_CALL_RENAME,	  /* old, new */
+	BH_CALL_RENAMEAT, /* fd, old, fd, new */
+	BH_CALL_LINK,	  /* old, new */
+	BH_CALL_LINKAT,
+	BH_CALL_SYMLINKAT, /* old, fd, new */
+	BH_CALL_CHMOD,	   /* path, mode */
+	BH_CALL_FCHMOD,	   /* fd, mode */
+	BH_CALL_FCHMODAT,  /* fd, path, mode */
+	BH_CALL_UNLINK,
+	BH_CALL_UNLINKAT,
+	BH_CALL_SETID,	  /* arg: effective user before and after, real user before */
+	BH_CALL_SETNS,	  /* fd, type */
+	BH_CALL_UNSHARE,  /* flags */
+	BH_CALL_ROOT,	  /* pivot_root, chroot; path: the new root */
+	BH_CALL_MOUNT,	  /* path: source, target: where; arg[3]: flags */
+	BH_CALL_NEWMOUNT, /* fsopen and its kind */
+	BH_CALL_PTRACE,	  /* request, pid */
+	BH_CALL_VMREAD,	  /* pid */
+	BH_CALL_VMWRITE,  /* pid */
+	BH_CALL_MODULE,
+	BH_CALL_BPF, /* command */
+	BH_CALL_UFFD,
+	BH_CALL_MEMFD, /* path: the name */
+	BH_CALL_URING,
+	BH_CALL_SOCKET,	 /* family, type, protocol */
+	BH_CALL_CONNECT, /* to a unix socket whose name is in trace_name; path: it */
+	BH_CALL_FOREIGN, /* of another architecture's table; never decoded */
+	BH_CALL_DENIED,	 /* named by the slot's policy, and nothing else to say */
+	BH_CALL_CLASSES
+};
+#define BH_TRACE_CALLS 512 /* system call numbers that are looked at */
 
 enum bh_trace_stdio {
 	BH_TSTDIO_UNKNOWN,
@@ -55,21 +113,30 @@ enum bh_trace_stdio {
 };
 
 /* flags of records and facts */
-#define BH_TRACE_F_OUTSIDE    1u    /* the task was of no pod, or of another one, before */
-#define BH_TRACE_F_INIT	      2u    /* first image of its mount namespace in this pod */
-#define BH_TRACE_F_UNLINKED   4u    /* the file has no name any more */
-#define BH_TRACE_F_SETID      8u    /* the file has the set-user or set-group bit */
-#define BH_TRACE_F_ARGS_CUT   16u   /* there were more arguments */
-#define BH_TRACE_F_NETNS_LEFT 32u   /* the task's network namespace is not its pod's */
-#define BH_TRACE_F_KILLED     64u   /* the slot's policy had the task killed */
-#define BH_TRACE_F_SCRIPT     128u  /* an interpreter that the kernel started for `script` */
-#define BH_TRACE_F_FIRST      256u  /* the set did not have it */
-#define BH_TRACE_F_HIGH	      512u  /* went through the ring for what matters most */
-#define BH_TRACE_F_PATH_CUT   1024u /* the path is longer than BH_PATH_MAX - 1; its end is missing \
+#define BH_TRACE_F_OUTSIDE    1u   /* the task was of no pod, or of another one, before */
+#define BH_TRACE_F_INIT	      2u   /* first image of its mount namespace in this pod */
+#define BH_TRACE_F_UNLINKED   4u   /* the file has no name any more */
+#define BH_TRACE_F_SETID      8u   /* the file has the set-user or set-group bit */
+#define BH_TRACE_F_ARGS_CUT   16u  /* there were more arguments */
+#define BH_TRACE_F_NETNS_LEFT 32u  /* the task's network namespace is not its pod's */
+#define BH_TRACE_F_KILLED     64u  /* the slot's policy had the task killed */
+#define BH_TRACE_F_SCRIPT     128u /* an interpreter that the kernel started for `script` */
+#define BH_TRACE_F_FIRST      256u /* the set did not have it */
+#define BH_TRACE_F_HIGH	      512u /* went through the ring for what matters most */
+#define BH_TRACE_F_PATH_CUT                                                                        \
+	1024u			    /* the path is longer than BH_PATH_MAX - 1; its end is missing \
 				     */
-#define BH_TRACE_F_PRELOAD 2048u    /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was set */
-#define BH_TRACE_F_REFUSED 4096u    /* by the slot's policy, whether it was killed or not */
-#define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
+#define BH_TRACE_F_PRELOAD   2048u  /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was set */
+#define BH_TRACE_F_REFUSED   4096u  /* by the slot's policy, whether it was killed or not */
+#define BH_TRACE_F_CLAIMED   8192u  /* path and target are what the caller wrote, perhaps since */
+#define BH_TRACE_F_TRUNCATED 16384u /* opened with O_TRUNC */
+#define BH_TRACE_F_SHARED    32768u /* mapping: MAP_SHARED */
+#define BH_TRACE_F_WRITABLE  65536u /* mapping: writable and executable at once */
+#define BH_TRACE_F_ANON	     131072u /* mapping of no file */
+#define BH_TRACE_F_COLLAPSED 262144u /* stands for many files of a directory */
+#define BH_TRACE_F_UID_GAINED                                                                      \
+	524288u /* exec as user 0, from another, by a file without set-id bit */
+#define BH_TRACE_F_UNSENT 0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
 struct bh_trace_config {
@@ -101,17 +168,19 @@ _Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
 
 /* map `trace_policy`, ARRAY[BH_TRACE_SLOTS]: what the kernel enforces by itself. All zero: nothing.
  * It outlives the daemon with the exec program. */
-#define BH_TRACE_P_ALLOW 1u /* only executables named in trace_allow may run */
-#define BH_TRACE_P_KILL	 2u /* what is refused is killed; without it: only marked */
-#define BH_TRACE_UIDS	 8
+#define BH_TRACE_P_ALLOW      1u /* only executables named in trace_allow may run */
+#define BH_TRACE_P_KILL	      2u /* what is refused is killed; without it: only marked */
+#define BH_TRACE_P_KILL_CALLS 4u /* who makes a refused system call is killed */
+#define BH_TRACE_UIDS	      8
 struct bh_trace_policy {
 	__u32 generation; /* of the slot it is meant for; else it counts for nothing */
 	__u32 flags;	  /* BH_TRACE_P_* */
 	__u32 origins;	  /* refused ones, 1 << enum bh_trace_origin */
 	__u32 n_uids;
-	__u32 uid[BH_TRACE_UIDS]; /* effective users that may not run anything */
+	__u32 uid[BH_TRACE_UIDS];	  /* effective users that may not run anything */
+	__u64 calls[BH_TRACE_CALLS / 64]; /* refused system calls; needs watch mode */
 };
-_Static_assert(sizeof(struct bh_trace_policy) == 48, "bh_trace_policy");
+_Static_assert(sizeof(struct bh_trace_policy) == 112, "bh_trace_policy");
 
 /* map `trace_allow`, HASH > u32 1. */
 struct bh_trace_allow_key {
@@ -141,7 +210,10 @@ struct bh_trace_task {
 _Static_assert(sizeof(struct bh_trace_task) == 192, "bh_trace_task");
 
 /* map `trace_fact`, HASH: everything seen once. What the numbers mean depends on kind:
- * exec: ino, dev: the file; by: inode of the image that was executing before; name: comm. */
+ * exec: ino, dev: the file; by: inode of the image that was executing before; name: comm.
+ * file: ino, dev: its directory (0: of procfs); by: inode of the image; name: the file's, cut.
+ * map: ino, dev: the file; by: 0. call: ino: class-dependent; by: inode of the image; dev: number.
+ */
 struct bh_fact_key {
 	__u32 slot;
 	__u8 kind; /* enum bh_trace_kind */
@@ -168,6 +240,14 @@ struct bh_fact {
 	char path[BH_PATH_MAX];
 };
 _Static_assert(sizeof(struct bh_fact) == 312, "bh_fact");
+
+/* map `trace_name`, HASH > u32 BH_TRACE_N_*: last components of paths that matter, NUL-padded. */
+#define BH_TRACE_N_READ	   1u /* reading a file of this name is told */
+#define BH_TRACE_N_CONNECT 2u /* connecting to a socket of this name is told */
+#define BH_TRACE_N_KEEP	   4u /* never collapsed into its directory */
+struct bh_trace_name {
+	char text[32];
+};
 
 /* map `trace_mntns`, LRU HASH > u64 exec id: mount namespaces in which the pod executed something.
  */
@@ -227,3 +307,22 @@ struct bh_trace_exit {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct bh_trace_exit) == 88, "bh_trace_exit");
+
+/* Everything but exec and exit. tail: path, target and the path of the image that acts, each with
+ * its NUL. */
+enum { BH_TRACE_A_PATH, BH_TRACE_A_TARGET, BH_TRACE_A_IMAGE, BH_TRACE_A_STRINGS };
+struct bh_trace_act {
+	struct bh_trace_head head;
+	__u64 ino;
+	__u64 arg[4];
+	__u32 dev;
+	__u32 call;			      /* system call number */
+	__u32 mode;			      /* st_mode, 0: not known */
+	__u16 string_len[BH_TRACE_A_STRINGS]; /* with NUL; 0: not known */
+	__u8 origin;
+	__u8 op;	   /* enum bh_trace_op or enum bh_trace_class */
+	__u8 image_origin; /* of the image that acts */
+	__u8 pad[3];
+	char tail[];
+};
+_Static_assert(sizeof(struct bh_trace_act) == 136, "bh_trace_act");

@@ -9,8 +9,10 @@
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
 #include "daemon/observe.h"
+#include "daemon/runtime_detect.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
+#include "policy/syscalls.h"
 
 #define READ_MAX     512   /* records in one turn of the loop */
 #define DRAIN_MAX    16384 /* before an endpoint goes */
@@ -19,6 +21,7 @@
 struct bh_runtime {
 	struct bh_daemon *d;
 	struct bh_trace *trace; /* NULL: does not load here */
+	struct bh_detection *detection;
 	struct bh_source *source;
 	enum bh_runtime_mode wanted;
 	uint64_t broken;  /* records that did not decode */
@@ -45,22 +48,44 @@ static const struct bh_endpoint *endpoint_of(const struct bh_runtime *rt,
 	return ep && ep->generation == ev->generation ? ep : NULL;
 }
 
+static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
+{
+	return (struct bh_ocsf_pod){
+		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
+}
+
+/* The log gets what happened; forks and ends are for the detectors alone. */
+static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		      const struct bh_trace_event *ev)
+{
+	struct bh_ocsf *ocsf = bh_journal_ocsf(rt->d->journal);
+	int64_t time_ms = bh_wall_ms(ev->ts_ns);
+	char call[40];
+
+	if (ev->kind == BH_TRACE_EXEC) {
+		struct bh_ocsf_process p = {time_ms, ev, pod_of(ep)};
+
+		bh_journal_event(rt->d->journal, bh_ocsf_process(ocsf, &p));
+	} else if (ev->kind != BH_TRACE_EXIT) {
+		struct bh_ocsf_act a = {time_ms, ev,
+					bh_syscall_name((int)ev->call, call, sizeof(call)),
+					pod_of(ep)};
+
+		bh_journal_event(rt->d->journal, bh_ocsf_act(ocsf, &a));
+	}
+}
+
 static void tell(struct bh_runtime *rt, const struct bh_trace_event *ev)
 {
 	const struct bh_endpoint *ep = endpoint_of(rt, ev);
-	struct bh_ocsf_process p = {.event = ev};
 
 	if (!ep) {
 		rt->unnamed++;
 		return;
 	}
 	rt->events++;
-	if (ev->kind != BH_TRACE_EXEC)
-		return;
-	p.time_ms = bh_wall_ms(ev->ts_ns);
-	p.pod = (struct bh_ocsf_pod){
-		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
-	bh_journal_event(rt->d->journal, bh_ocsf_process(bh_journal_ocsf(rt->d->journal), &p));
+	log_event(rt, ep, ev);
+	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
 }
 
 static void on_record(const void *record, size_t len, void *arg)
@@ -119,6 +144,7 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 	bh_trace_consume(rt->trace, DRAIN_MAX, on_record, rt);
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
+	bh_detection_pod_gone(rt->detection, ep);
 }
 
 /* ---- mode ---- */
@@ -161,11 +187,17 @@ static void open_trace(struct bh_runtime *rt)
 int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err *err)
 {
 	struct bh_runtime *rt = calloc(1, sizeof(*rt));
+	int r;
 
 	if (!rt)
 		return bh_fail(err, ENOMEM, "tracing");
 	rt->d = d;
 	rt->wanted = d->cfg->runtime_mode;
+	r = bh_detection_open(d->journal, &rt->detection, err);
+	if (r < 0) {
+		free(rt);
+		return r;
+	}
 	open_trace(rt);
 	*ret = rt;
 	return 0;
@@ -177,6 +209,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 		return;
 	bh_source_free(rt->source);
 	bh_trace_close(rt->trace);
+	bh_detection_close(rt->detection);
 	free(rt);
 }
 

@@ -16,11 +16,10 @@
 static const struct {
 	const char *name; /* of the program, and of its pin */
 	enum bh_trace_mode from;
-	bool is_pinned;
 } hooks[] = {
-	{"bh_trace_fork", BH_TRACE_LIGHT, true},
-	{"bh_trace_exit", BH_TRACE_LIGHT, true},
-	{"bh_trace_exec", BH_TRACE_LIGHT, true},
+	{"bh_trace_fork", BH_TRACE_LIGHT},
+	{"bh_trace_exit", BH_TRACE_LIGHT},
+	{"bh_trace_exec", BH_TRACE_LIGHT},
 };
 
 static const char *const map_names[BH_T_COUNT] = {
@@ -49,11 +48,11 @@ static int share_map(struct bh_trace *t, struct bpf_map *map)
 	return 0;
 }
 
-static int place_maps(struct bh_trace *t, struct bh_err *err)
+static int place_maps(struct bh_trace *t, struct bpf_object *obj, struct bh_err *err)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, t->obj)
+	bpf_object__for_each_map(map, obj)
 	{
 		char path[BH_DP_PATH];
 		int r;
@@ -74,36 +73,56 @@ static int place_maps(struct bh_trace *t, struct bh_err *err)
 	return 0;
 }
 
-static int load_object(struct bh_trace *t, struct bh_err *err)
+int bh_trace_load(struct bh_trace *t, const struct bh_trace_source *src, struct bpf_object **ret,
+		  struct bh_err *err)
 {
-	struct bpf_object_open_opts opts = {.sz = sizeof(opts), .object_name = "trace"};
+	struct bpf_object_open_opts opts = {.sz = sizeof(opts), .object_name = src->name};
+	struct bpf_object *obj;
 	const void *bytes;
 	size_t size;
 	int r;
 
-	bpf_object__close(t->obj);
-	bytes = trace_bpf__elf_bytes(&size);
-	t->obj = bpf_object__open_mem(bytes, size, &opts);
-	if (!t->obj)
-		return bh_fail_sys(err, errno, "BPF object trace");
-	r = place_maps(t, err);
-	if (r)
+	bytes = src->bytes(&size);
+	obj = bpf_object__open_mem(bytes, size, &opts);
+	if (!obj)
+		return bh_fail_sys(err, errno, "BPF object %s", src->name);
+	r = place_maps(t, obj, err);
+	if (r == 0 && src->prepare)
+		r = src->prepare(obj, err);
+	if (r == 0) {
+		r = bpf_object__load(obj);
+		if (r)
+			bh_fail_sys(err, -r, "BPF object %s", src->name);
+	}
+	if (r) {
+		bpf_object__close(obj);
 		return r;
-	r = bpf_object__load(t->obj);
-	return r ? bh_fail_sys(err, -r, "BPF object trace") : 0;
+	}
+	*ret = obj;
+	return 0;
+}
+
+static int drop_map(const char *dir, const char *name, void *arg)
+{
+	char path[BH_DP_PATH];
+
+	(void)arg;
+	if (strncmp(name, "trace_", 6) == 0 &&
+	    snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path))
+		unlink(path);
+	return 0;
 }
 
 /* Pins of another layout. */
 static void drop_pins(struct bh_trace *t)
 {
 	char path[BH_DP_PATH];
-	struct bpf_map *map;
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(hooks); i++)
 		if (bh_dp_path(path, t->dp->dir, "links", hooks[i].name) == 0)
 			unlink(path);
-	bpf_object__for_each_map(map, t->obj) if (bpf_map__pin_path(map))
-		unlink(bpf_map__pin_path(map));
+	if (bh_dp_path(path, t->dp->dir, "maps", NULL) == 0)
+		bh_dp_each_name(path, drop_map, NULL);
 }
 
 static int keep_maps(struct bh_trace *t, struct bh_err *err)
@@ -144,11 +163,12 @@ static int map_memory(struct bh_trace *t, struct bh_err *err)
 
 static int open_steps(struct bh_trace *t, struct bh_err *err)
 {
-	int r = load_object(t, err);
+	static const struct bh_trace_source source = {"trace", trace_bpf__elf_bytes, NULL};
+	int r = bh_trace_load(t, &source, &t->obj, err);
 
 	if (r) {
 		drop_pins(t);
-		r = load_object(t, err);
+		r = bh_trace_load(t, &source, &t->obj, err);
 	}
 	if (r == 0)
 		r = keep_maps(t, err);
@@ -167,6 +187,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
+	t->watch_link = -1;
 	r = open_steps(t, err);
 	if (r)
 		return r;
@@ -179,6 +200,8 @@ void bh_trace_close(struct bh_trace *t)
 	if (!t)
 		return;
 	ring_buffer__free(t->ring);
+	bh_trace_watch_end(t);
+	bpf_object__close(t->watch);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
 	if (t->slot)
@@ -230,12 +253,18 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	for (size_t i = BH_ARRAY_SIZE(hooks); i-- > 0;)
 		if (hooks[i].from > mode)
 			detach_one(t, hooks[i].name);
+	if (mode < BH_TRACE_WATCH)
+		bh_trace_watch_end(t);
 	if (mode < t->mode)
 		t->mode = mode;
 	__atomic_store_n(&t->config->mode, (uint32_t)mode, __ATOMIC_SEQ_CST);
 	for (size_t i = 0; r == 0 && i < BH_ARRAY_SIZE(hooks); i++)
 		if (hooks[i].from <= mode && hooks[i].from > t->mode)
 			r = attach_one(t, hooks[i].name, err);
+	if (r == 0 && t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT)
+		t->mode = BH_TRACE_LIGHT;
+	if (r == 0 && mode >= BH_TRACE_WATCH)
+		r = bh_trace_watch_begin(t, err);
 	if (r == 0)
 		t->mode = mode;
 	return r;

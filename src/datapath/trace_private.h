@@ -10,6 +10,7 @@
 	X(SLOT, "trace_slot")                                                                      \
 	X(POLICY, "trace_policy")                                                                  \
 	X(ALLOW, "trace_allow")                                                                    \
+	X(NAME, "trace_name")                                                                      \
 	X(FACT, "trace_fact")                                                                      \
 	X(EVENTS, "trace_events")                                                                  \
 	X(ALARMS, "trace_alarms")
@@ -24,6 +25,8 @@ enum bh_trace_map {
 struct bh_trace {
 	struct bh_datapath *dp;
 	struct bpf_object *obj;
+	struct bpf_object *watch; /* NULL: not loaded */
+	int watch_link;		  /* -1: not attached */
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
@@ -37,6 +40,22 @@ struct bh_trace {
 		int n, max;
 	} reader;
 };
+
+/* One BPF object of the tracer. */
+struct bh_trace_source {
+	const char *name;
+	const void *(*bytes)(size_t *size);
+	int (*prepare)(struct bpf_object *obj,
+		       struct bh_err *err); /* before loading; may be NULL */
+};
+
+/* trace.c: loads it over the data path's maps and the pinned ones. */
+int bh_trace_load(struct bh_trace *t, const struct bh_trace_source *src, struct bpf_object **ret,
+		  struct bh_err *err);
+
+/* trace_watch.c: the programs on system calls; loaded when they are first wanted. */
+int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err);
+void bh_trace_watch_end(struct bh_trace *t);
 
 /* trace_read.c */
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);

@@ -19,17 +19,19 @@ static const struct {
 } classes[] = {
 	{BH_OCSF_NETWORK, "Network Activity", "network_activity", "network"},
 	{BH_OCSF_CONFIG, "Device Config State", "config_state", "policy"},
+	{BH_OCSF_FILE, "File System Activity", "file_activity", "file"},
+	{BH_OCSF_KERNEL, "Kernel Activity", "kernel_activity", "kernel"},
+	{BH_OCSF_MODULE, "Module Activity", "module_activity", "module"},
 	{BH_OCSF_PROCESS, "Process Activity", "process_activity", "process"},
+	{BH_OCSF_FINDING, "Detection Finding", "detection_finding", "finding"},
 	{BH_OCSF_LIFECYCLE, "Application Lifecycle", "application_lifecycle", "pod"},
 	{BH_OCSF_REMEDIATION, "Network Remediation Activity", "network_remediation_activity",
 	 "quarantine"},
 };
 
-static const char *const categories[] = {[1] = "System Activity",
-					 [4] = "Network Activity",
-					 [5] = "Discovery",
-					 [6] = "Application Activity",
-					 [7] = "Remediation"};
+static const char *const categories[] = {[1] = "System Activity",      [2] = "Findings",
+					 [4] = "Network Activity",     [5] = "Discovery",
+					 [6] = "Application Activity", [7] = "Remediation"};
 
 static const char *class_name(int uid)
 {
@@ -412,6 +414,7 @@ int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err
 	return bh_fail(
 		err, EINVAL,
 		"there is no event class '%s': network_activity, config_state, "
-		"process_activity, application_lifecycle and network_remediation_activity exist",
+		"file_activity, kernel_activity, module_activity, process_activity, "
+		"detection_finding, application_lifecycle and network_remediation_activity exist",
 		name);
 }

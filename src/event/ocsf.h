@@ -1,7 +1,11 @@
 /* ocsf.h - what happened > one JSON object of the Open Cybersecurity Schema Framework,
  * version 1.3.0 (schema.ocsf.io/1.3.0), profiles host, container and security_control.
  *
+ *   1001 file system activity   a pod wrote, made, renamed, linked or read a file that matters
+ *   1003 kernel activity        a system call worth knowing (Invoke)
+ *   1005 module activity        a file or memory became executable (Load)
  *   1007 process activity       an executable started in a pod (Launch); ocsf_process.h
+ *   2004 detection finding      a detector raised it (Create) or saw it again graver (Update)
  *   4001 network activity       an edge allowed (Open) or denied (Refuse)
  *   5002 device config state    a policy, an exception, an image verdict changed (Log)
  *   6002 application lifecycle  a pod's interface opened or went, the daemon started or stopped
@@ -22,7 +26,11 @@
 #define BH_OCSF_VERSION "1.3.0"
 
 enum bh_ocsf_class {
+	BH_OCSF_FILE = 1001,
+	BH_OCSF_KERNEL = 1003,
+	BH_OCSF_MODULE = 1005,
 	BH_OCSF_PROCESS = 1007,
+	BH_OCSF_FINDING = 2004,
 	BH_OCSF_NETWORK = 4001,
 	BH_OCSF_CONFIG = 5002,
 	BH_OCSF_LIFECYCLE = 6002,

@@ -50,14 +50,19 @@ static json_t *arguments(const struct bh_trace_event *ev)
 	return a;
 }
 
+/* time_ms: of its start; 0: not known */
 static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
 {
-	json_t *p =
-		json_pack("{s:i, s:I}", "pid", (int)ev->pid, "created_time", (json_int_t)time_ms);
+	json_t *p = json_pack("{s:i}", "pid", (int)ev->pid);
 	char text[24];
 
+	if (time_ms)
+		bh_ocsf_put(p, "created_time", json_integer((json_int_t)time_ms));
 	bh_ocsf_put_text(p, "name", ev->comm);
-	bh_ocsf_put(p, "file", file_of(ev->path));
+	if (ev->kind == BH_TRACE_EXEC)
+		bh_ocsf_put(p, "file", file_of(ev->path));
+	else
+		bh_ocsf_put(p, "file", file_of(ev->parent_path));
 	bh_ocsf_put(p, "cmd_line", command_line(ev));
 	snprintf(text, sizeof(text), "%u", ev->uid);
 	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", text));
@@ -100,6 +105,7 @@ static void put_flags(json_t *ours, uint32_t flags)
 		{BH_TRACE_F_FIRST, "firstSeen"},
 		{BH_TRACE_F_PATH_CUT, "pathCut"},
 		{BH_TRACE_F_PRELOAD, "preload"},
+		{BH_TRACE_F_UID_GAINED, "userZeroGained"},
 	};
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)
@@ -139,6 +145,17 @@ static json_t *details(const struct bh_trace_event *ev)
 	return ours;
 }
 
+static void put_outcome(json_t *e, bool is_killed)
+{
+	/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked */
+	bh_ocsf_put(e, "action_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "action", json_string(is_killed ? "Denied" : "Allowed"));
+	bh_ocsf_put(e, "disposition_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "disposition", json_string(is_killed ? "Blocked" : "Allowed"));
+	bh_ocsf_put(e, "status_id", json_integer(is_killed ? 2 : 1));
+	bh_ocsf_put(e, "status", json_string(is_killed ? "Failure" : "Success"));
+}
+
 json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 {
 	const struct bh_trace_event *ev = x->event;
@@ -151,12 +168,131 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 	bh_ocsf_put_pod(e, ours, &x->pod);
 	bh_ocsf_put(e, "process", process(ev, x->time_ms));
 	bh_ocsf_put(e, "actor", actor(ev));
-	/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked */
-	bh_ocsf_put(e, "action_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "action", json_string(is_killed ? "Denied" : "Allowed"));
-	bh_ocsf_put(e, "disposition_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "disposition", json_string(is_killed ? "Blocked" : "Allowed"));
-	bh_ocsf_put(e, "status_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "status", json_string(is_killed ? "Failure" : "Success"));
+	put_outcome(e, is_killed);
 	return bh_ocsf_finish(e, ours, NULL);
+}
+
+/* ---- 1001, 1003, 1005 ---- */
+
+struct act_class {
+	int class_uid, activity_id;
+	const char *activity;
+};
+
+static struct act_class class_of(const struct bh_trace_event *ev)
+{
+	static const struct act_class files[BH_TRACE_OPS] = {
+		[BH_TRACE_OP_NONE] = {BH_OCSF_FILE, 0, "Unknown"},
+		[BH_TRACE_OP_CREATE] = {BH_OCSF_FILE, 1, "Create"},
+		[BH_TRACE_OP_READ] = {BH_OCSF_FILE, 2, "Read"},
+		[BH_TRACE_OP_WRITE] = {BH_OCSF_FILE, 3, "Update"},
+		[BH_TRACE_OP_UNLINK] = {BH_OCSF_FILE, 4, "Delete"},
+		[BH_TRACE_OP_RENAME] = {BH_OCSF_FILE, 5, "Rename"},
+		[BH_TRACE_OP_CHMOD] = {BH_OCSF_FILE, 6, "Set Attributes"},
+		[BH_TRACE_OP_LINK] = {BH_OCSF_FILE, 99, "Link"},
+	};
+
+	if (ev->kind == BH_TRACE_FILE)
+		return files[ev->op];
+	if (ev->kind == BH_TRACE_MAP)
+		return (struct act_class){BH_OCSF_MODULE, 1, "Load"};
+	return (struct act_class){BH_OCSF_KERNEL, 4, "Invoke"};
+}
+
+static json_t *file_or_unknown(const char *path)
+{
+	json_t *f = file_of(path);
+
+	/* type 0: unknown */
+	return f ? f : json_pack("{s:s, s:i}", "name", "memory", "type_id", 0);
+}
+
+static void put_object(json_t *e, const struct bh_ocsf_act *a)
+{
+	const struct bh_trace_event *ev = a->event;
+
+	if (ev->kind == BH_TRACE_FILE) {
+		bh_ocsf_put(e, "file", file_or_unknown(ev->path));
+		if (*ev->target)
+			bh_ocsf_put(e, "file_result", file_or_unknown(ev->target));
+	} else if (ev->kind == BH_TRACE_MAP) {
+		bh_ocsf_put(e, "module",
+			    json_pack("{s:o, s:s, s:i}", "file", file_or_unknown(ev->path),
+				      "load_type", "Standard", "load_type_id", 1));
+	} else {
+		/* type 2: system call */
+		bh_ocsf_put(e, "kernel",
+			    json_pack("{s:s, s:i, s:s}", "name", a->call ? a->call : "unknown",
+				      "type_id", 2, "type", "System Call"));
+	}
+}
+
+static void put_act_flags(json_t *ours, uint32_t flags)
+{
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} names[] = {
+		{BH_TRACE_F_CLAIMED, "pathAsWritten"}, {BH_TRACE_F_TRUNCATED, "truncated"},
+		{BH_TRACE_F_SHARED, "shared"},	       {BH_TRACE_F_WRITABLE, "writable"},
+		{BH_TRACE_F_ANON, "anonymous"},	       {BH_TRACE_F_COLLAPSED, "collapsed"},
+	};
+
+	put_flags(ours, flags);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)
+		if (flags & names[i].flag)
+			bh_ocsf_put(ours, names[i].name, json_true());
+}
+
+json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
+{
+	const struct bh_trace_event *ev = a->event;
+	struct act_class c = class_of(ev);
+	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
+	const struct bh_ocsf_head h = {c.class_uid, c.activity_id, c.activity,
+				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, a->time_ms};
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
+	json_t *ours =
+		json_pack("{s:s, s:[I, I, I, I]}", "provenance", bh_trace_origin_name(ev->origin),
+			  "arguments", (json_int_t)ev->arg[0], (json_int_t)ev->arg[1],
+			  (json_int_t)ev->arg[2], (json_int_t)ev->arg[3]);
+
+	bh_ocsf_put_pod(e, ours, &a->pod);
+	put_object(e, a);
+	bh_ocsf_put(e, "actor", json_pack("{s:o}", "process", process(ev, 0)));
+	bh_ocsf_put_text(ours, "path", ev->kind == BH_TRACE_CALL ? ev->path : NULL);
+	bh_ocsf_put_text(ours, "target", ev->kind == BH_TRACE_CALL ? ev->target : NULL);
+	bh_ocsf_put_text(ours, "call", a->call);
+	put_act_flags(ours, ev->flags);
+	put_outcome(e, is_killed);
+	return bh_ocsf_finish(e, ours, NULL);
+}
+
+/* ---- 2004 ---- */
+
+json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
+{
+	const struct bh_ocsf_head h = {BH_OCSF_FINDING, f->is_new ? 1 : 2,
+				       f->is_new ? "Create" : "Update",
+				       (enum bh_ocsf_severity)f->severity, f->time_ms};
+	json_t *e = bh_ocsf_base(o, &h, NULL);
+	json_t *ours = json_pack("{s:s, s:s, s:I, s:s}", "detector", f->detector, "key", f->key,
+				 "count", (json_int_t)f->count, "response", f->response);
+	BH_CLEANUP(bh_freep)
+	char *uid = bh_strf("%s/%s/%s", f->pod.ns ? f->pod.ns : "", f->detector, f->key);
+	json_t *attacks = json_array();
+
+	bh_ocsf_put_pod(e, ours, &f->pod);
+	for (size_t i = 0; i < 3 && f->attack[i]; i++)
+		json_array_append_new(attacks, json_pack("{s:s, s:{s:s}}", "version", "14.1",
+							 "technique", "uid", f->attack[i]));
+	bh_ocsf_put(e, "finding_info",
+		    json_pack("{s:o*, s:o*, s:o*, s:o}", "uid", bh_ocsf_text(uid), "title",
+			      bh_ocsf_text(f->title), "desc", bh_ocsf_text(f->text), "attacks",
+			      attacks));
+	/* status 1: new, 2: in progress */
+	bh_ocsf_put(e, "status_id", json_integer(f->is_new ? 1 : 2));
+	bh_ocsf_put(e, "status", json_string(f->is_new ? "New" : "In Progress"));
+	bh_ocsf_put(e, "evidences", json_pack("[{s:o}]", "process", process(f->event, 0)));
+	return bh_ocsf_finish(e, ours, f->text);
 }

@@ -10,3 +10,23 @@ struct bh_ocsf_process {
 	struct bh_ocsf_pod pod;
 };
 json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *p);
+
+struct bh_ocsf_act {
+	int64_t time_ms;
+	const struct bh_trace_event *event; /* kind FILE (1001), MAP (1005) or CALL (1003) */
+	const char *call;		    /* name of the system call, NULL: not known */
+	struct bh_ocsf_pod pod;
+};
+json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a);
+
+struct bh_ocsf_finding {
+	int64_t time_ms;
+	const char *detector, *title, *key, *text, *response;
+	const char *const *attack; /* three ATT&CK ids, the rest NULL */
+	int severity;		   /* OCSF's numbers */
+	uint64_t count;		   /* so often so far */
+	bool is_new;
+	const struct bh_trace_event *event; /* that raised it */
+	struct bh_ocsf_pod pod;
+};
+json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f);

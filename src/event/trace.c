@@ -116,10 +116,74 @@ static int decode_exit(const void *record, size_t len, struct bh_trace_event *ev
 	return 0;
 }
 
+static unsigned ops_of(unsigned kind)
+{
+	if (kind == BH_TRACE_FILE)
+		return BH_TRACE_OPS;
+	if (kind == BH_TRACE_MAP)
+		return BH_TRACE_MAP_OPS;
+	return kind == BH_TRACE_CALL ? (unsigned)BH_CALL_CLASSES : 1u;
+}
+
+static int check_act(const struct bh_trace_act *r, struct bh_err *err)
+{
+	if (r->op >= ops_of(r->head.kind) || r->origin >= BH_TRACE_O_COUNT ||
+	    r->image_origin >= BH_TRACE_O_COUNT)
+		return bh_fail(err, EBADMSG, "trace record: kind %u, op %u, origin %u, %u",
+			       r->head.kind, r->op, r->origin, r->image_origin);
+	return 0;
+}
+
+static int decode_act(const void *record, size_t len, struct bh_trace_event *ev, struct bh_err *err)
+{
+	const char *p = (const char *)record + sizeof(struct bh_trace_act);
+	const char *end = (const char *)record + len;
+	struct bh_trace_act r;
+	int res;
+
+	if (len < sizeof(r))
+		return bh_fail(err, EBADMSG, "trace record of %zu bytes is no act", len);
+	memcpy(&r, record, sizeof(r));
+	res = check_act(&r, err);
+	if (res == 0)
+		res = take_string(&p, end, r.string_len[BH_TRACE_A_PATH], &ev->path, err);
+	if (res == 0)
+		res = take_string(&p, end, r.string_len[BH_TRACE_A_TARGET], &ev->target, err);
+	if (res == 0)
+		res = take_string(&p, end, r.string_len[BH_TRACE_A_IMAGE], &ev->parent_path, err);
+	if (res)
+		return res;
+	if (p != end)
+		return bh_fail(err, EBADMSG, "trace record: %zu bytes behind its strings",
+			       (size_t)(end - p));
+	ev->ino = r.ino;
+	ev->dev = device(r.dev);
+	ev->origin = (enum bh_trace_origin)r.origin;
+	ev->parent_origin = (enum bh_trace_origin)r.image_origin;
+	ev->op = r.op;
+	ev->call = r.call;
+	ev->mode = r.mode;
+	memcpy(ev->arg, r.arg, sizeof(ev->arg));
+	return 0;
+}
+
+static int decode_body(const void *record, size_t len, struct bh_trace_event *ev,
+		       struct bh_err *err)
+{
+	switch (ev->kind) {
+	case BH_TRACE_EXEC:
+		return decode_exec(record, len, ev, err);
+	case BH_TRACE_EXIT:
+		return decode_exit(record, len, ev, err);
+	default:
+		return decode_act(record, len, ev, err);
+	}
+}
+
 static void event_init(struct bh_trace_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
-	ev->path = ev->parent_path = ev->script = ev->cwd = ev->args = "";
+	ev->path = ev->parent_path = ev->script = ev->cwd = ev->args = ev->target = "";
 	ev->loginuid = UINT32_MAX;
 }
 
@@ -136,11 +200,17 @@ int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, 
 	r = decode_head(&head, len, &ev, err);
 	if (r)
 		return r;
-	r = ev.kind == BH_TRACE_EXEC ? decode_exec(record, len, &ev, err)
-				     : decode_exit(record, len, &ev, err);
+	r = decode_body(record, len, &ev, err);
 	if (r == 0)
 		*ret = ev;
 	return r;
+}
+
+static bool fact_is_sound(const struct bh_fact_key *key, const struct bh_fact *fact)
+{
+	return key->kind && key->kind < BH_TRACE_KINDS && key->kind != BH_TRACE_EXIT &&
+	       key->op < ops_of(key->kind) && key->origin < BH_TRACE_O_COUNT && key->slot &&
+	       key->slot < BH_TRACE_SLOTS && memchr(fact->path, '\0', sizeof(fact->path));
 }
 
 int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
@@ -148,8 +218,7 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 {
 	struct bh_trace_event ev;
 
-	if (key->kind != BH_TRACE_EXEC || key->origin >= BH_TRACE_O_COUNT || key->slot == 0 ||
-	    key->slot >= BH_TRACE_SLOTS || !memchr(fact->path, '\0', sizeof(fact->path)))
+	if (!fact_is_sound(key, fact))
 		return bh_fail(err, EBADMSG, "fact of kind %u, origin %u in slot %u", key->kind,
 			       key->origin, key->slot);
 	event_init(&ev);
@@ -163,12 +232,16 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 	ev.uid = key->uid;
 	ev.flags = fact->flags & ~BH_TRACE_F_UNSENT;
 	ev.count = fact->count;
-	memcpy(ev.comm, key->name, BH_TRACE_NAME);
+	if (key->kind == BH_TRACE_EXEC)
+		memcpy(ev.comm, key->name, BH_TRACE_NAME);
 	ev.path = fact->path;
 	ev.ino = key->ino;
 	ev.dev = device(key->dev);
 	ev.parent_ino = key->by;
 	ev.origin = (enum bh_trace_origin)key->origin;
+	ev.op = key->op;
+	ev.arg[0] = fact->arg;
+	ev.call = key->kind == BH_TRACE_CALL ? key->dev : 0;
 	*ret = ev;
 	return 0;
 }

@@ -17,15 +17,24 @@ struct bh_trace_event {
 	uint32_t flags; /* BH_TRACE_F_* */
 	uint64_t count; /* 1; of a fact: how often it was seen */
 	char comm[BH_COMM_LEN + 1];
-	const char *path, *parent_path, *script, *cwd;
-	const char *args; /* NUL-separated, args_len bytes of args_total */
+	const char *path;	 /* exec: of the image; file and map: of the file */
+	const char *parent_path; /* exec: of the image before; else: of the image that acts */
+	const char *script, *cwd;
+	const char *target; /* rename, link, mount */
+	const char *args;   /* NUL-separated, args_len bytes of args_total */
 	uint32_t args_len, args_total;
 	uint64_t ino, dev; /* dev as stat(2) gives it */
 	uint64_t parent_ino, parent_dev;
 	uint64_t caps, cgroup;
 	uint32_t loginuid, ppid, mntns;
-	enum bh_trace_origin origin, parent_origin;
+	enum bh_trace_origin origin;
+	enum bh_trace_origin
+		parent_origin; /* exec: of the image before; else: of the image that acts */
 	enum bh_trace_stdio stdio[3];
+	uint8_t op;	   /* enum bh_trace_op of a file, enum bh_trace_class of a call */
+	uint32_t call;	   /* system call number */
+	uint32_t mode;	   /* st_mode, 0: not known */
+	uint64_t arg[4];   /* as bulkhead/trace.h says for op */
 	uint64_t start_ns; /* exit: of the image */
 	int status;	   /* exit: as wait(2) gives it */
 };

@@ -1,0 +1,174 @@
+/* trace_act.bpf.h - one act of a pod's task after a system call: the set, the record, the books. */
+#pragma once
+
+#include "lib/trace_emit.bpf.h"
+
+#define ACT_TAIL      2048
+#define ACT_PER_DIR   64 /* files of one directory that are told one by one */
+#define O_ACCMODE     3
+#define O_TRUNC	      01000
+#define FMODE_WRITE   2
+#define FMODE_CREATED 0x100000
+#define SIGKILL	      9
+
+struct act_scratch {
+	struct walk walk;
+	struct bh_fact_key key;
+	struct bh_fact fact;
+	struct file_id id;
+	struct bh_trace_name name;
+	__u64 arg[5];
+	__u64 now;
+	__u64 record[(sizeof(struct bh_trace_act) + ACT_TAIL) / 8];
+	__s64 ret;
+	__u32 call;
+	__u32 pos;
+	__u32 flags;
+	__u32 is_high;
+	char text[2][BH_PATH_MAX]; /* path, target */
+};
+
+/* Cannot be full: system calls do not end inside each other on a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct act_scratch);
+} act_scratch SEC(".maps");
+
+static __always_inline void act_tail(struct act_scratch *s, struct bh_trace_act *r, __u32 which,
+				     const char *from, __u32 max)
+{
+	__u32 pos = s->pos & (ACT_TAIL / 2 - 1);
+	long n = bpf_probe_read_kernel_str((char *)s->record + sizeof(*r) + pos, max, from);
+
+	if (n <= 1 || n > BH_PATH_MAX)
+		n = 0;
+	r->string_len[which] = n;
+	s->pos = pos + n;
+}
+
+static __always_inline int act_send(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	struct bh_trace_act *r = (struct bh_trace_act *)s->record;
+	__u64 len;
+
+	r->head.version = BH_TRACE_VERSION;
+	r->head.kind = s->key.kind;
+	r->head.ts_ns = s->now;
+	r->head.exec_id = t->exec_id;
+	r->head.parent_exec_id = t->parent_exec_id;
+	r->head.slot = t->slot;
+	r->head.generation = t->generation;
+	r->head.pid = bpf_get_current_pid_tgid() >> 32;
+	r->head.flags = s->flags | (s->is_high ? BH_TRACE_F_HIGH : 0);
+	r->head.uid = s->key.uid;
+	r->head.gid = bpf_get_current_uid_gid() >> 32;
+	bpf_get_current_comm(r->head.comm, sizeof(r->head.comm));
+	r->ino = s->id.ino;
+	r->dev = s->id.dev;
+	r->mode = s->id.mode;
+	r->origin = s->id.origin;
+	r->op = s->key.op;
+	r->image_origin = t->origin;
+	r->call = s->call;
+	__builtin_memcpy(r->arg, s->arg, sizeof(r->arg));
+	s->pos = 0;
+	act_tail(s, r, BH_TRACE_A_PATH, s->text[0], BH_PATH_MAX);
+	act_tail(s, r, BH_TRACE_A_TARGET, s->text[1], BH_PATH_MAX);
+	act_tail(s, r, BH_TRACE_A_IMAGE, t->path, BH_TRACE_PARENT);
+	len = s->pos;
+	if (len > ACT_TAIL)
+		len = ACT_TAIL;
+	r->head.len = sizeof(*r) + len;
+	return ring_send(s->is_high, s->record, sizeof(*r) + len) == 0;
+}
+
+/* Notes the act, which s->key, s->id, s->text and s->flags describe, and announces what is new. */
+__noinline int act_note(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	struct bh_trace_slot *b;
+	int novelty, is_sent;
+
+	if (!s || !t)
+		return 0;
+	b = books_of(t->slot);
+	if (!b || b->generation != t->generation)
+		return 0;
+	s->now = bpf_ktime_get_ns();
+	s->fact.first_ns = s->fact.last_ns = s->now;
+	s->fact.exec_id = t->exec_id;
+	s->fact.parent_exec_id = t->parent_exec_id;
+	s->fact.generation = t->generation;
+	s->fact.flags = s->flags;
+	s->fact.pid = bpf_get_current_pid_tgid() >> 32;
+	s->fact.arg = s->arg[0];
+	__builtin_memcpy(s->fact.path, s->text[0], sizeof(s->fact.path));
+	novelty = fact_note(b, &s->key, &s->fact);
+	if (novelty == FACT_NEW)
+		s->flags |= BH_TRACE_F_FIRST;
+	if (!event_wants_record(b, novelty, s->is_high && novelty == FACT_EXTRA, s->now))
+		return 0;
+	is_sent = act_send(s, t);
+	event_close(b, &s->key, novelty, is_sent);
+	return 0;
+}
+
+/* An act that the set knows already, without naming the file: the common case, and quick. */
+static __always_inline int act_is_known(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	struct bh_fact *f = bpf_map_lookup_elem(&trace_fact, &s->key);
+	struct bh_trace_slot *b;
+
+	if (!f || f->generation != t->generation)
+		return 0;
+	b = books_of(t->slot);
+	if (!b || b->generation != t->generation)
+		return 0;
+	__sync_fetch_and_add(&f->count, 1);
+	f->last_ns = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&b->seen, 1);
+	__sync_fetch_and_add(&b->deduplicated, 1);
+	return 1;
+}
+
+static __always_inline void act_key(struct act_scratch *s, const struct bh_trace_task *t, __u8 kind,
+				    __u8 op)
+{
+	__builtin_memset(&s->key, 0, sizeof(s->key));
+	s->key.slot = t->slot;
+	s->key.kind = kind;
+	s->key.op = op;
+	s->key.by = t->ino;
+	s->key.uid = t->uid;
+}
+
+static __always_inline void act_walk(struct act_scratch *s, const struct path *path)
+{
+	s->text[0][0] = 0;
+	if (!walk_path(&s->walk, path))
+		return;
+	if (s->walk.is_cut)
+		s->flags |= BH_TRACE_F_PATH_CUT;
+	bpf_probe_read_kernel_str(s->text[0], BH_PATH_MAX,
+				  &s->walk.buf[s->walk.pos & (PATH_HALF - 1)]);
+}
+
+static __always_inline int act_is_foreign(__u8 origin)
+{
+	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
+	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
+}
+
+/* The file behind a descriptor of the current task; NULL: none. */
+static __always_inline const struct file *act_file(const struct task_struct *p, __s64 fd)
+{
+	const struct fdtable *fdt = BPF_CORE_READ(p, files, fdt);
+	struct file **table = BPF_CORE_READ(fdt, fd);
+	struct file *f = NULL;
+
+	if (fd < 0 || fd >= (__s64)BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&f, sizeof(f), &table[fd & 0xffffffff]);
+	return f;
+}

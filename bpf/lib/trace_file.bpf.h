@@ -1,0 +1,261 @@
+/* trace_file.bpf.h - files that a pod's task opened, made or mapped. The file is what the returned
+ * descriptor or the mapping leads to, never what the caller's memory says. */
+#pragma once
+
+#include "lib/trace_act.bpf.h"
+
+#define TYPE_MASK    0170000
+#define TYPE_REGULAR 0100000
+#define TYPE_BLOCK   0060000
+#define MAGIC_PROC   0x9fa0
+#define PROT_WRITE   2
+#define PROT_EXEC    4
+#define MAP_SHARED   1
+#define MODE_TOLD    06111 /* execute and set-id bits */
+
+static __always_inline __u32 name_bits(struct act_scratch *s, const struct dentry *d)
+{
+	const unsigned char *name = BPF_CORE_READ(d, d_name.name);
+	__u32 *bits;
+
+	__builtin_memset(&s->name, 0, sizeof(s->name));
+	bpf_probe_read_kernel_str(s->name.text, sizeof(s->name.text), name);
+	bits = bpf_map_lookup_elem(&trace_name, &s->name);
+	return bits ? *bits : 0;
+}
+
+/* The set knows files by directory and name, so that a file that is written anew each time is one.
+ */
+static __always_inline void file_key(struct act_scratch *s, const struct dentry *d,
+				     unsigned long magic)
+{
+	if (magic != MAGIC_PROC) { /* every process has directories of its own there */
+		s->key.ino = BPF_CORE_READ(d, d_parent, d_inode, i_ino);
+		s->key.dev = s->id.dev;
+	}
+	__builtin_memcpy(s->key.name, s->name.text, sizeof(s->key.name));
+	s->key.origin = s->id.origin;
+}
+
+/* Beyond so many files of a directory, the directory stands for the rest. */
+static __always_inline void file_collapse(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	struct bh_fact_key *k = &s->key;
+	struct bh_fact *dir;
+	char name[BH_TRACE_NAME];
+
+	__builtin_memcpy(name, k->name, sizeof(name));
+	__builtin_memset(k->name, 0, sizeof(k->name));
+	dir = bpf_map_lookup_elem(&trace_fact, k);
+	if (dir && dir->generation == t->generation && dir->count >= ACT_PER_DIR) {
+		s->flags |= BH_TRACE_F_COLLAPSED;
+		return;
+	}
+	if (dir && dir->generation == t->generation) {
+		__sync_fetch_and_add(&dir->count, 1);
+	} else {
+		s->fact.generation = t->generation;
+		s->fact.count = 1;
+		s->fact.flags = BH_TRACE_F_COLLAPSED;
+		s->fact.first_ns = s->fact.last_ns = bpf_ktime_get_ns();
+		s->fact.path[0] = 0;
+		bpf_map_update_elem(&trace_fact, k, &s->fact, BPF_ANY);
+	}
+	__builtin_memcpy(k->name, name, sizeof(name));
+}
+
+static __always_inline __u8 open_op(__u32 mode, __u32 bits)
+{
+	if (mode & FMODE_CREATED)
+		return BH_TRACE_OP_CREATE;
+	if (mode & FMODE_WRITE)
+		return BH_TRACE_OP_WRITE;
+	return bits & BH_TRACE_N_READ ? BH_TRACE_OP_READ : BH_TRACE_OP_NONE;
+}
+
+static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
+				      const struct bh_trace_task *t)
+{
+	const struct file *f = act_file(p, s->ret);
+	const struct dentry *d;
+	unsigned long magic;
+	__u32 bits, mode;
+	__u8 op;
+
+	if (!f)
+		return;
+	d = BPF_CORE_READ(f, f_path.dentry);
+	mode = BPF_CORE_READ(f, f_mode);
+	bits = name_bits(s, d);
+	op = open_op(mode, bits);
+	if (!op)
+		return;
+	file_identify(f, p, &s->id);
+	if ((s->id.mode & TYPE_MASK) != TYPE_REGULAR && (s->id.mode & TYPE_MASK) != TYPE_BLOCK &&
+	    !bits)
+		return;
+	magic = BPF_CORE_READ(f, f_inode, i_sb, s_magic);
+	act_key(s, t, BH_TRACE_FILE, op);
+	file_key(s, d, magic);
+	if (act_is_known(s, t))
+		return;
+	if (!bits && magic != MAGIC_PROC)
+		file_collapse(s, t);
+	s->arg[0] = BPF_CORE_READ(f, f_flags);
+	if (s->arg[0] & O_TRUNC)
+		s->flags |= BH_TRACE_F_TRUNCATED;
+	act_walk(s, file_path(f));
+	act_note(s, t);
+}
+
+/* ---- mappings ---- */
+
+struct vma_found {
+	__u64 file;
+	__u32 is_found;
+};
+
+static long vma_look(struct task_struct *task, struct vm_area_struct *vma, struct vma_found *ctx)
+{
+	ctx->file = (__u64)BPF_CORE_READ(vma, vm_file);
+	ctx->is_found = 1;
+	return 0;
+}
+
+/* Shared memory of no file is one of the same kind, with another name. */
+static __always_inline int file_is_memfd(struct act_scratch *s, const struct file *f)
+{
+	const char *t = s->name.text;
+
+	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
+	return t[0] == 'm' && t[1] == 'e' && t[2] == 'm' && t[3] == 'f' && t[4] == 'd' &&
+	       t[5] == ':';
+}
+
+static __always_inline void call_map(struct act_scratch *s, struct task_struct *p,
+				     const struct bh_trace_task *t, __u64 addr)
+{
+	struct vma_found v = {};
+	const struct file *f;
+
+	if (!(s->arg[2] & PROT_EXEC))
+		return;
+	bpf_find_vma(p, addr, vma_look, &v, 0);
+	f = (const struct file *)v.file;
+	act_key(s, t, BH_TRACE_MAP, 0);
+	__builtin_memset(&s->id, 0, sizeof(s->id));
+	if (s->arg[2] & PROT_WRITE)
+		s->flags |= BH_TRACE_F_WRITABLE;
+	if (f) {
+		file_identify(f, p, &s->id);
+		if (s->id.origin == BH_TRACE_O_MEMFD && !file_is_memfd(s, f))
+			f = NULL;
+	}
+	if (f) {
+		s->key.by = 0;
+		s->key.ino = s->id.ino;
+		s->key.dev = s->id.dev;
+		s->key.origin = s->id.origin;
+	} else {
+		__builtin_memset(&s->id, 0, sizeof(s->id));
+		s->flags |= BH_TRACE_F_ANON;
+	}
+	s->key.op = (s->flags & BH_TRACE_F_WRITABLE ? 1 : 0) | (f ? 0 : 2);
+	if (act_is_known(s, t))
+		return;
+	s->text[0][0] = 0;
+	if (f)
+		act_walk(s, file_path(f));
+	s->is_high = act_is_foreign(s->id.origin);
+	act_note(s, t);
+}
+
+/* ---- what only names a path ---- */
+
+/* Zero-padded first, so that equal texts are equal bytes. */
+static __always_inline void claim(struct act_scratch *s, __u32 which, __u64 user)
+{
+	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
+	s->flags |= BH_TRACE_F_CLAIMED;
+	if (bpf_probe_read_user_str(s->text[which], BH_PATH_MAX, (const void *)user) < 0)
+		s->text[which][0] = 0;
+}
+
+static __always_inline __u64 text_hash(const char text[BH_PATH_MAX])
+{
+	const __u64 *word = (const __u64 *)text;
+	__u64 h = 14695981039346656037ull;
+	__u32 i;
+
+	for (i = 0; i < BH_PATH_MAX / 8; i++)
+		h = (h ^ word[i]) * 1099511628211ull;
+	return h;
+}
+
+/* Bits of the last component of a claimed path. */
+__noinline __u32 text_bits(struct act_scratch *s)
+{
+	volatile __u32 *last;
+	__u32 i, at, *bits;
+
+	if (!s)
+		return 0;
+	last = &s->pos;
+	*last = 0; /* in memory, so that the verifier need not follow each value */
+	for (i = 0; i < BH_PATH_MAX - 1; i++) {
+		if (!s->text[0][i])
+			break;
+		if (s->text[0][i] == '/')
+			*last = i + 1;
+	}
+	at = *last;
+	if (at >= BH_PATH_MAX - sizeof(s->name))
+		return 0;
+	__builtin_memset(&s->name, 0, sizeof(s->name));
+	bpf_probe_read_kernel_str(s->name.text, sizeof(s->name.text), &s->text[0][at]);
+	bits = bpf_map_lookup_elem(&trace_name, &s->name);
+	return bits ? *bits : 0;
+}
+
+/* The set knows it by the name that is there afterwards. */
+static __always_inline void call_paths(struct act_scratch *s, const struct bh_trace_task *t,
+				       __u8 op, __u64 path, __u64 target)
+{
+	act_key(s, t, BH_TRACE_FILE, op);
+	__builtin_memset(&s->id, 0, sizeof(s->id));
+	claim(s, 0, path);
+	s->text[1][0] = 0;
+	if (target)
+		claim(s, 1, target);
+	if (op == BH_TRACE_OP_UNLINK && !text_bits(s))
+		return;
+	s->key.ino = text_hash(s->text[target ? 1 : 0]);
+	if (!act_is_known(s, t))
+		act_note(s, t);
+}
+
+static __always_inline void call_chmod(struct act_scratch *s, const struct bh_trace_task *t,
+				       __u64 path, __u32 mode)
+{
+	if (!(mode & MODE_TOLD))
+		return;
+	s->arg[0] = mode;
+	call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
+}
+
+static __always_inline void call_fchmod(struct act_scratch *s, const struct task_struct *p,
+					const struct bh_trace_task *t)
+{
+	const struct file *f = act_file(p, s->arg[0]);
+	__u32 mode = s->arg[1];
+
+	if (!f || !(mode & MODE_TOLD))
+		return;
+	file_identify(f, p, &s->id);
+	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_CHMOD);
+	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
+	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
+	s->arg[0] = mode;
+	act_walk(s, file_path(f));
+	act_note(s, t);
+}

@@ -1,0 +1,326 @@
+/* watch.bpf.c - what pods ask of the kernel. Attached only while a pod needs it: even an empty hook
+ * costs every system call of the node. It looks at what a call has done, when it ends; tasks that
+ * belong to no pod leave at the first look-up. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lib/trace_file.bpf.h"
+
+#define AF_UNIX	       1
+#define AF_NETLINK     16
+#define AF_PACKET      17
+#define SOCK_TYPE_MASK 0xf
+#define SOCK_RAW       3
+#define SOCK_PACKET    10
+#define COMPAT	       2 /* x86's thread_info.status: a 32-bit call */
+
+#define PTRACE_POKETEXT	 4
+#define PTRACE_POKEUSR	 6
+#define PTRACE_SETREGS	 13
+#define PTRACE_ATTACH	 16
+#define PTRACE_SETREGSET 0x4205
+#define PTRACE_SEIZE	 0x4206
+
+/* enum bh_trace_class of each system call; the daemon's, who knows the numbers. */
+const volatile __u8 call_class[BH_TRACE_CALLS];
+
+static __always_inline struct act_scratch *act_scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&act_scratch, &zero);
+}
+
+static __always_inline void call_args(struct act_scratch *s, const struct pt_regs *regs)
+{
+	const struct pt_regs___arm64 *arm = (const void *)regs;
+
+	if (bpf_core_field_exists(regs->orig_ax)) {
+		s->arg[0] = BPF_CORE_READ(regs, di);
+		s->arg[1] = BPF_CORE_READ(regs, si);
+		s->arg[2] = BPF_CORE_READ(regs, dx);
+		s->arg[3] = BPF_CORE_READ(regs, r10);
+		s->arg[4] = BPF_CORE_READ(regs, r8);
+	} else {
+		s->arg[0] = BPF_CORE_READ(arm, orig_x0);
+		s->arg[1] = BPF_CORE_READ(arm, regs[1]);
+		s->arg[2] = BPF_CORE_READ(arm, regs[2]);
+		s->arg[3] = BPF_CORE_READ(arm, regs[3]);
+		s->arg[4] = BPF_CORE_READ(arm, regs[4]);
+	}
+}
+
+static __always_inline __u32 call_number(const struct pt_regs *regs)
+{
+	if (bpf_core_field_exists(regs->orig_ax))
+		return BPF_CORE_READ(regs, orig_ax);
+	return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
+}
+
+/* A call that is told once for each image and `what`. */
+static __always_inline void call_note(struct act_scratch *s, const struct bh_trace_task *t,
+				      __u8 class, __u64 what)
+{
+	act_key(s, t, BH_TRACE_CALL, class);
+	__builtin_memset(&s->id, 0, sizeof(s->id));
+	s->key.ino = what;
+	s->key.dev = s->call;
+	s->text[1][0] = 0;
+	if (!act_is_known(s, t))
+		act_note(s, t);
+}
+
+static __always_inline void call_setid(struct act_scratch *s, const struct task_struct *p,
+				       struct bh_trace_task *t)
+{
+	__u32 now = BPF_CORE_READ(p, cred, euid.val), before = t->uid;
+
+	if (now == before)
+		return;
+	s->arg[0] = before;
+	s->arg[1] = now;
+	s->arg[2] = BPF_CORE_READ(p, cred, uid.val);
+	s->text[0][0] = 0;
+	call_note(s, t, BH_CALL_SETID, ((__u64)before << 32) | now);
+	t->uid = now;
+}
+
+static __always_inline int ptrace_is_told(__u64 request)
+{
+	return (request >= PTRACE_POKETEXT && request <= PTRACE_POKEUSR) ||
+	       request == PTRACE_SETREGS || request == PTRACE_ATTACH ||
+	       request == PTRACE_SETREGSET || request == PTRACE_SEIZE;
+}
+
+static __always_inline int socket_is_told(__u64 family, __u64 type)
+{
+	return family == AF_PACKET || family == AF_NETLINK ||
+	       (family != AF_UNIX &&
+		((type & SOCK_TYPE_MASK) == SOCK_RAW || (type & SOCK_TYPE_MASK) == SOCK_PACKET));
+}
+
+/* To a container runtime's socket, or ours: the peer's own path, not what the caller wrote. */
+static __always_inline void call_connect(struct act_scratch *s, const struct task_struct *p,
+					 const struct bh_trace_task *t)
+{
+	const struct file *f = act_file(p, s->arg[0]);
+	const struct unix_sock *peer;
+	const struct socket *socket;
+	const struct dentry *d;
+	const struct sock *sk;
+
+	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & TYPE_MASK) != 0140000)
+		return;
+	socket = BPF_CORE_READ(f, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return;
+	peer = (const struct unix_sock *)BPF_CORE_READ((const struct unix_sock *)sk, peer);
+	d = BPF_CORE_READ(peer, path.dentry);
+	if (!d || !(name_bits(s, d) & BH_TRACE_N_CONNECT))
+		return;
+	act_walk(s, (const struct path *)__builtin_preserve_access_index(&peer->path));
+	call_note(s, t, BH_CALL_CONNECT, BPF_CORE_READ(d, d_inode, i_ino));
+}
+
+static __always_inline void call_simple(struct act_scratch *s, const struct bh_trace_task *t,
+					__u8 class)
+{
+	__u64 what = 0;
+
+	s->text[0][0] = 0;
+	switch (class) {
+	case BH_CALL_PTRACE:
+		if (!ptrace_is_told(s->arg[0]))
+			return;
+		what = s->arg[0] << 32 | (__u32)s->arg[1];
+		break;
+	case BH_CALL_SOCKET:
+		if (!socket_is_told(s->arg[0], s->arg[1]))
+			return;
+		what = s->arg[0] << 32 | (__u32)s->arg[1];
+		break;
+	case BH_CALL_MEMFD:
+		claim(s, 0, s->arg[0]);
+		break;
+	case BH_CALL_SETNS:
+		what = s->arg[1];
+		break;
+	default:
+		what = s->arg[0];
+		break;
+	}
+	call_note(s, t, class, what);
+}
+
+static __always_inline void call_mount(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	claim(s, 0, s->arg[0]);
+	claim(s, 1, s->arg[1]);
+	act_key(s, t, BH_TRACE_CALL, BH_CALL_MOUNT);
+	__builtin_memset(&s->id, 0, sizeof(s->id));
+	s->key.ino = text_hash(s->text[1]);
+	s->key.dev = s->call;
+	if (!act_is_known(s, t))
+		act_note(s, t);
+}
+
+static __always_inline void call_root(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	claim(s, 0, s->arg[0]);
+	call_note(s, t, BH_CALL_ROOT, text_hash(s->text[0]));
+}
+
+/* Classes that leave a file or name one. */
+static __always_inline int call_of_file(struct act_scratch *s, struct task_struct *p,
+					const struct bh_trace_task *t, __u8 class)
+{
+	switch (class) {
+	case BH_CALL_OPEN:
+	case BH_CALL_CREAT:
+		call_open(s, p, t);
+		return 1;
+	case BH_CALL_MMAP:
+		if (s->arg[3] & MAP_SHARED)
+			s->flags |= BH_TRACE_F_SHARED;
+		call_map(s, p, t, s->ret);
+		return 1;
+	case BH_CALL_MPROTECT:
+		call_map(s, p, t, s->arg[0]);
+		return 1;
+	case BH_CALL_FCHMOD:
+		call_fchmod(s, p, t);
+		return 1;
+	}
+	return 0;
+}
+
+/* Classes whose paths only the caller knows. */
+static __always_inline int call_of_path(struct act_scratch *s, const struct bh_trace_task *t,
+					__u8 class)
+{
+	switch (class) {
+	case BH_CALL_RENAME:
+		call_paths(s, t, BH_TRACE_OP_RENAME, s->arg[0], s->arg[1]);
+		return 1;
+	case BH_CALL_RENAMEAT:
+		call_paths(s, t, BH_TRACE_OP_RENAME, s->arg[1], s->arg[3]);
+		return 1;
+	case BH_CALL_LINK:
+		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[0], s->arg[1]);
+		return 1;
+	case BH_CALL_LINKAT:
+		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[1], s->arg[3]);
+		return 1;
+	case BH_CALL_SYMLINKAT:
+		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[0], s->arg[2]);
+		return 1;
+	case BH_CALL_CHMOD:
+		call_chmod(s, t, s->arg[0], s->arg[1]);
+		return 1;
+	case BH_CALL_FCHMODAT:
+		call_chmod(s, t, s->arg[1], s->arg[2]);
+		return 1;
+	case BH_CALL_UNLINK:
+		call_paths(s, t, BH_TRACE_OP_UNLINK, s->arg[0], 0);
+		return 1;
+	case BH_CALL_UNLINKAT:
+		call_paths(s, t, BH_TRACE_OP_UNLINK, s->arg[1], 0);
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline void call_judge(struct act_scratch *s, struct task_struct *p,
+				       struct bh_trace_task *t, __u8 class)
+{
+	if (call_of_file(s, p, t, class) || call_of_path(s, t, class))
+		return;
+	switch (class) {
+	case BH_CALL_SETID:
+		call_setid(s, p, t);
+		break;
+	case BH_CALL_MOUNT:
+		call_mount(s, t);
+		break;
+	case BH_CALL_ROOT:
+		call_root(s, t);
+		break;
+	case BH_CALL_CONNECT:
+		call_connect(s, p, t);
+		break;
+	default:
+		call_simple(s, t, class);
+	}
+}
+
+/* Named by the slot's policy: whether it worked or not. */
+static __always_inline int call_is_refused(const struct bh_trace_task *t, __u32 nr,
+					   __u32 *ret_flags)
+{
+	__u32 slot = t->slot;
+	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
+
+	if (!pol || pol->generation != t->generation ||
+	    !(pol->calls[(nr / 64) & (BH_TRACE_CALLS / 64 - 1)] >> (nr & 63) & 1))
+		return 0;
+	*ret_flags |= BH_TRACE_F_REFUSED;
+	if ((pol->flags & BH_TRACE_P_KILL_CALLS) && bpf_send_signal(SIGKILL) == 0) {
+		struct bh_trace_slot *b = books_of(slot);
+
+		*ret_flags |= BH_TRACE_F_KILLED;
+		if (b)
+			__sync_fetch_and_add(&b->killed, 1);
+	}
+	return 1;
+}
+
+static __always_inline int task_is_foreign(const struct task_struct *p)
+{
+	return bpf_core_field_exists(p->thread_info.status) &&
+	       (BPF_CORE_READ(p, thread_info.status) & COMPAT);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
+{
+	struct task_struct *p = bpf_get_current_task_btf();
+	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	struct act_scratch *s;
+	__u32 nr, flags = 0;
+	int is_refused;
+	__u8 class;
+
+	if (!t)
+		return 0;
+	nr = call_number(regs);
+	if (nr >= BH_TRACE_CALLS)
+		return 0;
+	class = task_is_foreign(p) ? BH_CALL_FOREIGN : call_class[nr & (BH_TRACE_CALLS - 1)];
+	is_refused = call_is_refused(t, nr, &flags);
+	if (!class && !is_refused)
+		return 0;
+	if (ret < 0 && ret > -4096 && !is_refused)
+		return 0;
+	s = act_scratch_get();
+	if (!s)
+		return 0;
+	s->call = nr;
+	s->ret = ret;
+	s->flags = flags;
+	s->is_high = is_refused;
+	call_args(s, regs);
+	if (class == BH_CALL_FOREIGN) {
+		s->text[0][0] = 0;
+		call_note(s, t, BH_CALL_FOREIGN, 0);
+	} else if (is_refused) {
+		s->text[0][0] = 0;
+		call_note(s, t, BH_CALL_DENIED, nr);
+	} else {
+		call_judge(s, p, t, class);
+	}
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

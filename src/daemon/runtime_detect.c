@@ -1,0 +1,418 @@
+#include "daemon/runtime_detect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/journal.h"
+#include "detect/detect.h"
+#include "endpoint/endpoint.h"
+#include "event/ocsf_process.h"
+
+#define CALL_WORDS (BH_TRACE_CALLS / 64)
+#define ALL_CAPS   ((1ull << 38) - 1) /* those every kernel has */
+
+struct bh_detection {
+	struct bh_journal *journal;
+	struct bh_detect *detect;
+	/* what is being fed */
+	const struct bh_endpoint *ep;
+	const struct bh_trace_event *ev;
+	int64_t wall_ms;
+};
+
+/* ---- whose ---- */
+
+/* Letters and digits of the suffixes that controllers give to pods. */
+static size_t suffix(const char *name, size_t n, size_t min, size_t max)
+{
+	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+	size_t k = 0;
+
+	while (k < n && k <= max && strchr(alphabet, name[n - 1 - k]))
+		k++;
+	return k >= min && k <= max && k < n && name[n - 1 - k] == '-' ? k + 1 : 0;
+}
+
+/* Replicas of one workload share the pod's name without what makes it unique. */
+static const char *owner_of(const char *pod, char out[256])
+{
+	size_t n = strnlen(pod, 255), cut = suffix(pod, n, 5, 5);
+
+	if (cut && cut < n) {
+		n -= cut;
+		cut = suffix(pod, n, 6, 10);
+		n -= cut < n ? cut : 0;
+	}
+	snprintf(out, 256, "%.*s", (int)n, pod);
+	return out;
+}
+
+static void subject_of(const struct bh_detection *x, char owner[256], struct bh_subject *s)
+{
+	const struct bh_endpoint *ep = x->ep;
+	int64_t age_ms = x->wall_ms - ep->since_s * 1000;
+
+	*s = (struct bh_subject){
+		.ns = ep->ns,
+		.owner_kind = "Pod",
+		.owner = owner_of(ep->name, owner),
+		.container = "",
+		.image_digest = "",
+		.pod = ep->name,
+		.pod_uid = ep->uid ? ep->uid : "",
+		.pod_id = (uint64_t)ep->slot << 32 | ep->generation,
+	};
+	if (age_ms >= 0 && (uint64_t)age_ms < x->ev->ts_ns / 1000000)
+		s->pod_start_ns = x->ev->ts_ns - (uint64_t)age_ms * 1000000;
+	s->workload = bh_subject_workload(s);
+}
+
+/* ---- event > activity ---- */
+
+static enum bh_provenance provenance_of(enum bh_trace_origin o)
+{
+	static const enum bh_provenance map[BH_TRACE_O_COUNT] = {
+		[BH_TRACE_O_UNKNOWN] = BH_PROV_UNKNOWN,	  [BH_TRACE_O_IMAGE] = BH_PROV_IMAGE,
+		[BH_TRACE_O_MODIFIED] = BH_PROV_MODIFIED, [BH_TRACE_O_NEW] = BH_PROV_NEW,
+		[BH_TRACE_O_METACOPY] = BH_PROV_METACOPY, [BH_TRACE_O_TMPFS] = BH_PROV_TMPFS,
+		[BH_TRACE_O_MEMFD] = BH_PROV_MEMFD,	  [BH_TRACE_O_VOLUME] = BH_PROV_VOLUME,
+		[BH_TRACE_O_OTHER] = BH_PROV_OTHER,
+	};
+
+	return map[o];
+}
+
+static enum bh_stdio stdio_of(enum bh_trace_stdio s)
+{
+	static const enum bh_stdio map[] = {
+		[BH_TSTDIO_UNKNOWN] = BH_STDIO_UNKNOWN, [BH_TSTDIO_NONE] = BH_STDIO_NULL,
+		[BH_TSTDIO_TTY] = BH_STDIO_TTY,		[BH_TSTDIO_PIPE] = BH_STDIO_PIPE,
+		[BH_TSTDIO_FILE] = BH_STDIO_FILE,	[BH_TSTDIO_INET] = BH_STDIO_INET,
+		[BH_TSTDIO_UNIX] = BH_STDIO_UNIX,	[BH_TSTDIO_OTHER] = BH_STDIO_OTHER,
+	};
+
+	return map[s];
+}
+
+static uint32_t process_flags(uint32_t flags)
+{
+	static const struct {
+		uint32_t from, to;
+	} map[] = {
+		{BH_TRACE_F_SETID, BH_PROC_SETUID_FILE},
+		{BH_TRACE_F_OUTSIDE, BH_PROC_FROM_OUTSIDE},
+		{BH_TRACE_F_INIT, BH_PROC_CONTAINER_INIT},
+		{BH_TRACE_F_ARGS_CUT, BH_PROC_ARGS_CUT},
+		{BH_TRACE_F_UNLINKED, BH_PROC_UNLINKED},
+		{BH_TRACE_F_PRELOAD, BH_PROC_LD_PRELOAD},
+	};
+	uint32_t out = 0;
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(map); i++)
+		out |= flags & map[i].from ? map[i].to : 0;
+	return out;
+}
+
+static const struct bh_act_process nobody = {
+	.path = "", .comm = "", .cwd = "", .script = "", .args = "", .sha256 = ""};
+
+static void set_process(const struct bh_trace_event *ev, struct bh_act_process *p)
+{
+	*p = nobody;
+	p->pid = ev->pid;
+	p->uid = ev->uid;
+	p->gid = ev->gid;
+	p->loginuid = ev->loginuid;
+	p->exec_id = ev->exec_id;
+	p->parent_exec_id = ev->parent_exec_id;
+	p->comm = ev->comm;
+	p->path = ev->kind == BH_TRACE_EXEC ? ev->path : ev->parent_path;
+	p->provenance = provenance_of(ev->kind == BH_TRACE_EXEC ? ev->origin : ev->parent_origin);
+	if (ev->kind != BH_TRACE_EXEC)
+		return;
+	p->cwd = ev->cwd;
+	p->script = ev->script;
+	p->args = ev->args;
+	p->args_len = ev->args_len;
+	p->caps = ev->caps;
+	p->flags = process_flags(ev->flags);
+	p->inode = ev->ino;
+	p->dev = ev->dev;
+	for (int i = 0; i < 3; i++)
+		p->stdio[i] = stdio_of(ev->stdio[i]);
+}
+
+static void set_parent(const struct bh_trace_event *ev, struct bh_act_process *p)
+{
+	*p = nobody;
+	if (ev->kind != BH_TRACE_EXEC || !ev->parent_exec_id)
+		return;
+	p->exec_id = ev->parent_exec_id;
+	p->pid = ev->ppid;
+	p->path = ev->parent_path;
+	p->provenance = provenance_of(ev->parent_origin);
+	p->inode = ev->parent_ino;
+	p->dev = ev->parent_dev;
+}
+
+static bool is_process_memory(const char *path)
+{
+	size_t n = strlen(path);
+
+	return strncmp(path, "/proc/", 6) == 0 && n > 4 && strcmp(path + n - 4, "/mem") == 0;
+}
+
+static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	static const enum bh_file_op ops[BH_TRACE_OPS] = {
+		[BH_TRACE_OP_NONE] = BH_FILE_READ,     [BH_TRACE_OP_WRITE] = BH_FILE_WRITE,
+		[BH_TRACE_OP_CREATE] = BH_FILE_CREATE, [BH_TRACE_OP_READ] = BH_FILE_READ,
+		[BH_TRACE_OP_RENAME] = BH_FILE_RENAME, [BH_TRACE_OP_LINK] = BH_FILE_LINK,
+		[BH_TRACE_OP_CHMOD] = BH_FILE_CHMOD,   [BH_TRACE_OP_UNLINK] = BH_FILE_UNLINK,
+	};
+
+	if (is_process_memory(ev->path)) {
+		a->kind = BH_ACT_MEMORY;
+		a->u.target.is_write = ev->op == BH_TRACE_OP_WRITE;
+		return;
+	}
+	a->kind = BH_ACT_FILE;
+	a->u.file = (struct bh_act_file){
+		.op = ops[ev->op],
+		.path = ev->path,
+		.target = ev->target,
+		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] : ev->mode,
+		.is_truncated = ev->flags & BH_TRACE_F_TRUNCATED,
+		.provenance = provenance_of(ev->origin),
+		.inode = ev->ino,
+		.dev = ev->dev,
+	};
+}
+
+static void set_map(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	if (ev->flags & BH_TRACE_F_ANON)
+		return; /* just-in-time compilers; no file to speak of */
+	a->kind = BH_ACT_MAP_EXEC;
+	a->u.map.path = ev->path;
+	a->u.map.provenance = provenance_of(ev->origin);
+	a->u.map.is_shared = ev->flags & BH_TRACE_F_SHARED;
+	a->u.map.is_writable = ev->flags & BH_TRACE_F_WRITABLE;
+	a->u.map.inode = ev->ino;
+	a->u.map.dev = ev->dev;
+}
+
+static void set_namespace(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	a->kind = BH_ACT_NAMESPACE;
+	a->u.ns.is_root_change = ev->op == BH_CALL_ROOT;
+	a->u.ns.is_entering = ev->op == BH_CALL_SETNS;
+	a->u.ns.flags = ev->op == BH_CALL_SETNS	    ? ev->arg[1]
+			: ev->op == BH_CALL_UNSHARE ? ev->arg[0]
+						    : 0;
+}
+
+static void set_target(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	a->kind = ev->op == BH_CALL_PTRACE ? BH_ACT_PTRACE : BH_ACT_MEMORY;
+	a->u.target.pid = (uint32_t)(ev->op == BH_CALL_PTRACE ? ev->arg[1] : ev->arg[0]);
+	a->u.target.is_write = ev->op == BH_CALL_VMWRITE;
+}
+
+static void set_socket(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	a->kind = BH_ACT_SOCKET;
+	a->u.socket.family = (int)ev->arg[0];
+	a->u.socket.type = (int)(ev->arg[1] & 0xf);
+	a->u.socket.protocol = (int)ev->arg[2];
+}
+
+/* Classes that are a kind of their own, with a name or a number at most. */
+static void set_plain(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	static const enum bh_act kinds[BH_CALL_CLASSES] = {
+		[BH_CALL_MODULE] = BH_ACT_MODULE,    [BH_CALL_BPF] = BH_ACT_BPF,
+		[BH_CALL_UFFD] = BH_ACT_USERFAULTFD, [BH_CALL_MEMFD] = BH_ACT_MEMFD,
+		[BH_CALL_URING] = BH_ACT_IO_URING,
+	};
+
+	a->kind = kinds[ev->op];
+	if (a->kind == BH_ACT_BPF)
+		a->u.number = ev->arg[0];
+	else
+		a->u.name = ev->path;
+}
+
+static void set_call(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	switch (ev->op) {
+	case BH_CALL_SETID:
+		a->kind = BH_ACT_SETID;
+		a->u.setid.old_uid = (uint32_t)ev->arg[0];
+		a->u.setid.new_uid = (uint32_t)ev->arg[1];
+		a->u.setid.had_right = true; /* the kernel let it */
+		break;
+	case BH_CALL_SETNS:
+	case BH_CALL_UNSHARE:
+	case BH_CALL_ROOT:
+		set_namespace(ev, a);
+		break;
+	case BH_CALL_MOUNT:
+	case BH_CALL_NEWMOUNT:
+		a->kind = BH_ACT_MOUNT;
+		a->u.mount.source = ev->path;
+		a->u.mount.target = ev->target;
+		a->u.mount.type = "";
+		break;
+	case BH_CALL_PTRACE:
+	case BH_CALL_VMREAD:
+	case BH_CALL_VMWRITE:
+		set_target(ev, a);
+		break;
+	case BH_CALL_SOCKET:
+		set_socket(ev, a);
+		break;
+	case BH_CALL_CONNECT:
+		a->kind = BH_ACT_FILE;
+		a->u.file =
+			(struct bh_act_file){.op = BH_FILE_WRITE, .path = ev->path, .target = ""};
+		break;
+	default:
+		set_plain(ev, a);
+	}
+}
+
+/* ---- findings ---- */
+
+static void on_finding(const struct bh_finding *f, void *arg)
+{
+	const struct bh_detection *x = arg;
+	struct bh_ocsf_finding o = {
+		.time_ms = x->wall_ms,
+		.detector = f->detector->name,
+		.title = f->detector->title,
+		.key = f->key,
+		.text = f->text,
+		.response = bh_response_name(f->response),
+		.attack = f->detector->attack,
+		.severity = (int)f->severity,
+		.count = f->count,
+		.is_new = f->is_new,
+		.event = x->ev,
+		.pod = {.ns = x->ep->ns,
+			.name = x->ep->name,
+			.uid = x->ep->uid,
+			.container_id = x->ep->container_id},
+	};
+
+	if (f->is_raised)
+		bh_journal_event(x->journal, bh_ocsf_finding(bh_journal_ocsf(x->journal), &o));
+}
+
+static void feed_denied(struct bh_detection *x, struct bh_activity *a)
+{
+	uint64_t set[CALL_WORDS] = {0};
+	uint32_t nr = x->ev->call < BH_TRACE_CALLS ? x->ev->call : 0;
+
+	set[nr / 64] = 1ull << (nr % 64);
+	a->kind = BH_ACT_SYSCALLS;
+	a->u.syscalls.set = set;
+	a->u.syscalls.n_words = CALL_WORDS;
+	bh_detect_feed(x->detect, a);
+}
+
+/* What an exec says besides: a container began, an id changed behind the kernel's back. */
+static void feed_exec(struct bh_detection *x, struct bh_activity *a)
+{
+	struct bh_activity more = *a;
+
+	if (x->ev->flags & BH_TRACE_F_INIT) {
+		more.kind = BH_ACT_START;
+		more.u.start.is_privileged = (x->ev->caps & ALL_CAPS) == ALL_CAPS;
+		more.u.start.uid = x->ev->uid;
+		bh_detect_feed(x->detect, &more);
+	}
+	if (x->ev->flags & BH_TRACE_F_UID_GAINED) {
+		more.kind = BH_ACT_SETID;
+		memset(&more.u, 0, sizeof(more.u));
+		more.u.setid.old_uid = 1; /* some other one than 0 */
+		bh_detect_feed(x->detect, &more);
+	}
+	if (x->ev->flags & BH_TRACE_F_NETNS_LEFT) {
+		more.kind = BH_ACT_NETNS;
+		bh_detect_feed(x->detect, &more);
+	}
+	a->kind = BH_ACT_EXEC;
+	bh_detect_feed(x->detect, a);
+}
+
+void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
+		       const struct bh_trace_event *ev, int64_t wall_ms)
+{
+	struct bh_activity a = {.ts_ns = ev->ts_ns};
+	struct bh_subject subject;
+	char owner[256];
+
+	x->ep = ep;
+	x->ev = ev;
+	x->wall_ms = wall_ms;
+	subject_of(x, owner, &subject);
+	a.subject = &subject;
+	set_process(ev, &a.process);
+	set_parent(ev, &a.parent);
+	switch (ev->kind) {
+	case BH_TRACE_EXEC:
+		feed_exec(x, &a);
+		return;
+	case BH_TRACE_EXIT:
+		a.kind = BH_ACT_EXIT;
+		a.u.exit.status = ev->status;
+		break;
+	case BH_TRACE_FILE:
+		set_file(ev, &a);
+		break;
+	case BH_TRACE_MAP:
+		set_map(ev, &a);
+		break;
+	default:
+		if (ev->op == BH_CALL_DENIED) {
+			feed_denied(x, &a);
+			return;
+		}
+		set_call(ev, &a);
+	}
+	if (a.kind != BH_ACT_NONE)
+		bh_detect_feed(x->detect, &a);
+}
+
+void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
+{
+	bh_detect_pod_gone(x->detect, (uint64_t)ep->slot << 32 | ep->generation);
+}
+
+int bh_detection_open(struct bh_journal *journal, struct bh_detection **ret, struct bh_err *err)
+{
+	struct bh_detection *x = calloc(1, sizeof(*x));
+	struct bh_detect_options opt = {.on_finding = on_finding, .arg = x};
+	int r;
+
+	if (!x)
+		return bh_fail(err, ENOMEM, "detection");
+	x->journal = journal;
+	r = bh_detect_new(&opt, &x->detect, err);
+	if (r < 0) {
+		free(x);
+		return r;
+	}
+	*ret = x;
+	return 0;
+}
+
+void bh_detection_close(struct bh_detection *x)
+{
+	if (!x)
+		return;
+	bh_detect_free(x->detect);
+	free(x);
+}

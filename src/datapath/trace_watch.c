@@ -1,0 +1,175 @@
+/* The programs on system calls: which numbers they look at, which names of files matter. */
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "datapath/trace_private.h"
+#include "watch.skel.h"
+
+/* Not every machine has every call. */
+static const struct {
+	unsigned nr;
+	enum bh_trace_class class;
+} calls[] = {
+#ifdef SYS_open
+	{SYS_open, BH_CALL_OPEN},
+	{SYS_creat, BH_CALL_CREAT},
+	{SYS_rename, BH_CALL_RENAME},
+	{SYS_link, BH_CALL_LINK},
+	{SYS_symlink, BH_CALL_LINK},
+	{SYS_chmod, BH_CALL_CHMOD},
+	{SYS_unlink, BH_CALL_UNLINK},
+#endif
+	{SYS_openat, BH_CALL_OPEN},
+	{SYS_openat2, BH_CALL_OPEN},
+	{SYS_open_by_handle_at, BH_CALL_OPEN},
+	{SYS_mmap, BH_CALL_MMAP},
+	{SYS_mprotect, BH_CALL_MPROTECT},
+	{SYS_pkey_mprotect, BH_CALL_MPROTECT},
+	{SYS_renameat, BH_CALL_RENAMEAT},
+	{SYS_renameat2, BH_CALL_RENAMEAT},
+	{SYS_linkat, BH_CALL_LINKAT},
+	{SYS_symlinkat, BH_CALL_SYMLINKAT},
+	{SYS_fchmod, BH_CALL_FCHMOD},
+	{SYS_fchmodat, BH_CALL_FCHMODAT},
+	{SYS_unlinkat, BH_CALL_UNLINKAT},
+	{SYS_setuid, BH_CALL_SETID},
+	{SYS_setreuid, BH_CALL_SETID},
+	{SYS_setresuid, BH_CALL_SETID},
+	{SYS_setns, BH_CALL_SETNS},
+	{SYS_unshare, BH_CALL_UNSHARE},
+	{SYS_pivot_root, BH_CALL_ROOT},
+	{SYS_chroot, BH_CALL_ROOT},
+	{SYS_mount, BH_CALL_MOUNT},
+	{SYS_fsopen, BH_CALL_NEWMOUNT},
+	{SYS_open_tree, BH_CALL_NEWMOUNT},
+	{SYS_move_mount, BH_CALL_NEWMOUNT},
+	{SYS_ptrace, BH_CALL_PTRACE},
+	{SYS_process_vm_readv, BH_CALL_VMREAD},
+	{SYS_process_vm_writev, BH_CALL_VMWRITE},
+	{SYS_init_module, BH_CALL_MODULE},
+	{SYS_finit_module, BH_CALL_MODULE},
+	{SYS_delete_module, BH_CALL_MODULE},
+	{SYS_bpf, BH_CALL_BPF},
+	{SYS_userfaultfd, BH_CALL_UFFD},
+	{SYS_memfd_create, BH_CALL_MEMFD},
+	{SYS_io_uring_setup, BH_CALL_URING},
+	{SYS_socket, BH_CALL_SOCKET},
+	{SYS_connect, BH_CALL_CONNECT},
+};
+
+/* Last components of paths: credentials, the kernel's levers, runtimes' sockets, logs. */
+static const struct {
+	const char *name;
+	uint32_t bits;
+} names[] = {
+	{"token", BH_TRACE_N_READ},
+	{"shadow", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"gshadow", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"sudoers", BH_TRACE_N_KEEP},
+	{"passwd", BH_TRACE_N_KEEP},
+	{"crontab", BH_TRACE_N_KEEP},
+	{"ld.so.preload", BH_TRACE_N_KEEP},
+	{"ld.so.conf", BH_TRACE_N_KEEP},
+	{"id_rsa", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"id_dsa", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"id_ecdsa", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"id_ed25519", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"authorized_keys", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"ssh_host_rsa_key", BH_TRACE_N_READ},
+	{"ssh_host_ed25519_key", BH_TRACE_N_READ},
+	{"credentials", BH_TRACE_N_READ},
+	{".dockercfg", BH_TRACE_N_READ},
+	{"kubeconfig", BH_TRACE_N_READ},
+	{"admin.conf", BH_TRACE_N_READ},
+	{"kubelet.conf", BH_TRACE_N_READ},
+	{".git-credentials", BH_TRACE_N_READ},
+	{".netrc", BH_TRACE_N_READ},
+	{"environ", BH_TRACE_N_READ},
+	{"mem", BH_TRACE_N_READ},
+	{"kmem", BH_TRACE_N_READ},
+	{"kcore", BH_TRACE_N_READ},
+	{"kallsyms", BH_TRACE_N_READ},
+	{"release_agent", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
+	{"core_pattern", BH_TRACE_N_KEEP},
+	{"modprobe", BH_TRACE_N_KEEP},
+	{"sysrq-trigger", BH_TRACE_N_KEEP},
+	{"userfaultfd", BH_TRACE_N_READ},
+	{"docker.sock", BH_TRACE_N_READ | BH_TRACE_N_CONNECT},
+	{"containerd.sock", BH_TRACE_N_READ | BH_TRACE_N_CONNECT},
+	{"crio.sock", BH_TRACE_N_READ | BH_TRACE_N_CONNECT},
+	{"podman.sock", BH_TRACE_N_READ | BH_TRACE_N_CONNECT},
+	{"bulkheadd.sock", BH_TRACE_N_CONNECT},
+	{".bash_history", BH_TRACE_N_KEEP},
+	{".zsh_history", BH_TRACE_N_KEEP},
+	{".ash_history", BH_TRACE_N_KEEP},
+	{"wtmp", BH_TRACE_N_KEEP},
+	{"btmp", BH_TRACE_N_KEEP},
+	{"utmp", BH_TRACE_N_KEEP},
+	{"lastlog", BH_TRACE_N_KEEP},
+	{"auth.log", BH_TRACE_N_KEEP},
+	{"syslog", BH_TRACE_N_KEEP},
+	{"messages", BH_TRACE_N_KEEP},
+	{"secure", BH_TRACE_N_KEEP},
+};
+
+static int set_table(struct bpf_object *obj, struct bh_err *err)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(obj, ".rodata");
+	size_t size = 0;
+	uint8_t *table = map ? bpf_map__initial_value(map, &size) : NULL;
+
+	if (!table || size < BH_TRACE_CALLS)
+		return bh_fail(err, ENOENT, "BPF object watch has no table of calls");
+	for (size_t i = 0; i < BH_ARRAY_SIZE(calls); i++)
+		if (calls[i].nr < BH_TRACE_CALLS)
+			table[calls[i].nr] = (uint8_t)calls[i].class;
+	return 0;
+}
+
+static int fill_names(struct bh_trace *t, struct bh_err *err)
+{
+	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++) {
+		struct bh_trace_name key = {0};
+		int r;
+
+		memcpy(key.text, names[i].name, strlen(names[i].name));
+		r = bpf_map_update_elem(t->map[BH_T_NAME].fd, &key, &names[i].bits, BPF_ANY);
+		if (r)
+			return bh_fail_sys(err, -r, "map trace_name");
+	}
+	return 0;
+}
+
+int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err)
+{
+	static const struct bh_trace_source source = {"watch", watch_bpf__elf_bytes, set_table};
+	const struct bpf_program *prog;
+	int r = 0;
+
+	if (t->watch_link >= 0)
+		return 0;
+	if (!t->watch)
+		r = bh_trace_load(t, &source, &t->watch, err);
+	if (r == 0)
+		r = fill_names(t, err);
+	if (r)
+		return r;
+	prog = bpf_object__find_program_by_name(t->watch, "bh_watch_exit");
+	if (!prog)
+		return bh_fail(err, ENOENT, "no program bh_watch_exit");
+	r = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+	if (r < 0)
+		return bh_fail_sys(err, -r, "attach bh_watch_exit");
+	t->watch_link = r;
+	return 0;
+}
+
+void bh_trace_watch_end(struct bh_trace *t)
+{
+	bh_closep(&t->watch_link);
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""Watch mode: where the bytes of files come from, what was written, mapped and called; the mode
+changes while pods run."""
+import ctypes
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
+import testing
+from container import Container
+from node import Node
+from testing import check, equal, part, wait_until
+
+
+def events(node, kind, pod):
+    node.ask("runtime")  # reads what waits in the rings
+    r = node.cli("events", "--class", kind, "--pod", pod, "-o", "json")
+    return [json.loads(line) for line in r.stdout.splitlines() if line.strip()]
+
+
+def ours(event):
+    return event["unmapped"]["bulkhead"]
+
+
+def started(node, pod, path):
+    """The last start of an executable, or None."""
+    found = [e for e in events(node, "process", pod) if e["process"].get("file", {}).get("path") == path]
+    return found[-1] if found else None
+
+
+def origin_of(node, pod, path):
+    e = started(node, pod, path)
+    return ours(e)["provenance"] if e else None
+
+
+def provenance(node, box, pod):
+    def told(want, path, prepare="", run=None):
+        status, out = box.sh(f"{prepare}; {run or path} >/dev/null 2>&1" if prepare
+                             else f"{run or path} >/dev/null 2>&1")
+        equal(origin_of(node, pod, path), want, f"{path}: {want}")
+
+    told("image", "/usr/bin/id")
+    told("new", "/usr/local/bin/dropped", "cp /bin/true /usr/local/bin/dropped")
+    told("metacopy", "/usr/bin/date", "chown 12 /usr/bin/date")
+    told("modified", "/usr/bin/uptime", "printf x >> /usr/bin/uptime")
+    told("tmpfs", "/mnt/true", "cp /bin/true /mnt/true")
+    told("volume", "/srv/true", "cp /bin/true /srv/true")
+    box.sh("python3 -c 'import os; f = os.memfd_create(\"hidden\"); os.write(f, open(\"/bin/true\","
+           "\"rb\").read()); os.execve(f, [\"ls\"], {})'")
+    equal(origin_of(node, pod, "/memfd:hidden"), "memfd", "a memfd")
+    box.sh("cp /bin/true /tmp/gone; exec 9</tmp/gone; rm /tmp/gone; python3 -c "
+           "'import os; os.execve(9, [\"x\"], {})'; exec 9<&-")
+    e = started(node, pod, "/tmp/gone")
+    check(e and ours(e).get("unlinked") and ours(e)["provenance"] == "new", "a file without a name")
+
+
+def script(node, box, pod):
+    box.sh("printf '#!/bin/sh -e\\ntrue\\n' > /tmp/s.sh; chmod +x /tmp/s.sh; /tmp/s.sh one two")
+    found = [e for e in events(node, "process", pod) if ours(e).get("script") == "/tmp/s.sh"]
+    check(len(found) == 1, "an interpreter started for a script")
+    equal(ours(found[0])["args"][-3:], ["/tmp/s.sh", "one", "two"], "with its arguments")
+
+
+def lineage(node, box, pod):
+    box.sh("cd /usr; sh -c 'nice id; true' >/dev/null")
+    e = started(node, pod, "/usr/bin/nice")
+    check(e and e["actor"]["process"]["file"]["path"].endswith("dash"), "the image before", e)
+    equal(e and ours(e)["workingDirectory"], "/usr", "the working directory")
+    box.enter("/usr/bin/whoami")
+    e = started(node, pod, "/usr/bin/whoami")
+    check(e and ours(e).get("fromOutside") and not ours(e).get("containerStart"),
+          "a program from outside the pod's tree", e)
+
+
+def long_args(node, box, pod):
+    box.sh("/usr/bin/printf '%s' " + "x" * 6000 + " >/dev/null")
+    e = started(node, pod, "/usr/bin/printf")
+    check(e and ours(e).get("argsCut") and 4000 < len(e["process"]["cmd_line"]) < 4096,
+          "long arguments are cut and say so")
+
+
+def file_of(node, pod, path, activity):
+    return [e for e in events(node, "file", pod) if e["file"].get("path") == path and
+            e["activity_name"] == activity]
+
+
+def files(node, box, pod):
+    box.sh("echo x > /etc/new.conf; echo y >> /etc/hostname; cat /etc/shadow >/dev/null; "
+           "echo z > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload; "
+           "mv /etc/new.conf /etc/other.conf; ln /etc/other.conf /etc/hard; "
+           "cp /bin/true /tmp/tool; chmod u+s /tmp/tool; cat /proc/self/environ >/dev/null")
+    for path, activity in (("/etc/new.conf", "Create"), ("/etc/hostname", "Update"),
+                           ("/etc/shadow", "Read"), ("/etc/ld.so.preload", "Create"),
+                           ("/etc/ld.so.preload", "Delete"), ("/etc/new.conf", "Rename"),
+                           ("/etc/other.conf", "Link"), ("/tmp/tool", "Set Attributes")):
+        check(file_of(node, pod, path, activity), f"{activity} {path}")
+    check(not file_of(node, pod, "/etc/hostname", "Read") and
+          not file_of(node, pod, "/etc/passwd", "Read"), "reading what everybody reads is not told")
+    box.sh("i=0; mkdir /tmp/many; while [ $i -lt 300 ]; do : > /tmp/many/f$i; i=$((i+1)); done")
+    many = [e for e in events(node, "file", pod)
+            if e["file"].get("path", "").startswith("/tmp/many/")]
+    check(40 <= len(many) <= 200, "many files of a directory become one", len(many))
+
+
+def maps(node, box, pod):
+    box.sh("cp /lib/x86_64-linux-gnu/libz.so.1 /tmp/libz.so 2>/dev/null || "
+           "cp /usr/lib/x86_64-linux-gnu/libz.so.1 /tmp/libz.so; "
+           "python3 -c 'import ctypes; ctypes.CDLL(\"/tmp/libz.so\")'")
+    got = [e for e in events(node, "module", pod)
+           if e["module"]["file"].get("path") == "/tmp/libz.so"]
+    check(got and ours(got[0])["provenance"] == "new", "a library that is not the image's", got)
+    box.sh("python3 -c 'import mmap; mmap.mmap(-1, 4096, prot=7)'")
+    check([e for e in events(node, "module", pod)
+           if ours(e).get("anonymous") and ours(e).get("writable")], "memory made executable")
+
+
+CALLS = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None)
+libc.unshare(0x20000)                       # CLONE_NEWNS
+libc.mount(b"none", b"/mnt", b"tmpfs", 0, None)
+socket.socket(17, 3, 0)                     # AF_PACKET
+os.memfd_create("x")
+libc.syscall(323, 0o2000000)                # userfaultfd
+p = os.fork()
+if p == 0:
+    os.pause() if hasattr(os, "pause") else __import__("signal").pause()
+libc.ptrace(16, p, 0, 0)                    # PTRACE_ATTACH
+os.kill(p, 9)
+os.setresuid(33, 33, 33)
+"""
+
+
+def calls(node, box, pod):
+    with open(box.path("upper", "calls.py"), "w") as f:
+        f.write(CALLS)
+    box.sh("mount -o remount / 2>/dev/null; python3 /calls.py")
+    got = {e["kernel"]["name"] for e in events(node, "kernel", pod)}
+    for name in ("unshare", "mount", "socket", "memfd_create", "ptrace", "setresuid",
+                 "userfaultfd"):
+        check(name in got, f"{name} is told", sorted(got))
+
+
+def balanced(node):
+    r = node.ask("runtime")
+    b = r["books"]
+    check(b["seen"] == b["delivered"] + b["deduplicated"] + b["deferred"] + b["lost"],
+          "the books balance", b)
+    equal((r["records"]["unnamed"], r["records"]["broken"]), (0, 0), "no stray record")
+
+
+def modes(node, box, pod):
+    for mode, wanted in (("light", False), ("watch", True), ("off", False), ("watch", True)):
+        equal(node.ask("runtime", mode)["mode"], mode, f"mode {mode}")
+        path = f"/etc/mode-{os.urandom(4).hex()}"
+        box.sh(f"echo > {path}")
+        equal(bool(file_of(node, pod, path, "Create")), wanted,
+              f"{mode}: files are {'' if wanted else 'not '}told")
+    equal(node.cli("runtime", "loud").returncode, 1, "another mode is refused")
+
+
+def main():
+    node = Node(config={"runtime": {"mode": "watch"}}).start()
+    pod = node.pod("shop", "web")
+    volume = testing.tempdir()
+    box = Container(pod, volume=volume)
+    for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage),
+                     ("long arguments", long_args), ("files", files), ("mappings", maps),
+                     ("calls", calls), ("modes", modes)):
+        with part(name):
+            fn(node, box, pod.name)
+    balanced(node)
+
+
+if __name__ == "__main__":
+    testing.start()
+    testing.main(main)
