@@ -64,7 +64,7 @@ int bh_daemon_run(struct bh_daemon *d, struct bh_err *err);
 void bh_daemon_close(struct bh_daemon *d);
 void bh_daemon_closep(struct bh_daemon **d);
 
-/* Takes in what the kernel has told of the node's addresses; *ret_changed tells whether they differ. */
+/* Takes in what the kernel has told of the node's addresses; *ret_changed: they are others now. */
 int bh_daemon_refresh_addresses(struct bh_daemon *d, bool *ret_changed, struct bh_err *err);
 /* Writes ep's row; trouble is remembered for status, not returned. */
 void bh_daemon_save_endpoint(struct bh_daemon *d, struct bh_endpoint *ep);

@@ -28,8 +28,8 @@ void bh_reconciler_free(struct bh_reconciler *rc);
 void bh_reconcile_soon(struct bh_reconciler *rc);
 /* Reconciles and calls fn with the outcome, from the loop. */
 int bh_reconcile_then(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg);
-/* The same for who only wants to know that what changed so far is enforced: fn is called at once when
- * the last publish has all of it. */
+/* The same for who only wants to know that what changed so far is enforced: fn is called at once
+ * when the last publish has all of it. */
 int bh_reconcile_settled(struct bh_reconciler *rc, bh_reconciled_fn *fn, void *arg);
 /* Forgets a pending fn of the same arg. */
 void bh_reconcile_forget(struct bh_reconciler *rc, void *arg);

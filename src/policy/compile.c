@@ -12,7 +12,7 @@ static void vecs_done(struct bh_compile_memo *m)
 	bh_vec_done(&m->exes);
 	bh_vec_done(&m->preds);
 	bh_vec_done(&m->subjects);
-	bh_vec_done(&m->marked_subjects);
+	bh_vec_done(&m->counted);
 	bh_vec_done(&m->active_cidrs);
 	bh_vec_done(&m->active_exes);
 	bh_vec_done(&m->table_cidrs);
@@ -56,7 +56,7 @@ static int memo_init(struct bh_compile_memo *m)
 {
 	uint32_t number;
 
-	*m = (struct bh_compile_memo){.is_mark_old = true};
+	*m = (struct bh_compile_memo){.from_s = INT64_MIN, .to_s = INT64_MAX};
 	bh_map_init(&m->cells_ids, bh_cm_cells_free);
 	if (bh_hasher_init(&m->hasher) ||
 	    bh_vec_push(&m->preds, ((struct bh_cm_pred){.kind = BH_CM_EVERYONE})) ||
@@ -158,39 +158,65 @@ static int run(struct bh_cm_job *j, struct bh_err *err)
 	return r;
 }
 
-int bh_compile_run(const struct bh_compile_request *req, struct bh_tables **ret, struct bh_err *err)
+/* The subjects are sorted. On failure the memo is dirty. */
+static int attempt(const struct bh_compile_request *req, const struct bh_subject *subjects,
+		   size_t n_subjects, struct bh_tables **ret, struct bh_err *err)
 {
-	BH_CLEANUP(bh_compile_memo_freep) struct bh_compile_memo *own = NULL;
 	BH_CLEANUP(bh_tables_freep) struct bh_tables *t = calloc(1, sizeof(*t));
-	BH_CLEANUP(bh_freep) struct bh_subject *subjects = NULL;
-	BH_CLEANUP(bh_freep) uint32_t *ident = calloc(req->n_subjects + 1, sizeof(*ident));
-	struct bh_cm_job j = {.m = req->memo, .world = req->world, .t = t, .ident = ident};
+	BH_CLEANUP(bh_freep) uint32_t *ident = calloc(n_subjects + 1, sizeof(*ident));
+	struct bh_compile_memo *m = req->memo;
+	struct bh_cm_job j = {.m = m,
+			      .world = req->world,
+			      .subjects = subjects,
+			      .n_subjects = n_subjects,
+			      .ident = ident,
+			      .t = t};
 	int r;
 
-	j.subjects = subjects = sort_subjects(req->subjects, req->n_subjects, &j.n_subjects);
-	if (!t || !ident || !subjects)
+	if (!t || !ident || (is_worn(m) && refresh(m)))
 		return bh_fail(err, ENOMEM, "no memory to compile policy");
-	if (!j.m) {
-		r = bh_compile_memo_new(&own, err);
-		if (r)
-			return r;
-		j.m = own;
-	}
-	if (is_worn(j.m) && refresh(j.m))
-		return bh_fail(err, ENOMEM, "no memory to compile policy");
-	j.m->epoch++;
-	j.m->is_dirty = true; /* until everything has gone well */
+	m->epoch++;
+	m->is_dirty = true; /* until everything has gone well */
 	r = run(&j, err);
 	if (r)
 		return r;
-	bh_cm_cells_purge(j.m);
-	note_size(j.m);
+	bh_cm_cells_purge(m);
+	note_size(m);
 	bh_world_ref(req->world);
-	bh_world_unref(j.m->world);
-	j.m->world = req->world;
-	j.m->is_dirty = false;
+	bh_world_unref(m->world);
+	m->world = req->world;
+	m->is_dirty = false;
 	*ret = BH_TAKE(t);
 	return 0;
+}
+
+/* What a failure says must not depend on what the memo has seen: it comes from a first compile. */
+static int compile(const struct bh_compile_request *req, struct bh_tables **ret, struct bh_err *err)
+{
+	size_t n = 0;
+	BH_CLEANUP(bh_freep)
+	struct bh_subject *subjects = sort_subjects(req->subjects, req->n_subjects, &n);
+	int r;
+
+	if (!subjects)
+		return bh_fail(err, ENOMEM, "no memory to compile policy");
+	r = attempt(req, subjects, n, ret, err);
+	if (r && req->memo->epoch != 1)
+		r = attempt(req, subjects, n, ret, err);
+	return r;
+}
+
+int bh_compile_run(const struct bh_compile_request *req, struct bh_tables **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_compile_memo_freep) struct bh_compile_memo *own = NULL;
+	struct bh_compile_request with = *req;
+	int r = req->memo ? 0 : bh_compile_memo_new(&own, err);
+
+	if (r)
+		return r;
+	if (own)
+		with.memo = own;
+	return compile(&with, ret, err);
 }
 
 int bh_compile(const struct bh_world *w, const struct bh_subject *subjects, size_t n_subjects,

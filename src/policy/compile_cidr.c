@@ -134,12 +134,14 @@ static int check_room(const struct bh_compile_memo *m, struct bh_err *err)
 	bh_vec_each (p, &m->prefixes) {
 		const struct bh_policy *owner = m->preds.v[p->owner].owner;
 
-		if (++n[p->is4] > BH_MAX_CIDRS)
-			return bh_fail(err, E2BIG,
-				       "policy '%s/%s': its ipBlocks bring the %s prefix table "
-				       "above %d entries",
-				       owner->ns, owner->name, p->is4 ? "IPv4" : "IPv6",
-				       BH_MAX_CIDRS);
+		if (++n[p->is4] <= BH_MAX_CIDRS)
+			continue;
+		if (m->epoch != 1) /* it is said who owns them when all is done anew */
+			return bh_fail(err, E2BIG, "too many address blocks");
+		return bh_fail(err, E2BIG,
+			       "policy '%s/%s': its ipBlocks bring the %s prefix table "
+			       "above %d entries",
+			       owner->ns, owner->name, p->is4 ? "IPv4" : "IPv6", BH_MAX_CIDRS);
 	}
 	return 0;
 }

@@ -86,13 +86,13 @@ static int add_pair(struct bh_compile_memo *m, const struct bh_ident *id, uint32
 	for (int action = 0; !r && action < 2; action++) {
 		uint32_t pred = m->pairs.v[pair].pred[action];
 
-		if (pred != BH_CM_NONE && m->preds.v[pred].active == m->mark)
+		if (pred != BH_CM_NONE && m->preds.v[pred].n_rules)
 			r = add_pred(m, pred);
 	}
 	for (size_t i = 0; !r && i < m->pairs.v[pair].families.n; i++) {
 		uint32_t family = m->pairs.v[pair].families.v[i];
 
-		if (m->families.v[family].active == m->mark)
+		if (m->families.v[family].n_rules)
 			r = add_members(m, id, family);
 	}
 	return r;

@@ -53,7 +53,7 @@ struct bh_cm_family {
 	enum bh_action action;
 	const char *name;
 	BH_VEC(struct bh_cm_member) members;
-	uint32_t active; /* memo->mark while a rule in force names it */
+	uint32_t n_rules; /* atoms in force that name it */
 };
 
 enum bh_cm_pred_kind { BH_CM_EVERYONE, BH_CM_PODS, BH_CM_NAMED, BH_CM_CIDR };
@@ -64,12 +64,13 @@ struct bh_cm_pred {
 	struct bh_content id;
 	enum bh_cm_pred_kind kind;
 	enum bh_action action;
-	const struct bh_peer *block; /* CIDR */
-	uint32_t active;  /* epoch in which a rule in force named it; NAMED: see its family */
-	uint32_t live;	  /* PODS, NAMED: epoch in which some pod satisfied it */
-	bool was_live;	  /* in the last compile */
-	uint32_t flipped; /* epoch in which that changed */
-	const struct bh_policy *owner; /* some policy that names it, while active */
+	const struct bh_peer *block;   /* CIDR */
+	uint32_t n_rules;	       /* atoms in force that name it; NAMED: see its family */
+	bool is_listed;		       /* CIDR: it stands in memo->active_cidrs */
+	uint32_t live;		       /* PODS, NAMED: epoch in which some pod satisfied it */
+	bool was_live;		       /* in the last compile */
+	uint32_t flipped;	       /* epoch in which that changed */
+	const struct bh_policy *owner; /* first that named it in a first compile; for messages */
 };
 
 /* ---- policies ---- */
@@ -93,8 +94,8 @@ struct bh_cm_procs {
 
 struct bh_cm_exe {
 	const char *path;
-	uint32_t active; /* memo->mark while a rule in force names it */
-	uint32_t index;	 /* in the tables, while active */
+	uint32_t n_rules; /* atoms in force that name it */
+	uint32_t index;	  /* in the tables, while active */
 };
 
 enum bh_cm_atom_kind {
@@ -118,8 +119,9 @@ struct bh_cm_policy {
 	uint32_t ns;
 	unsigned n_seen; /* times it stands in the world */
 	bool is_built[2];
-	bool lends;	    /* the memo points into p: keep it until reset */
-	uint32_t marked[2]; /* memo->mark when its atoms are marked */
+	bool lends;	      /* the memo points into p: keep it until reset */
+	unsigned n_selected;  /* counted idents that it selects; if any, its atoms are counted */
+	int64_t counted_at_s; /* those in force then */
 	BH_VEC(struct bh_cm_atom) atoms[2];
 };
 
@@ -137,6 +139,7 @@ struct bh_cm_ident {
 	/* as a subject */
 	uint32_t subject; /* epoch in which it was one */
 	bool is_selected; /* policies is up to date */
+	bool is_counted;  /* in their n_selected */
 	BH_VEC(uint32_t) policies;
 	struct bh_cm_shape *shape[2];
 };
@@ -272,12 +275,13 @@ struct bh_compile_memo {
 	BH_VEC(struct bh_cm_claim) added, removed; /* while the world is compared */
 	BH_VEC(uint32_t) touched;		   /* idents that lost a pod */
 
-	BH_VEC(uint32_t) subjects;	  /* distinct idents, of this compile */
-	BH_VEC(uint32_t) marked_subjects; /* those that mark was made for */
-	uint32_t mark;			  /* what is active bears this number */
-	bool is_mark_old;		  /* policies came or went, or select other pods */
-	int64_t mark_from_s, mark_to_s;	  /* the times for which it holds */
+	BH_VEC(uint32_t) subjects; /* distinct idents, of this compile */
+	BH_VEC(uint32_t) counted;  /* those of the last one */
+	int64_t from_s, to_s;	   /* the times for which the counts hold */
 	BH_VEC(uint32_t) active_cidrs;
+	bool is_cidrs_stale; /* some of them may not be active any more */
+	bool is_exes_stale;
+	size_t n_exes_in_force;
 	bool exes_changed;
 	BH_VEC(uint32_t) active_exes; /* sorted by path */
 
@@ -362,6 +366,8 @@ int bh_cm_atoms_build(struct bh_compile_memo *m, struct bh_cm_policy *p, enum bh
 
 /* ---- compile_select.c ---- */
 int bh_cm_select(struct bh_cm_job *j, struct bh_err *err);
+/* Before the ident goes, or a policy in its namespace comes or goes. */
+void bh_cm_uncount(struct bh_compile_memo *m, struct bh_cm_ident *ident);
 
 /* ---- compile_match.c ---- */
 int bh_cm_match(struct bh_cm_job *j, struct bh_err *err);

@@ -237,6 +237,7 @@ static int drop_idents(struct bh_compile_memo *m)
 			continue;
 		if (bh_vec_push(&m->free_idents, *n))
 			return -ENOMEM;
+		bh_cm_uncount(m, ident);
 		drop_number(&m->ns.v[ident->ns].idents, *n);
 		bh_nummap_del(&m->ident_ids, (uintptr_t)ident->id);
 		ident_free(ident);
@@ -292,8 +293,10 @@ void bh_cm_policy_free(struct bh_cm_policy *p)
 
 static void select_again(struct bh_compile_memo *m, uint32_t ns)
 {
-	bh_vec_each (i, &m->ns.v[ns].idents)
+	bh_vec_each (i, &m->ns.v[ns].idents) {
+		bh_cm_uncount(m, m->idents.v[*i]);
 		m->idents.v[*i]->is_selected = false;
+	}
 }
 
 static int policy_gone(struct bh_compile_memo *m, const struct bh_policy *old)
@@ -305,13 +308,13 @@ static int policy_gone(struct bh_compile_memo *m, const struct bh_policy *old)
 		return 0;
 	if (bh_vec_push(&m->free_policies, n))
 		return -ENOMEM;
+	select_again(m, p->ns);
 	if (p->lends) {
 		if (bh_vec_push(&m->lenders, p->p))
 			return -ENOMEM;
 		p->p = NULL;
 	}
 	drop_number(&m->ns.v[p->ns].policies, n);
-	select_again(m, p->ns);
 	bh_nummap_del(&m->policy_ids, (uintptr_t)old);
 	bh_cm_policy_free(p);
 	m->policies.v[n] = NULL;
