@@ -122,7 +122,7 @@ static bool hint_is_other(const struct bh_evidence *ev, const struct bh_key *key
 {
 	BH_CLEANUP(bh_freep) char *own = bh_b64_encode(key->spki, sizeof(key->spki));
 
-	return ev->hint && own && strcmp(ev->hint, own) != 0;
+	return ev->hint && *ev->hint && own && strcmp(ev->hint, own) != 0;
 }
 
 static int try_key(const struct bh_judging *j, size_t i, struct bh_signed_by *ret,

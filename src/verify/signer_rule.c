@@ -88,14 +88,15 @@ static int init_keys(struct bh_image_rules *rules, struct bh_signer_rule *s, str
 	if (!s->p->keys.n || s->p->keys.n > BH_MAX_KEYS)
 		return bh_fail(err, EINVAL, "a signer has 1 to %d keys", BH_MAX_KEYS);
 	bh_vec_each (from, &s->p->keys) {
-		EVP_PKEY *pkey = bh_pem_public_key(from->pem.v, from->pem.n);
 		struct bh_flaw flaw;
 		struct bh_key key;
+		EVP_PKEY *pkey;
 
-		if (!pkey)
-			return bh_fail(err, EINVAL, "%s holds no public key in PEM", from->file);
 		if (from->not_before_s > from->not_after_s)
 			return bh_fail(err, EINVAL, "%s ends before it begins", from->file);
+		pkey = bh_pem_public_key(from->pem.v, from->pem.n);
+		if (!pkey)
+			return bh_fail(err, EINVAL, "%s holds no public key in PEM", from->file);
 		if (bh_key_init(&key, pkey, &flaw))
 			return bh_fail(err, EINVAL, "%s: %s", from->file, flaw.err.text);
 		if (bh_vec_push(&s->keys, key)) {
