@@ -29,6 +29,7 @@ const struct bh_command *const bh_commands[] = {
 	&bh_cmd_events,
 	&bh_cmd_events_verify,
 	&bh_cmd_runtime,
+	&bh_cmd_image_verify,
 	&bh_cmd_top,
 	NULL,
 };

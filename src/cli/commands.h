@@ -20,4 +20,5 @@ extern const struct bh_command bh_cmd_flows;
 extern const struct bh_command bh_cmd_events;
 extern const struct bh_command bh_cmd_events_verify;
 extern const struct bh_command bh_cmd_runtime;
+extern const struct bh_command bh_cmd_image_verify;
 extern const struct bh_command bh_cmd_top;

@@ -1,0 +1,286 @@
+/* parse_image.c - ImagePolicy of bulkhead.io/v1alpha1: the document and its match. What signers
+ * look like is in parse_image_signer.c. */
+#include "policy/parse_image.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy/syntax.h"
+#include "verify/verify.h"
+
+/* ---- members (shared with parse_image_signer.c) ---- */
+
+char *bh_image_str(struct bh_image_parse *x, const struct bh_yaml *map, const char *key,
+		   bool required)
+{
+	const char *s = bh_parse_str(x->p, map, key, required);
+
+	if (s && !*s) {
+		bh_parse_refuse(x->p, bh_yaml_find(map, key), "'%s' is empty", key);
+		return NULL;
+	}
+	return s ? bh_parse_strdup(x->p, s) : NULL;
+}
+
+/* A date alone is its first second, or with `is_end` its last one. */
+int64_t bh_image_time(struct bh_image_parse *x, const struct bh_yaml *map, const char *key,
+		      bool is_end, int64_t otherwise)
+{
+	const struct bh_yaml *n = bh_yaml_find(map, key);
+	struct bh_yaml_err e;
+	int64_t t = otherwise;
+	char full[32];
+
+	if (n && n->type == BH_YAML_STRING && n->n == 10) {
+		snprintf(full, sizeof(full), "%sT%s", n->text, is_end ? "23:59:59Z" : "00:00:00Z");
+		if (!bh_time_parse(full, &t))
+			return t;
+	}
+	if (bh_yaml_get_time(map, key, false, &t, &e))
+		bh_parse_fail(x->p, &e);
+	return t;
+}
+
+/* The policy's own folder decides what a relative name means. */
+static char *path_of(struct bh_image_parse *x, const char *file)
+{
+	const char *slash = strrchr(x->p->file, '/');
+	char *path;
+
+	if (*file == '/' || !slash)
+		return bh_parse_strdup(x->p, file);
+	path = bh_strf("%.*s/%s", (int)(slash - x->p->file), x->p->file, file);
+	if (!path)
+		bh_parse_no_memory(x->p);
+	return path;
+}
+
+char *bh_image_file(struct bh_image_parse *x, const struct bh_yaml *at, const char *file,
+		    struct bh_blob *ret)
+{
+	BH_CLEANUP(bh_freep) char *path = NULL;
+	struct bh_err err;
+
+	if (!*file) {
+		bh_parse_refuse(x->p, at, "the name of a file is empty");
+		return NULL;
+	}
+	path = path_of(x, file);
+	if (!path)
+		return NULL;
+	if (x->files && x->files->read &&
+	    x->files->read(x->files->ctx, path, BH_IMAGE_MAX_FILE, ret, &err)) {
+		bh_parse_refuse(x->p, at, "%s", err.text);
+		return NULL;
+	}
+	return BH_TAKE(path);
+}
+
+void bh_image_list(struct bh_image_parse *x, const struct bh_yaml *map, const char *key,
+		   struct bh_image_strings *ret)
+{
+	const struct bh_yaml *list = bh_parse_list(x->p, map, key);
+
+	for (size_t i = 0; list && i < list->n; i++) {
+		const struct bh_yaml *n = list->items[i];
+		char *copy;
+
+		if (!bh_parse_is(x->p, n, BH_YAML_STRING, key))
+			continue;
+		if (!*n->text || n->n > BH_IMAGE_MAX_PATTERN) {
+			bh_parse_refuse(x->p, n, "'%s': an entry has 1-%d characters", key,
+					BH_IMAGE_MAX_PATTERN);
+			continue;
+		}
+		copy = bh_parse_strdup(x->p, n->text);
+		if (copy && bh_vec_push(ret, copy)) {
+			free(copy);
+			bh_parse_no_memory(x->p);
+		}
+	}
+}
+
+/* ---- the document ---- */
+
+/* Looks a word up; *ret keeps its value when the key is absent. */
+static void word(struct bh_image_parse *x, const struct bh_yaml *map, const char *key,
+		 const char *const *words, int *ret)
+{
+	const char *s = bh_parse_str(x->p, map, key, false);
+	BH_CLEANUP(bh_str_done) struct bh_str all = {0};
+
+	for (int i = 0; s && words[i]; i++) {
+		if (!strcmp(words[i], s)) {
+			*ret = i;
+			return;
+		}
+		bh_str_fmt(&all, "%s%s", i ? ", " : "", words[i]);
+	}
+	if (s)
+		bh_parse_refuse(x->p, bh_yaml_find(map, key), "'%s': '%s' is none of %s", key, s,
+				bh_str_text(&all));
+}
+
+static void parse_modes(struct bh_image_parse *x, const struct bh_yaml *spec,
+			struct bh_image_policy *ret)
+{
+	static const char *const modes[] = {"enforce", "quarantine", "audit", NULL};
+	static const char *const on_errors[] = {"deny", "quarantine", "allow", NULL};
+	int mode = 0, on_error = -1;
+	struct bh_yaml_err e;
+
+	word(x, spec, "mode", modes, &mode);
+	word(x, spec, "onError", on_errors, &on_error);
+	ret->mode = (enum bh_image_mode)mode;
+	ret->on_error = BH_IMAGE_ON_ERROR_LAST;
+	if (on_error >= 0)
+		ret->on_error = (enum bh_image_on_error)(BH_IMAGE_ON_ERROR_DENY + on_error);
+	if (bh_yaml_get_bool(spec, "requireDigest", false, &ret->require_digest, &e))
+		bh_parse_fail(x->p, &e);
+}
+
+static void check_image_pattern(struct bh_image_parse *x, const struct bh_yaml *match,
+				const char *key)
+{
+	const struct bh_yaml *list = bh_yaml_find(match, key);
+
+	for (size_t i = 0; list && list->type == BH_YAML_LIST && i < list->n; i++) {
+		const struct bh_yaml *n = list->items[i];
+
+		if (n->type != BH_YAML_STRING)
+			continue;
+		if (strchr(n->text, '@') || strstr(n->text, "://") || strstr(n->text, "//") ||
+		    strrchr(n->text, ':') > strrchr(n->text, '/'))
+			bh_parse_refuse(x->p, n,
+					"'%s': '%s' is no pattern of registry/repository; tags and "
+					"digests have no place in it",
+					key, n->text);
+	}
+}
+
+static void parse_match(struct bh_image_parse *x, const struct bh_yaml *spec,
+			struct bh_image_match *ret)
+{
+	static const char *const keys[] = {"namespaces", "images", "exclude", NULL};
+	const struct bh_yaml *n = bh_parse_map(x->p, spec, "match");
+
+	if (!n)
+		return;
+	bh_parse_keys(x->p, n, keys);
+	bh_image_list(x, n, "namespaces", &ret->namespaces);
+	bh_image_list(x, n, "images", &ret->images);
+	bh_image_list(x, n, "exclude", &ret->exclude);
+	check_image_pattern(x, n, "images");
+	check_image_pattern(x, n, "exclude");
+}
+
+static void parse_trust_roots(struct bh_image_parse *x, const struct bh_yaml *spec,
+			      struct bh_image_policy *ret)
+{
+	const struct bh_yaml *map = bh_parse_map(x->p, spec, "trustRoots");
+
+	for (size_t i = 0; map && i < map->n; i++) {
+		const struct bh_yaml *file = map->pairs[i].value;
+		struct bh_image_trust_root root = {0};
+
+		if (!bh_parse_is(x->p, file, BH_YAML_STRING, "'trustRoots'"))
+			continue;
+		root.name = bh_parse_strdup(x->p, map->pairs[i].key->text);
+		root.file = bh_image_file(x, file, file->text, &root.json);
+		if (!root.name || !root.file || bh_vec_push(&ret->trust_roots, root)) {
+			free(root.name);
+			free(root.file);
+			bh_blob_done(&root.json);
+		}
+	}
+}
+
+static void parse_threshold(struct bh_image_parse *x, const struct bh_yaml *spec,
+			    struct bh_image_policy *ret)
+{
+	int64_t threshold = 1;
+	struct bh_yaml_err e;
+
+	if (bh_yaml_get_int(spec, "threshold", false, (struct bh_yaml_range){1, 64}, &threshold,
+			    &e))
+		bh_parse_fail(x->p, &e);
+	ret->threshold = (uint32_t)threshold;
+	if (threshold > 1 && !ret->signers.n)
+		bh_parse_refuse(x->p, bh_yaml_find(spec, "threshold"),
+				"'threshold' counts signers, and there are none");
+}
+
+/* What the words are fit for, is known once keys and expressions are parsed. */
+static void check_rules(struct bh_image_parse *x, const struct bh_yaml *spec,
+			const struct bh_image_policy *policy)
+{
+	BH_CLEANUP(bh_image_rules_freep) struct bh_image_rules *rules = NULL;
+	const char *weak;
+	struct bh_err err;
+	int r;
+
+	if (x->p->is_refused || !x->files || !x->files->read)
+		return;
+	r = bh_image_rules_new(policy, &rules, &err);
+	if (r == -ENOMEM)
+		bh_parse_no_memory(x->p);
+	else if (r)
+		bh_parse_refuse(x->p, spec, "%s", err.text);
+	weak = rules ? bh_image_rules_weak(rules) : NULL;
+	if (weak)
+		bh_parse_warn(x->p, spec, "key '%s' is too weak; its signatures do not count",
+			      weak);
+}
+
+static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
+		       struct bh_image_policy *ret)
+{
+	static const char *const keys[] = {"match",	     "mode",	   "onError",
+					   "requireDigest",  "trustRoots", "insecureRegistries",
+					   "signatureStore", "signers",	   "threshold",
+					   "attestations",   NULL};
+	const char *store;
+
+	bh_parse_keys(x->p, spec, keys);
+	parse_match(x, spec, &ret->match);
+	parse_modes(x, spec, ret);
+	bh_image_list(x, spec, "insecureRegistries", &ret->insecure_registries);
+	store = bh_parse_str(x->p, spec, "signatureStore", false);
+	if (store && *store)
+		ret->signature_store = path_of(x, store);
+	parse_trust_roots(x, spec, ret);
+	bh_image_signers(x, bh_parse_list(x->p, spec, "signers"), &ret->signers);
+	bh_image_attestations(x, spec, ret);
+	parse_threshold(x, spec, ret);
+	if (!ret->signers.n && !ret->attestations.n)
+		bh_parse_refuse(x->p, spec,
+				"neither 'signers' nor 'attestations': it would accept any image");
+	check_rules(x, spec, ret);
+}
+
+struct bh_image_policy *bh_parse_image_policy(struct bh_parse *p, const struct bh_yaml *object,
+					      const char *name, const struct bh_image_files *files)
+{
+	static const char *const keys[] = {"apiVersion", "kind",   "metadata",
+					   "spec",	 "status", NULL};
+	struct bh_image_parse x = {.p = p, .files = files};
+	BH_CLEANUP(bh_image_policy_freep) struct bh_image_policy *policy = bh_image_policy_new();
+	const struct bh_yaml *spec;
+	struct bh_yaml_err e;
+
+	if (!policy) {
+		bh_parse_no_memory(p);
+		return NULL;
+	}
+	bh_parse_keys(p, object, keys);
+	policy->name = bh_parse_strdup(p, name);
+	policy->origin = bh_strf("%s:%u", p->file, object->line);
+	if (!policy->origin)
+		bh_parse_no_memory(p);
+	if (bh_yaml_get_map(object, "spec", true, &spec, &e))
+		bh_parse_fail(p, &e);
+	else
+		parse_spec(&x, spec, policy);
+	return p->is_refused ? NULL : BH_TAKE(policy);
+}
