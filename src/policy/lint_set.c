@@ -292,7 +292,8 @@ static int lint_all(struct lint *l)
 		BH_CLEANUP(bh_freep) char *title = NULL;
 
 		/* What the file does not say (any more) has no place to point at. */
-		if (!c || c->kind < BH_KIND_NETWORK_POLICY || c->state != BH_CLAIM_LIVE)
+		if (!c || c->kind < BH_KIND_NETWORK_POLICY || c->kind == BH_KIND_RUNTIME_POLICY ||
+		    c->state != BH_CLAIM_LIVE)
 			continue;
 		title = bh_claim_title(c);
 		if (!title)

@@ -170,8 +170,8 @@ static void keep_object(struct bh_claim *c, struct bh_claim *old)
 	place = bh_claim_object_place(old);
 	place->line = bh_claim_object_place(c)->line;
 	place->col = bh_claim_object_place(c)->col;
-	if (c->kind >= BH_KIND_NETWORK_POLICY) {
-		((struct bh_policy *)old->obj)->text_hash = ((struct bh_policy *)c->obj)->text_hash;
+	if (bh_kind_is_policy(c->kind)) {
+		*bh_claim_text_hash(old) = *bh_claim_text_hash(c);
 		/* The old words are as good, and may be saved. */
 		if (!old->more || !old->more->words)
 			bh_claim_drop_words(c);

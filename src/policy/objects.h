@@ -6,6 +6,7 @@
 #pragma once
 
 #include "policy/model.h"
+#include "policy/runtime.h"
 
 enum bh_problem_level { BH_PROBLEM_ERROR, BH_PROBLEM_WARNING, BH_PROBLEM_NOTE };
 
@@ -66,6 +67,7 @@ enum bh_kind {
 	BH_KIND_NODE,
 	BH_KIND_NETWORK_POLICY,
 	BH_KIND_SEGMENTATION_POLICY,
+	BH_KIND_RUNTIME_POLICY,
 	BH_KIND_COUNT,
 };
 
@@ -74,8 +76,8 @@ enum bh_kind {
 struct bh_change {
 	enum bh_kind kind;
 	const char *ns, *name; /* ns is "" where there is none */
-	void *now;	       /* bh_namespace, bh_pod, bh_node or bh_policy; NULL: gone */
-	bool is_node_address;  /* it is or was a Node, or a pod in its node's network namespace */
+	void *now; /* bh_namespace, bh_pod, bh_node, bh_policy or bh_runtime_policy; NULL: gone */
+	bool is_node_address; /* it is or was a Node, or a pod in its node's network namespace */
 };
 typedef int bh_change_fn(const struct bh_change *c, void *arg);
 /* What changed since the last call, for the one caller who keeps a world up to date with the set;
@@ -145,10 +147,15 @@ int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
 /* One policy as the status page lists it. */
 struct bh_policy_state {
 	const char *kind, *ns, *name, *file;
-	const struct bh_policy *policy; /* this version; NULL when it is not valid */
-	bool is_live;			/* the version in the file is the one in force */
-	const char *why;		/* sentence when not */
+	/* this version, one of the two; both NULL when it is not valid */
+	const struct bh_policy *policy;
+	const struct bh_runtime_policy *runtime;
+	bool is_live;	 /* the version in the file is the one in force */
+	const char *why; /* sentence when not */
 };
 /* Walks all policies, live or not (also refused new ones), sorted. Strings are borrowed. */
 int bh_objects_policies(const struct bh_objects *o,
 			int (*fn)(const struct bh_policy_state *s, void *arg), void *arg);
+/* Every RuntimePolicy in force, sorted; borrowed. */
+int bh_objects_runtime_policies(const struct bh_objects *o,
+				int (*fn)(struct bh_runtime_policy *p, void *arg), void *arg);

@@ -8,8 +8,8 @@
 
 const char *bh_kind_name(enum bh_kind kind)
 {
-	static const char *const names[] = {"Namespace", "Pod", "Node", "NetworkPolicy",
-					    "SegmentationPolicy"};
+	static const char *const names[] = {
+		"Namespace", "Pod", "Node", "NetworkPolicy", "SegmentationPolicy", "RuntimePolicy"};
 
 	return names[kind];
 }
@@ -22,6 +22,8 @@ const char *bh_claim_ns(const struct bh_claim *c)
 		return c->more->ns;
 	if (c->kind == BH_KIND_POD)
 		return ((const struct bh_pod *)c->obj)->ident->ns;
+	if (c->kind == BH_KIND_RUNTIME_POLICY)
+		return ((const struct bh_runtime_policy *)c->obj)->ns;
 	return ((const struct bh_policy *)c->obj)->ns;
 }
 
@@ -36,6 +38,8 @@ const char *bh_claim_name(const struct bh_claim *c)
 		return ((const struct bh_pod *)c->obj)->name;
 	case BH_KIND_NODE:
 		return ((const struct bh_node *)c->obj)->name;
+	case BH_KIND_RUNTIME_POLICY:
+		return ((const struct bh_runtime_policy *)c->obj)->name;
 	default:
 		return ((const struct bh_policy *)c->obj)->name;
 	}
@@ -50,9 +54,23 @@ struct bh_place *bh_claim_object_place(const struct bh_claim *c)
 		return &((struct bh_pod *)c->obj)->place;
 	case BH_KIND_NODE:
 		return &((struct bh_node *)c->obj)->place;
+	case BH_KIND_RUNTIME_POLICY:
+		return &((struct bh_runtime_policy *)c->obj)->place;
 	default:
 		return &((struct bh_policy *)c->obj)->place;
 	}
+}
+
+uint64_t *bh_claim_tree_hash(const struct bh_claim *c)
+{
+	return c->kind == BH_KIND_RUNTIME_POLICY ? &((struct bh_runtime_policy *)c->obj)->tree_hash
+						 : &((struct bh_policy *)c->obj)->tree_hash;
+}
+
+uint64_t *bh_claim_text_hash(const struct bh_claim *c)
+{
+	return c->kind == BH_KIND_RUNTIME_POLICY ? &((struct bh_runtime_policy *)c->obj)->text_hash
+						 : &((struct bh_policy *)c->obj)->text_hash;
 }
 
 struct bh_place bh_claim_place(const struct bh_claim *c)
@@ -114,6 +132,8 @@ void *bh_kind_ref(enum bh_kind kind, void *obj)
 		return bh_pod_ref(obj);
 	case BH_KIND_NODE:
 		return bh_node_ref(obj);
+	case BH_KIND_RUNTIME_POLICY:
+		return bh_runtime_policy_ref(obj);
 	default:
 		return bh_policy_ref(obj);
 	}
@@ -130,6 +150,9 @@ void bh_kind_unref(enum bh_kind kind, void *obj)
 		return;
 	case BH_KIND_NODE:
 		bh_node_unref(obj);
+		return;
+	case BH_KIND_RUNTIME_POLICY:
+		bh_runtime_policy_unref(obj);
 		return;
 	default:
 		bh_policy_unref(obj);
@@ -227,9 +250,12 @@ bool bh_claim_same(const struct bh_claim *a, const struct bh_claim *b)
 		nb = b->obj;
 		return bh_streq(na->file, nb->file) &&
 		       same_ips(na->ips, na->n_ips, nb->ips, nb->n_ips);
+	case BH_KIND_RUNTIME_POLICY:
+		return *bh_claim_tree_hash(a) == *bh_claim_tree_hash(b) &&
+		       bh_streq(((struct bh_runtime_policy *)a->obj)->file,
+				((struct bh_runtime_policy *)b->obj)->file);
 	default:
-		return ((struct bh_policy *)a->obj)->tree_hash ==
-			       ((struct bh_policy *)b->obj)->tree_hash &&
+		return *bh_claim_tree_hash(a) == *bh_claim_tree_hash(b) &&
 		       bh_streq(((struct bh_policy *)a->obj)->file,
 				((struct bh_policy *)b->obj)->file);
 	}

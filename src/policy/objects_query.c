@@ -200,7 +200,8 @@ static int tell(const struct bh_claim *c, const struct bh_claim *winner,
 		.ns = bh_claim_ns(c),
 		.name = bh_claim_name(c),
 		.file = c->file->name,
-		.policy = c->obj,
+		.policy = c->kind == BH_KIND_RUNTIME_POLICY ? NULL : c->obj,
+		.runtime = c->kind == BH_KIND_RUNTIME_POLICY ? c->obj : NULL,
 		.is_live = !why,
 		.why = why,
 	};
@@ -218,10 +219,25 @@ int bh_objects_policies(const struct bh_objects *o,
 		const struct bh_claim *winner = bh_index_winner(o->index, i, &next);
 
 		for (k = i; !r && k < next; k++) {
-			if (o->index->v[k]->kind >= BH_KIND_NETWORK_POLICY)
+			if (bh_kind_is_policy(o->index->v[k]->kind))
 				r = tell(o->index->v[k], winner, fn, arg);
 		}
 		i = next;
+	}
+	return r;
+}
+
+int bh_objects_runtime_policies(const struct bh_objects *o,
+				int (*fn)(struct bh_runtime_policy *p, void *arg), void *arg)
+{
+	size_t i;
+	int r = bh_index_ready(o);
+
+	for (i = 0; !r && i < o->index->n; i++) {
+		const struct bh_claim *c = o->index->v[i];
+
+		if (c->wins && c->kind == BH_KIND_RUNTIME_POLICY)
+			r = fn(c->obj, arg);
 	}
 	return r;
 }

@@ -32,7 +32,7 @@ static const struct kind_row rows[] = {
 	{"v1", "Service", T_CHECKED, BH_KIND_COUNT, false},
 	{"discovery.k8s.io/v1", "EndpointSlice", T_CHECKED, BH_KIND_COUNT, false},
 	{"bulkhead.io/v1alpha1", "ImagePolicy", T_UNENFORCED, BH_KIND_COUNT, true},
-	{"bulkhead.io/v1alpha1", "RuntimePolicy", T_UNENFORCED, BH_KIND_COUNT, true},
+	{"bulkhead.io/v1alpha1", "RuntimePolicy", T_OBJECT, BH_KIND_RUNTIME_POLICY, false},
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", T_UNSUPPORTED, BH_KIND_COUNT,
 	 true},
 };
@@ -134,6 +134,8 @@ static void *parse_object(struct bh_parse *p, const struct bh_yaml *object, enum
 		return bh_parse_pod(p, object, ns, name);
 	case BH_KIND_NODE:
 		return bh_parse_node(p, object, name);
+	case BH_KIND_RUNTIME_POLICY:
+		return bh_parse_runtime(p, object, ns, name);
 	default:
 		return bh_parse_policy(p, object,
 				       kind == BH_KIND_NETWORK_POLICY ? BH_NETWORK_POLICY
@@ -198,11 +200,6 @@ static int keep_item(const struct bh_yaml *object, const struct type *t, struct 
 	return more->words ? 0 : -ENOMEM;
 }
 
-static bool is_policy(enum bh_kind kind)
-{
-	return kind == BH_KIND_NETWORK_POLICY || kind == BH_KIND_SEGMENTATION_POLICY;
-}
-
 static int refused_claim(struct bh_claim *c, struct bh_parse *p, const struct bh_yaml *object,
 			 const char *ns, const char *name)
 {
@@ -223,12 +220,10 @@ static int refused_claim(struct bh_claim *c, struct bh_parse *p, const struct bh
 static int live_policy(const struct document *d, const struct bh_yaml *object, const struct type *t,
 		       struct bh_claim *c)
 {
-	struct bh_policy *p = c->obj;
-
-	p->tree_hash = bh_yaml_hash(object, true);
+	*bh_claim_tree_hash(c) = bh_yaml_hash(object, true);
 	if (object == d->root && d->r->problems.n == d->n_problems &&
 	    d->n_problems < BH_PARSE_MAX_PROBLEMS)
-		p->text_hash = d->hash;
+		*bh_claim_text_hash(c) = d->hash;
 	if (!d->r->opt->keep_text)
 		return 0;
 	if (!bh_claim_more(c))
@@ -264,7 +259,7 @@ static int add_claim(const struct document *d, const struct bh_yaml *object, con
 		c.obj = parse_object(&p, object, row->kind, ns, name);
 	if (!c.obj && !p.has_no_memory)
 		ret = refused_claim(&c, &p, object, ns, name);
-	else if (!p.has_no_memory && is_policy(row->kind))
+	else if (!p.has_no_memory && bh_kind_is_policy(row->kind))
 		ret = live_policy(d, object, t, &c);
 	if (p.has_no_memory || ret || bh_vec_push(&r->claims, c)) {
 		bh_claim_done(&c);

@@ -14,15 +14,15 @@ struct bh_reuse {
 	const struct bh_claim *v[];
 };
 
-static const struct bh_policy *policy_of(const struct bh_claim *c)
+static bool is_live_policy(const struct bh_claim *c)
 {
-	return c->kind >= BH_KIND_NETWORK_POLICY && c->state == BH_CLAIM_LIVE ? c->obj : NULL;
+	return bh_kind_is_policy(c->kind) && c->state == BH_CLAIM_LIVE;
 }
 
 static int hash_cmp(const void *pa, const void *pb)
 {
-	uint64_t a = policy_of(*(const struct bh_claim *const *)pa)->text_hash;
-	uint64_t b = policy_of(*(const struct bh_claim *const *)pb)->text_hash;
+	uint64_t a = *bh_claim_text_hash(*(const struct bh_claim *const *)pa);
+	uint64_t b = *bh_claim_text_hash(*(const struct bh_claim *const *)pb);
 
 	return a < b ? -1 : a > b;
 }
@@ -48,9 +48,7 @@ int bh_reuse_new(const struct bh_reading *r, struct bh_reuse **ret)
 		return -ENOMEM;
 	u->n = 0;
 	for (i = 0; i < n; i++) {
-		const struct bh_policy *p = policy_of(&r->old->v[i]);
-
-		if (p && p->text_hash)
+		if (is_live_policy(&r->old->v[i]) && *bh_claim_text_hash(&r->old->v[i]))
 			u->v[u->n++] = &r->old->v[i];
 	}
 	if (u->n)
@@ -73,7 +71,7 @@ const struct bh_claim *bh_reuse_find(const struct bh_reading *r, uint64_t hash)
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		uint64_t at = policy_of(u->v[mid])->text_hash;
+		uint64_t at = *bh_claim_text_hash(u->v[mid]);
 
 		if (at == hash)
 			return u->v[mid];

@@ -92,7 +92,7 @@ static void pod_text(struct bh_str *b, const struct bh_pod *pod)
 
 static bool is_policy_kind(const struct bh_claim *c)
 {
-	return c->kind >= BH_KIND_NETWORK_POLICY;
+	return bh_kind_is_policy(c->kind);
 }
 
 static bool has_words(const struct bh_claim *c)
@@ -180,7 +180,7 @@ static uint64_t content_hash(const struct bh_claim *c)
 	uint64_t h = text_hash(c->file->name, SEED);
 
 	if (is_policy_kind(c))
-		return bh_hash(&((const struct bh_policy *)c->obj)->tree_hash, sizeof(uint64_t), h);
+		return bh_hash(bh_claim_tree_hash(c), sizeof(uint64_t), h);
 	if (c->kind == BH_KIND_POD)
 		return pod_hash(c->obj, h);
 	if (c->kind == BH_KIND_NAMESPACE)

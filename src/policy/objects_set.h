@@ -38,7 +38,7 @@ void bh_words_unref(struct bh_words *w);
 
 /* Small: there may be a hundred thousand. */
 struct bh_claim {
-	void *obj; /* a reference to a bh_namespace, bh_pod, bh_node or bh_policy; or NULL */
+	void *obj; /* a reference to a bh_namespace, bh_pod, bh_node, bh_policy ...; or NULL */
 	struct bh_claim_more *more; /* owned, or NULL */
 	struct bh_file *file;
 	uint32_t pos; /* position in the file */
@@ -91,6 +91,14 @@ struct bh_place bh_claim_place(const struct bh_claim *c);
 struct bh_place *bh_claim_object_place(const struct bh_claim *c);
 /* "NetworkPolicy shop/web", "Namespace shop". */
 char *bh_claim_title(const struct bh_claim *c);
+static inline bool bh_kind_is_policy(unsigned kind)
+{
+	return kind >= BH_KIND_NETWORK_POLICY;
+}
+/* Hashes that the object of a policy's claim carries: of its tree with places, and of its
+ * document's text. */
+uint64_t *bh_claim_tree_hash(const struct bh_claim *c);
+uint64_t *bh_claim_text_hash(const struct bh_claim *c);
 int bh_claim_cmp_key(const struct bh_claim *a, const struct bh_claim *b);
 int bh_claim_cmp(const struct bh_claim *a, const struct bh_claim *b);
 /* c->more, made when it is missing; NULL without memory. */

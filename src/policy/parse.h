@@ -27,6 +27,8 @@ struct bh_parse {
 /* name and ns are checked already; the object gets copies. NULL when it is refused. */
 struct bh_policy *bh_parse_policy(struct bh_parse *p, const struct bh_yaml *object,
 				  enum bh_policy_kind kind, const char *ns, const char *name);
+struct bh_runtime_policy *bh_parse_runtime(struct bh_parse *p, const struct bh_yaml *object,
+					   const char *ns, const char *name);
 struct bh_pod *bh_parse_pod(struct bh_parse *p, const struct bh_yaml *object, const char *ns,
 			    const char *name);
 struct bh_namespace *bh_parse_namespace(struct bh_parse *p, const struct bh_yaml *object,

@@ -64,6 +64,7 @@ struct bh_runtime_policy {
 	size_t n_on;
 	char *file;
 	struct bh_place place;
+	uint64_t tree_hash, text_hash; /* kept by the object set */
 };
 
 struct bh_runtime_policy *bh_runtime_policy_ref(struct bh_runtime_policy *p);
@@ -74,6 +75,8 @@ bool bh_runtime_policy_selects(const struct bh_runtime_policy *p, const struct b
 /* true when one of the paths is `path` itself, is a directory above it (is_tree), or ends in '*'
  * and is its beginning. */
 bool bh_paths_have(const struct bh_paths *p, const char *path, bool is_tree);
+/* true for the names that `on` may have besides violation and anomaly. */
+bool bh_runtime_is_detector(const char *name);
 /* The response written for this detector, NULL when there is none. */
 const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
 					     const char *detector);

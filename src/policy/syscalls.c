@@ -13,6 +13,11 @@ int bh_syscall_number(const char *name)
 	return nr < 0 ? -1 : nr;
 }
 
+bool bh_syscall_exists(const char *name)
+{
+	return seccomp_syscall_resolve_name(name) != __NR_SCMP_ERROR;
+}
+
 const char *bh_syscall_name(int number, char *out, size_t size)
 {
 	BH_CLEANUP(bh_freep)

@@ -202,7 +202,7 @@ static void test_other_kinds(void **state)
 		{"apiVersion: bulkhead.io/v1alpha1\nkind: ImagePolicy\nmetadata: {name: d}\n",
 		 "f:1:1: warning: -: ImagePolicy is not enforced by this version\n"},
 		{"apiVersion: bulkhead.io/v1alpha1\nkind: RuntimePolicy\nmetadata: {name: d}\n",
-		 "f:1:1: warning: -: RuntimePolicy is not enforced by this version\n"},
+		 "f:1:1: error: RuntimePolicy default/d: 'spec' is missing\n"},
 		{"apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n",
 		 "f:1:1: error: -: ClusterNetworkPolicy is not supported by this version and not "
 		 "in "
