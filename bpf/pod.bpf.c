@@ -185,19 +185,21 @@ int bh_sweep(struct bh_sweep_args *args)
 	return 0;
 }
 
-/* Arms the timer that sweeps for as long as the map is pinned. Run again after an upgrade: the new
- * program's callback takes over. */
+/* Arms the timer that sweeps, from now on and for as long as the map is pinned. Run again after an upgrade: the new
+ * program's callback takes over. Lists what older programs left unlisted. */
 SEC("syscall")
 int bh_timer_start(void *ctx)
 {
+	struct sweep s = {.slot = SWEEP_EVERY};
 	struct bh_sweeper *w = sweeper_get();
 
 	if (!w)
 		return 1;
+	sweep_adopt(w, &s);
 	bpf_timer_init(&w->timer, &sweeper, 1 /* CLOCK_MONOTONIC */); /* once; then it says EBUSY */
 	if (bpf_timer_set_callback(&w->timer, sweep_timer))
 		return 1;
-	return bpf_timer_start(&w->timer, SWEEP_INTERVAL_NS, 0) ? 1 : 0;
+	return bpf_timer_start(&w->timer, 0, 0) ? 1 : 0;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -164,6 +164,44 @@ static __always_inline struct bh_flow *flow_find(const struct pkt *p)
 	return bpf_map_lookup_elem(&flow, &key);
 }
 
+static __always_inline struct bh_sweeper *sweeper_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sweeper, &zero);
+}
+
+/* Puts an entry at the end of the sweeper's ring. 0, or 1 when there is no room. */
+static __always_inline int turn_put(const struct bh_flow_key *key, __u16 turn)
+{
+	struct bh_sweeper *w = sweeper_get();
+	struct bh_turn *t;
+	__u32 place, i;
+
+	if (!w || unlikely(w->head - w->tail >= TURNS - TURNS_SPARE))
+		return 1;
+	place = __sync_fetch_and_add(&w->head, 1);
+	i = place & (TURNS - 1);
+	t = bpf_map_lookup_elem(&turns, &i);
+	if (!t)
+		return 1;
+	t->key = *key;
+	t->turn = turn;
+	*(volatile __u32 *)&t->seq = place + 1;
+	return 0;
+}
+
+static __always_inline void flow_list(const struct bh_flow_key *key, __u16 turn)
+{
+	struct bh_flow *f;
+
+	if (likely(turn_put(key, turn) == 0))
+		return;
+	f = bpf_map_lookup_elem(&flow, key);
+	if (f)
+		f->turn = 0;
+}
+
 /* FLOW_MADE; BH_R_NONE when there is one already; else why not: FLOW_QUOTA, FLOW_TABLE. */
 #define FLOW_MADE 255
 static __always_inline int flow_insert(const struct pkt *p, const struct grant *g)
@@ -180,12 +218,14 @@ static __always_inline int flow_insert(const struct pkt *p, const struct grant *
 		return BH_R_FLOW_TABLE;
 	flow_init(&f, p, g);
 	key = *PKT_KEY(p);
+	f.turn = p->now >> 22 | 1; /* any, but not that of an entry just purged */
 	if (__sync_fetch_and_add(&u->flows, 1) >= flow_share(slot, p->proto, g->dir)) {
 		__sync_fetch_and_add(&u->flows, -1);
 		return BH_R_FLOW_QUOTA;
 	}
 	r = bpf_map_update_elem(&flow, &key, &f, BPF_NOEXIST);
 	if (r == 0) {
+		flow_list(&key, f.turn);
 		config_flow_full(0);
 		return FLOW_MADE;
 	}

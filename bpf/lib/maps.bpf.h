@@ -79,6 +79,21 @@ MAP(exe, HASH, struct bh_exe_key, __u32, BH_MAX_EXES, BPF_F_NO_PREALLOC);
  * Allocated beforehand, about 36 MB: an insert then takes 120 ns instead of 360. */
 MAP(flow, HASH, struct bh_flow_key, struct bh_flow, BH_MAX_FLOWS, 0);
 
+/* A ring between sweeper.tail and .head with every entry of `flow` once, the one whose turn to be
+ * swept comes next first; and with what is left of entries that a purge removed. A queue map would
+ * do the same for four times the price. Full: the entry is not listed, and idles until the daemon's
+ * walk through the whole table. */
+#define TURNS	    BH_MAX_FLOWS
+#define TURNS_SPARE 1024 /* more than CPUs that list at the same moment */
+struct bh_turn {
+	struct bh_flow_key key;
+	__u16 turn; /* the entry's; another one: left over from a former entry */
+	__u16 pad;
+	__u32 seq; /* its place in the ring, plus 1; written last */
+};
+MAP(turns, ARRAY, __u32, struct bh_turn, TURNS, 0);
+_Static_assert((TURNS & (TURNS - 1)) == 0, "places are counted without end");
+
 /* Full, or the slot's quota used up: counted in the slot's overflow edge. No verdict depends on it.
  */
 MAP(edge, HASH, struct bh_edge_key, struct bh_edge, BH_MAX_EDGES, BPF_F_NO_PREALLOC);
@@ -123,8 +138,9 @@ struct {
 /* Cannot be full. Pinned, so that the timer in it lives on without the daemon. */
 struct bh_sweeper {
 	struct bpf_timer timer;
-	__u64 sweeps; /* finished ones */
+	__u64 rounds; /* of the timer, that have ended */
 	__u32 busy;   /* 1 while a sweep runs: two would count what they remove twice */
-	__u32 pad;
+	__u32 left;   /* turns until the timer's round is over */
+	__u32 head, tail;
 };
 MAP(sweeper, ARRAY, __u32, struct bh_sweeper, 1, 0);

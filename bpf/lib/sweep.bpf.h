@@ -1,11 +1,15 @@
 /* sweep.bpf.h - forgets idle flows, also when no daemon runs; purges a slot.
  *
- * One sweep at a time, and only sweeps delete. */
+ * One sweep at a time, and only sweeps delete. The timer's holds up the packets of its CPU, and a
+ * walk through the table of flows takes many milliseconds, however few there are. So the timer
+ * takes a few from the queue `turns` at a time, and puts those that live on back at its end. */
 #pragma once
 
 #include "lib/flow.bpf.h"
 
-#define SWEEP_INTERVAL_NS (5 * BH_S)
+#define SWEEP_INTERVAL_NS (5 * BH_S)   /* from the end of a round to the next */
+#define SWEEP_PAUSE_NS	  (BH_S / 500) /* within a round */
+#define SWEEP_SLICE	  256	       /* turns without a pause */
 
 struct sweep {
 	__u64 now;
@@ -13,6 +17,7 @@ struct sweep {
 	__u32 slot; /* SWEEP_EVERY: all */
 	__u32 all;
 	__u32 flows, edges;
+	__u32 listed, pad;
 };
 #define SWEEP_EVERY 0xffffffffu
 
@@ -67,6 +72,18 @@ static __always_inline void sweep_delete(const struct bh_flow_key *key, struct b
 		(void)__sync_lock_test_and_set(&f->epoch, seen);
 }
 
+/* An entry that nobody listed: made by older programs, or when the ring was full. */
+static long sweep_list(void *map, struct bh_flow_key *k, struct bh_flow *f, struct sweep *s)
+{
+	struct bh_flow_key key = *k;
+
+	if (likely(f->turn))
+		return 0;
+	f->turn = s->now >> 22 | 1;
+	flow_list(&key, f->turn);
+	return 0;
+}
+
 static long sweep_flow(void *map, struct bh_flow_key *k, struct bh_flow *f, struct sweep *s)
 {
 	struct bh_flow_key key = *k;
@@ -76,6 +93,7 @@ static long sweep_flow(void *map, struct bh_flow_key *k, struct bh_flow *f, stru
 		return 0;
 	if (!sweep_is_idle(&key, f, s)) {
 		sweep_touch_edge(&key, f);
+		sweep_list(&flow, &key, f, s);
 		return 0;
 	}
 	/* an entry that a packet is just settling is not idle; the next sweep looks again */
@@ -119,6 +137,16 @@ static __always_inline void clock_forget(void)
 		*(volatile __u64 *)&cfg->clock_ns = 0;
 }
 
+/* Lists what is not; the caller is no packet and can wait. */
+static __always_inline void sweep_adopt(struct bh_sweeper *w, struct sweep *s)
+{
+	if (__sync_val_compare_and_swap(&w->busy, 0, 1) != 0)
+		return;
+	s->now = bpf_ktime_get_ns();
+	bpf_for_each_map_elem(&flow, sweep_list, s, 0);
+	(void)__sync_lock_test_and_set(&w->busy, 0);
+}
+
 /* 0, or 1 when another sweep is running. */
 static __always_inline int sweep_run(struct bh_sweeper *w, struct sweep *s)
 {
@@ -129,23 +157,96 @@ static __always_inline int sweep_run(struct bh_sweeper *w, struct sweep *s)
 	bpf_for_each_map_elem(&flow, sweep_flow, s, 0);
 	if (s->edges_before_ns || s->all)
 		bpf_for_each_map_elem(&edge, sweep_edge, s, 0);
-	w->sweeps++;
 	(void)__sync_lock_test_and_set(&w->busy, 0);
 	return 0;
+}
+
+/* ---- the timer's rounds ---- */
+
+/* Takes the flow whose turn it is out of the ring. 0, or 1 when there is none. */
+static __always_inline int turn_take(struct bh_turn *ret)
+{
+	struct bh_sweeper *w = sweeper_get();
+	struct bh_turn *t;
+	__u32 i;
+
+	if (!w || w->tail == *(volatile __u32 *)&w->head)
+		return 1;
+	i = w->tail & (TURNS - 1);
+	t = bpf_map_lookup_elem(&turns, &i);
+	if (!t || *(volatile __u32 *)&t->seq != w->tail + 1) /* just being written */
+		return 1;
+	*ret = *t;
+	*(volatile __u32 *)&w->tail = w->tail + 1;
+	return 0;
+}
+
+enum turn_result { TURN_NONE, TURN_STALE, TURN_TAKEN };
+
+/* The flow whose turn it is. */
+__noinline int sweep_turn(struct sweep *s)
+{
+	struct bh_turn t = {};
+	struct bh_flow *f;
+	__u32 before;
+
+	if (!s || turn_take(&t))
+		return TURN_NONE;
+	f = bpf_map_lookup_elem(&flow, &t.key);
+	if (!f || f->turn != t.turn)
+		return TURN_STALE;
+	before = s->flows;
+	sweep_flow(&flow, &t.key, f, s);
+	if (s->flows == before)
+		flow_list(&t.key, t.turn);
+	return TURN_TAKEN;
+}
+
+static long sweep_count(void *map, __u32 *slot, struct bh_usage *u, struct sweep *s)
+{
+	s->listed += u->flows;
+	return 0;
+}
+
+static __always_inline void sweep_round_begin(struct bh_sweeper *w, struct sweep *s)
+{
+	clock_forget();
+	bpf_for_each_map_elem(&usage, sweep_count, s, 0);
+	w->left = s->listed;
+}
+
+/* 1 when the round goes on. */
+static __always_inline int sweep_slice(struct bh_sweeper *w, struct sweep *s)
+{
+	__u32 i;
+
+	s->now = bpf_ktime_get_ns();
+	if (!w->left)
+		sweep_round_begin(w, s);
+	for (i = 0; i < SWEEP_SLICE; i++) {
+		int r = sweep_turn(s);
+
+		if (r == TURN_STALE)
+			continue;
+		if (r == TURN_NONE || w->left <= 1) {
+			w->left = 0;
+			w->rounds++;
+			return 0;
+		}
+		w->left--;
+	}
+	return 1;
 }
 
 static int sweep_timer(void *map, int *key, struct bh_sweeper *w)
 {
 	struct sweep s = {.slot = SWEEP_EVERY};
+	int goes_on = 1;
 
-	sweep_run(w, &s);
-	bpf_timer_start(&w->timer, SWEEP_INTERVAL_NS, 0);
+	if (__sync_val_compare_and_swap(&w->busy, 0, 1) == 0) {
+		goes_on = sweep_slice(w, &s);
+		(void)__sync_lock_test_and_set(&w->busy, 0);
+	}
+	bpf_timer_start(&w->timer, goes_on ? SWEEP_PAUSE_NS : SWEEP_INTERVAL_NS, 0);
 	return 0;
-}
-
-static __always_inline struct bh_sweeper *sweeper_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sweeper, &zero);
 }

@@ -233,7 +233,8 @@ struct bh_flow {
 	__u8 dir;   /* enum bh_dir of the initiator as seen from the pod */
 	__u8 flags; /* BH_FLOW_* */
 	__u8 reason; /* why it was allowed */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 turn; /* of its place in the sweeper's ring; 0: it has none */
 };
 _Static_assert(sizeof(struct bh_flow) == 56, "bh_flow");
 

@@ -149,6 +149,7 @@ static int carry_flow(const void *key, const void *value, void *arg)
 	if (k->slot >= BH_MAX_SLOTS || !c->is_leaving[k->slot] || f.epoch < 2)
 		return 0;
 	f.epoch = UINT32_MAX;
+	f.turn = 0; /* listed by the next walk */
 	if (bpf_map_update_elem(c->dp->map[BH_M_FLOW].fd, k, &f, BPF_NOEXIST) == 0)
 		c->usage[k->slot].flows++;
 	return 0;

@@ -237,6 +237,63 @@ static inline void run_rows(struct rig *r, const struct row *rows, size_t n)
 	assert_int_equal(failed, 0);
 }
 
+/* ---- what lasts longer than one packet ---- */
+
+static inline int out(struct rig *r, const struct spec *s)
+{
+	return frame_run(r, OUT, s, 0);
+}
+
+static inline int in(struct rig *r, const struct spec *s)
+{
+	return frame_run(r, IN, s, RIG_OTHER_IF);
+}
+
+static inline struct rig *fresh(void **state)
+{
+	reset(*state);
+	return *state;
+}
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* Rewrites the only flow. */
+static inline struct bh_flow edit_flow(struct rig *r, void (*edit)(struct bh_flow *f))
+{
+	struct bh_flow_key key;
+	struct bh_flow f;
+
+	assert_int_equal(rig_flows(r, &key, &f), 1);
+	edit(&f);
+	rig_put(r->pod->maps.flow, &key, &f);
+	return f;
+}
+
+#define AN_HOUR (3600 * 1000000000ULL)
+static inline void age_hour(struct bh_flow *f)
+{
+	f->last_ns -= AN_HOUR;
+}
+static inline uint64_t edge_packets(struct rig *r, int verdict, int reason)
+{
+	struct bh_edge e = {.packets = 0};
+
+	if (rig_edges(r, verdict, reason, NULL, &e) != 1)
+		return 0;
+	return e.packets;
+}
+
+static inline void sweep(struct rig *r, struct bh_sweep_args *a)
+{
+	assert_int_equal(rig_run(r->pod->progs.bh_sweep, a, sizeof(*a)), 0);
+}
+
 static inline int rows_setup(void **state)
 {
 	rig_netns();

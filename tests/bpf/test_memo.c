@@ -3,20 +3,6 @@
 
 #include "rows.h"
 
-static struct rig *fresh(void **state)
-{
-	reset(*state);
-	return *state;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
-
 static int tcp(struct rig *r, enum bh_dir dir, const char *remote, uint16_t port)
 {
 	static uint16_t opener = 20000;
