@@ -14,6 +14,7 @@
 
 #define RETRY_MIN_MS 500
 #define RETRY_MAX_MS 30000
+#define ROUNDS	     2 /* of a search: what was enforced before it takes up room in the first one */
 
 struct waiter {
 	bh_reconciled_fn *fn;
@@ -79,8 +80,7 @@ static int slot_lists_fill(const struct bh_daemon *d, const struct bh_tables *t,
 	return 0;
 }
 
-/* The kernel's clock at the very start of Unix second unix_s. */
-static uint64_t ktime_of(int64_t unix_s)
+uint64_t bh_reconcile_ktime(int64_t unix_s)
 {
 	struct timespec real;
 	uint64_t now_ns = bh_datapath_now_ns();
@@ -98,7 +98,7 @@ static int publish(struct bh_reconciler *rc, const struct bh_tables *t, int64_t 
 	if (r < 0)
 		return r;
 	l.p.now_s = now_s;
-	l.p.now_ns = ktime_of(now_s);
+	l.p.now_ns = bh_reconcile_ktime(now_s);
 	return bh_datapath_publish(rc->d->dp, &l.p, err);
 }
 
@@ -199,7 +199,7 @@ static int enforce_old_policies(struct bh_reconciler *rc, struct bh_err *err)
 /* Some policy is too large: all others of the new set are enforced without it. */
 static int enforce_most(struct bh_reconciler *rc, const struct bh_world *want, struct bh_err *err)
 {
-	const struct bh_subset_request rq = {rc->d, want, rc->world, rc->memo};
+	const struct bh_subset_request rq = {rc->d, want, rc->world, &rc->refused, rc->memo};
 	BH_CLEANUP(bh_subset_done) struct bh_subset found = {0};
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
 	int r = bh_subset_find(&rq, &found, &w, err);
@@ -221,9 +221,9 @@ static int enforce_most(struct bh_reconciler *rc, const struct bh_world *want, s
 /* The same policies as at the last search, over today's pods. */
 static int enforce_again(struct bh_reconciler *rc, const struct bh_world *want, struct bh_err *err)
 {
-	const struct bh_subset_request rq = {rc->d, want, rc->world, rc->memo};
+	const struct bh_subset_request rq = {rc->d, want, rc->world, &rc->refused, rc->memo};
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
-	int r = bh_subset_again(&rq, &rc->refused, &w, err);
+	int r = bh_subset_again(&rq, &w, err);
 
 	return r ? r : enforce(rc, w, err);
 }
@@ -239,12 +239,15 @@ static int enforce_what_fits(struct bh_reconciler *rc, struct bh_world *w, struc
 		bh_subset_done(&rc->refused);
 		return 0;
 	}
-	if (r == -E2BIG) {
+	for (int i = 0; i < ROUNDS && (r == -ENOSPC || (r == -E2BIG && !i)); i++) {
 		struct bh_err most = {0};
 
-		rc->is_policy_refused = !enforce_most(rc, w, &most);
-		if (rc->is_policy_refused)
-			*err = most;
+		if (enforce_most(rc, w, &most))
+			break;
+		rc->is_policy_refused = rc->refused.refused.n;
+		if (!rc->is_policy_refused)
+			return 0;
+		*err = most;
 	}
 	if (!rc->is_policy_refused && rc->world)
 		rc->is_policy_refused = !enforce_old_policies(rc, &ignored);

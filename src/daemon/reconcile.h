@@ -39,6 +39,9 @@ int bh_reconcile_open(struct bh_reconciler *rc, struct bh_endpoint *ep);
 /* Reconciles now. */
 int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err);
 
+/* The kernel's clock at the very start of Unix second unix_s. */
+uint64_t bh_reconcile_ktime(int64_t unix_s);
+
 struct bh_reconcile_state {
 	uint64_t revision;	      /* grows with every successful publish */
 	const struct bh_world *world; /* what is enforced; NULL before the first publish */

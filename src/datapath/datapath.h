@@ -97,6 +97,9 @@ struct bh_publish {
 	uint64_t now_ns;
 };
 int bh_datapath_publish(struct bh_datapath *dp, const struct bh_publish *p, struct bh_err *err);
+/* Whether the maps have room for p's tables beside what is enforced: 0, -ENOSPC with a sentence
+ * that names the map, or another failure. slots_of is not looked at. */
+int bh_datapath_fits(struct bh_datapath *dp, const struct bh_publish *p, struct bh_err *err);
 uint32_t bh_datapath_epoch(const struct bh_datapath *dp);
 
 /* Reads back what the kernel would answer, by walking its maps like the program does: class of the

@@ -36,6 +36,21 @@ static int retire(struct bh_plan *pl, size_t pos, struct bh_err *err)
 	return 0;
 }
 
+/* The policy in force goes on until the last step, and after a failure: a path that it denies must
+ * keep its id. */
+static bool is_retired(const struct bh_exe_memo *exe)
+{
+	return !exe->is_wanted && !exe->is_live;
+}
+
+void bh_exes_settle(struct bh_tstate *ts, bool is_done)
+{
+	bh_vec_each (exe, &ts->exes) {
+		if (is_done)
+			exe->is_live = exe->is_wanted;
+	}
+}
+
 /* Gives up the oldest retired paths: beyond MAX_RETIRED, or while the new ones would not fit. */
 static int make_room(struct bh_plan *pl, size_t n_new, struct bh_err *err)
 {
@@ -45,9 +60,9 @@ static int make_room(struct bh_plan *pl, size_t n_new, struct bh_err *err)
 	int r = 0;
 
 	bh_vec_each (exe, &ts->exes)
-		n_retired += !exe->is_wanted;
+		n_retired += is_retired(exe);
 	for (size_t i = 0; r == 0 && i < ts->exes.n;) {
-		if (ts->exes.v[i].is_wanted ||
+		if (!is_retired(&ts->exes.v[i]) ||
 		    (n_retired <= MAX_RETIRED && ts->exes.n + n_new <= max)) {
 			i++;
 			continue;

@@ -80,6 +80,7 @@ struct bh_exe_memo {
 	char *path; /* owned */
 	uint16_t proc;
 	bool is_wanted;
+	bool is_live; /* the policy in force may name it */
 };
 
 enum bh_family { BH_V4, BH_V6 };

@@ -108,7 +108,11 @@ static int resolve(struct bh_plan *pl, struct bh_err *err)
 	ids_release_unused(&pl->ts->portmaps, live_bit);
 	ids_release_unused(&pl->ts->pages, live_bit);
 	ids_release_unused(&pl->ts->classes, live_bit);
-	return bh_exes_resolve(pl, err);
+	r = bh_exes_resolve(pl, err);
+	/* what was released is noted as such: what we remember is still what the kernel has */
+	if (r == 0 || r == -ENOSPC)
+		pl->has_written = false;
+	return r;
 }
 
 static int preflight(struct bh_plan *pl, struct bh_err *err)
@@ -211,6 +215,7 @@ static void settle(struct bh_plan *pl, bool is_done)
 	bh_ids_settle(&ts->pages, pl->idle, is_done);
 	bh_ids_settle(&ts->portmaps, pl->idle, is_done);
 	bh_ids_settle(&ts->rulesets, pl->idle, is_done);
+	bh_exes_settle(ts, is_done);
 	if (!is_done && pl->has_written)
 		bh_tstate_done(ts);
 }
@@ -227,6 +232,34 @@ static int publish_tables(struct bh_plan *pl, struct bh_err *err)
 		r = write_tables(pl, err);
 	if (r == 0)
 		r = slots_write(pl, err);
+	return r;
+}
+
+/* Nothing but entries that nobody uses is touched. */
+int bh_datapath_fits(struct bh_datapath *dp, const struct bh_publish *p, struct bh_err *err)
+{
+	BH_CLEANUP(plan_done)
+	struct bh_plan pl = {
+		.dp = dp,
+		.ts = &dp->tstate,
+		.p = p,
+		.t = p->tables,
+		.live = dp->config->epoch & 1,
+		.idle = !(dp->config->epoch & 1),
+	};
+	int r = 0;
+
+	bh_fault_arm(&dp->fault);
+	bh_dp_grace_end(dp);
+	if (!dp->tstate.is_loaded)
+		r = bh_tstate_load(dp, &dp->tstate, err);
+	if (!r)
+		r = plan_init(&pl, err);
+	if (!r)
+		r = resolve(&pl, err);
+	if (!r)
+		r = preflight(&pl, err);
+	settle(&pl, false);
 	return r;
 }
 

@@ -47,6 +47,8 @@ int bh_ports_write(struct bh_plan *pl, struct bh_err *err);
 /* exes.c */
 int bh_exes_resolve(struct bh_plan *pl, struct bh_err *err);
 int bh_exes_write(struct bh_plan *pl, struct bh_err *err);
+/* Notes what the policy in force names from now on, when the publish went well. */
+void bh_exes_settle(struct bh_tstate *ts, bool is_done);
 
 /* rules.c: rulesets, rows, procrows */
 int bh_rules_resolve(struct bh_plan *pl, struct bh_err *err);

@@ -193,7 +193,7 @@ static int load_exe(const void *key, const void *value, void *arg)
 {
 	const struct bh_exe_key *k = key;
 	struct load *l = arg;
-	struct bh_exe_memo exe = {.proc = (uint16_t) * (const uint32_t *)value};
+	struct bh_exe_memo exe = {.proc = (uint16_t) * (const uint32_t *)value, .is_live = true};
 
 	exe.path = strndup(k->path, sizeof(k->path) - 1);
 	if (!exe.path || bh_vec_push(&l->ts->exes, exe)) {

@@ -35,8 +35,8 @@ def blocks(n):
 
 
 class World:
-    def __init__(self):
-        self.node = node = Node().start()
+    def __init__(self, default="deny"):
+        self.node = node = Node(default=default).start()
         node.write("base.yaml", namespace("l"),
                    network_policy("l", "out", {"app": "a"}, ["Egress"], egress=[{}]),
                    simple("p", "80/TCP"))
@@ -45,6 +45,11 @@ class World:
         self.b = node.pod("l", "b", {"app": "b"}, listen=("80/tcp", "81/tcp", "82/tcp"))
         self.stream = self.a.agent.stream("tcp", self.b.ip4, 80)
         self.count = 0
+
+    def end(self):
+        self.node.stop()
+        for name in os.listdir("/run/netns"):  # the next node has the same names
+            testing.run("ip", "netns", "del", name)
 
     def allowed(self, port, want=True):
         got = self.a.agent.probe("tcp", self.b.ip4, port, timeout=1 if want else 0.2)
@@ -149,10 +154,50 @@ def deny_is_not_lost(w):
     check(w.allowed(81, False), "deny, too large: its last good version wins")
     w.node.restart(hard=True)
     check(w.allowed(81, False), "deny, too large, after kill -9: still nothing is opened")
-    w.holds("deny, too large, after kill -9", new_pod=False)
+    check(w.allowed(80, False), "deny, too large, after kill -9: all of its pods' ingress is denied")
+    why = w.refused()
+    check(set(why) == {"deny"} and "everything to the pods it selects is denied" in why["deny"],
+          "deny, too large, after kill -9: status names it and says what is in its place", why)
+    pod = w.node.pod("l", "other", {"app": "c"}, listen=("80/tcp",))
+    w.node.write("other.yaml", network_policy("l", "other", {"app": "c"}, ["Ingress"],
+                                              ingress=[{"from": [pods_peer(app="a")]}]))
+    w.node.cli("sync")
+    equal(w.a.agent.probe("tcp", pod.ip4, 80, timeout=1), "open",
+          "deny, too large, after kill -9: all else goes live, for new pods too")
+    pod.gone()
+    w.node.remove("other.yaml")
     w.node.remove("deny.yaml")
     w.node.cli("sync")
     w.recovers("deny")
+    w.stream.close()
+    w.stream = w.a.agent.stream("tcp", w.b.ip4, 80)
+    w.holds("deny, gone")
+
+
+def default_is_open(_):
+    """Where the default is to allow, a policy that is left out must isolate its pods all the same."""
+    w = World(default="kubernetes")
+    over = large("over")
+    w.node.write("over.yaml", over)
+    outside = w.node.pod("l", "c", {"app": "c"}, listen=("80/tcp",))
+
+    def holds(why):
+        check(not is_allowed(w.b.agent.probe("tcp", outside.ip4, 80, timeout=0.2)),
+              f"{why}: its pods stay isolated")
+        equal(outside.agent.probe("tcp", w.a.ip4, 80, timeout=1), "open",
+              f"{why}: others are open")
+        equal(set(w.refused()), {"over"}, f"{why}: only it is not live")
+        w.holds(why)
+
+    equal(w.node.cli("sync").returncode, 1, "default kubernetes: sync fails")
+    holds("default kubernetes")
+    w.node.restart(hard=True)
+    holds("default kubernetes, after kill -9")
+    w.node.remove("over.yaml")
+    w.recovers("default kubernetes")
+    equal(w.b.agent.probe("tcp", outside.ip4, 80, timeout=1), "open",
+          "default kubernetes: open again without it")
+    w.end()
 
 
 def full_map(w):
@@ -165,12 +210,22 @@ def full_map(w):
     w.node.write("many.yaml", *many, *peers)
     r = w.node.cli("sync")
     check(r.returncode == 1 and r.stderr, "a full map: sync fails and says why", r.stderr)
-    w.holds("a full map", new_pod=False)
-    got = w.refused()
-    check(got and set(got) <= {f"m{i}" for i in range(40)} and all(got.values()),
-          "a full map: the policies that are not live, and why", got)
+
+    def holds(why):
+        w.holds(why)
+        got = w.refused()
+        check(got and set(got) < {f"m{i}" for i in range(40)} and
+              all("has no room" in v for v in got.values()),
+              f"{why}: some policies are not live, each says why", got)
+        equal(w.node.ask("policy", "verify")["mismatches"], [], f"{why}: the tables are right")
+
+    holds("a full map")
+    w.goes_on("a full map", *w.refused())
+    w.node.restart(hard=True)
+    holds("a full map, after kill -9")
     w.node.remove("many.yaml")
     w.recovers("a full map")
+    w.end()
 
 
 def failing_writes(w):
@@ -199,13 +254,13 @@ def main():
     for fn in (one_too_large, several, grows, deny_is_not_lost, failing_writes):
         with part(fn.__name__.replace("_", " ")):
             fn(w)
-    w.node.stop()
-    for name in os.listdir("/run/netns"):  # the next node has the same names
-        testing.run("ip", "netns", "del", name)
-    os.environ["BULKHEAD_MAP_MAX"] = "peer4=24,row=24"
+    os.environ.pop("BULKHEAD_FAULT", None)
+    w.end()
+    with part("default is open"):
+        default_is_open(w)
+    os.environ["BULKHEAD_MAP_MAX"] = "peer4=24"
     with part("a full map"):
-        w = World()
-        full_map(w)
+        full_map(World())
 
 
 testing.start()
