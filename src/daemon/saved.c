@@ -10,7 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
 
-#define DELAY_MS 300
+#define DELAY_MS 50
 #define MANY	 1000 /* objects: so much was read that memory is given back */
 
 /* What the database has of one object; small, for there may be a hundred thousand. */
@@ -206,6 +206,12 @@ void bh_keeper_changed(struct bh_keeper *k)
 	bh_source_after(k->timer, DELAY_MS);
 }
 
+void bh_keeper_flush(struct bh_keeper *k)
+{
+	if (k->is_due)
+		save(k);
+}
+
 /* ---- at the start ---- */
 
 static int check_row(const char *key, const char *json, void *arg)
@@ -286,8 +292,7 @@ int bh_keeper_documents(struct bh_keeper *k, bh_document_fn *fn, void *arg, stru
 {
 	struct telling t = {fn, arg, err};
 
-	if (k->is_due)
-		save(k);
+	bh_keeper_flush(k);
 	if (k->has_failed)
 		return bh_fail(err, EIO, "the objects are not kept: %s", k->d->store_trouble);
 	return bh_store_each(k->d->store, "object", tell_row, &t, err);
@@ -314,8 +319,7 @@ void bh_keeper_close(struct bh_keeper *k)
 {
 	if (!k)
 		return;
-	if (k->is_due)
-		save(k);
+	bh_keeper_flush(k);
 	bh_source_free(k->timer);
 	bh_vec_done(&k->kept);
 	free(k);

@@ -16,6 +16,9 @@ void bh_keeper_close(struct bh_keeper *k);
 int bh_keeper_restore(struct bh_keeper *k, struct bh_err *err);
 /* The object set changed: the database follows soon, when there is nothing more urgent. */
 void bh_keeper_changed(struct bh_keeper *k);
+/* The same, now: what is in force is not forgotten when the daemon is killed after this. Trouble is
+ * told by status. */
+void bh_keeper_flush(struct bh_keeper *k);
 
 /* Calls fn with the text of every object in force, a YAML document each. Nonzero: no memory. */
 typedef int bh_document_fn(const char *text, void *arg);

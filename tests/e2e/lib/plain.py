@@ -86,3 +86,20 @@ class Plain:
         if not is_isolated:
             return "allowed" if self.default == "kubernetes" else "denied"
         return "allowed" if actions else "denied"
+
+
+def compare(world, matrix, default, where):
+    """(cells compared, what differs between the answer of `policy matrix` and the evaluator)"""
+    plain = Plain(world.namespaces, world.policies, default)
+    bad = sorted({n for n, p in world.pods.items() if p["takes_part"]} - set(matrix["pods"]))
+    cells = [c for c in matrix["cells"] if c["from"] != c["to"]]
+    for c in cells:
+        a, b = world.pods[c["from"]], world.pods[c["to"]]
+        for direction, pods in (("egress", (a, b)), ("ingress", (b, a))):
+            if not pods[0]["takes_part"]:
+                continue
+            want = plain.half(direction, pods, where)
+            if c[direction]["verdict"] != want:
+                bad.append(f"{c['from']} -> {c['to']} {where} {default}: {direction} is "
+                           f"{c[direction]}, should be {want}")
+    return len(cells), bad
