@@ -34,7 +34,8 @@ static void on_published(int r, const struct bh_err *err, void *arg)
 	/* Old policies over new pods is not what was asked for. */
 	if (!r && st.failure)
 		r = bh_fail(&why, EBUSY, "%s", st.failure);
-	/* whoever waited for it may count on it, also when its manifest breaks and the daemon dies */
+	/* whoever waited for it may count on it, also when its manifest breaks and the daemon dies
+	 */
 	bh_keeper_flush(p->d->keeper);
 	bh_verb_answer(p->rq, r, r ? NULL : json_pack("{sI}", "revision", (json_int_t)st.revision),
 		       &why);
