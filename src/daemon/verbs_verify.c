@@ -12,14 +12,16 @@
 #define SLICE_NS       15000000u /* of work between two turns of the loop */
 
 /* `policy verify`: for every pod here, both directions, every kind of peer and every port at which
- * anything can change, what the kernel's tables say against the reference evaluator. It works in
- * slices, so that ADD, quarantine and publish go on meanwhile; when a publish changes the tables
- * under it, it starts over. */
+ * anything can change, what the kernel's tables say against the reference evaluator. The tables are
+ * read once; where a copy of them differs, the kernel is asked again, because what is no publish
+ * (an interface that opens) may have come between. It works in slices, so that ADD, quarantine and
+ * publish go on meanwhile; when a publish changes the tables under it, it starts over. */
 struct verify {
 	struct bh_daemon *d;
 	struct bh_request *rq;
 	struct bh_source *timer;
-	struct bh_world *w; /* a reference */
+	struct bh_world *w;	      /* a reference */
+	struct bh_snapshot *snapshot; /* of the kernel's tables; owned */
 	uint64_t revision;
 	struct bh_probe probe;
 	size_t endpoint, peer, address; /* where the next slice goes on */
@@ -36,6 +38,7 @@ static void forget_work(struct verify *v)
 	bh_probe_done(&v->probe);
 	bh_policies_done(&v->selecting);
 	bh_world_unref(v->w);
+	bh_snapshot_freep(&v->snapshot);
 	json_decref(v->mismatches);
 	v->w = NULL;
 	v->mismatches = NULL;
@@ -53,10 +56,14 @@ static void verify_free(struct verify *v)
 static int begin(struct verify *v)
 {
 	struct bh_reconcile_state st = bh_reconcile_state(v->d->reconciler);
+	int r;
 
 	forget_work(v);
 	if (!st.world)
 		return bh_fail(&v->err, EAGAIN, "nothing is published yet");
+	r = bh_datapath_snapshot(v->d->dp, &v->snapshot, &v->err);
+	if (r)
+		return r;
 	v->w = bh_world_ref((struct bh_world *)st.world);
 	v->revision = st.revision;
 	v->endpoint = v->peer = v->address = 0;
@@ -76,6 +83,12 @@ struct cell {
 	bool kernel, reference; /* allowed */
 };
 
+/* A conditional cell is one that some executable may use. */
+static bool may_pass(const struct bh_kernel_verdict *k)
+{
+	return k->verdict == BH_ALLOWED || k->is_conditional;
+}
+
 static void mismatch(struct verify *v, const struct cell *c)
 {
 	char pod[600], ip[BH_IP_TEXT], text[24], proto[8];
@@ -92,6 +105,20 @@ static void mismatch(struct verify *v, const struct cell *c)
 					c->reference ? "allowed" : "denied"));
 }
 
+/* The copy says something else than the reference: does the kernel? */
+static int confirm(struct verify *v, struct cell *c, const struct bh_kernel_question *q)
+{
+	struct bh_kernel_verdict k;
+	int r = bh_datapath_decide(v->d->dp, q, &k, &v->err);
+
+	if (r)
+		return r;
+	c->kernel = may_pass(&k);
+	if (c->kernel != c->reference)
+		mismatch(v, c);
+	return 0;
+}
+
 /* All ports against one peer. */
 static int verify_peer(struct verify *v, struct cell *c)
 {
@@ -103,15 +130,17 @@ static int verify_peer(struct verify *v, struct cell *c)
 
 		c->ask.proto = p->proto;
 		c->ask.port = p->port;
-		r = bh_datapath_decide(v->d->dp, &q, &k, &v->err);
+		r = bh_snapshot_decide(v->snapshot, &q, &k, &v->err);
 		if (r < 0)
 			return r;
 		v->cells++;
-		/* A conditional cell is one that some executable may use. */
-		c->kernel = k.verdict == BH_ALLOWED || k.is_conditional;
+		c->kernel = may_pass(&k);
 		c->reference = bh_refeval_among(v->w, &v->selecting, &c->ask).verdict == BH_ALLOWED;
-		if (c->kernel != c->reference)
-			mismatch(v, c);
+		if (c->kernel == c->reference)
+			continue;
+		r = confirm(v, c, &q);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -179,9 +208,9 @@ static int step_address(struct verify *v)
 
 	if (&v->probe.pods.v[p->first] == p)
 		return 0;
-	r = bh_datapath_decide(v->d->dp, &ask_own, &own, &v->err);
+	r = bh_snapshot_decide(v->snapshot, &ask_own, &own, &v->err);
 	if (!r)
-		r = bh_datapath_decide(v->d->dp, &ask_first, &first, &v->err);
+		r = bh_snapshot_decide(v->snapshot, &ask_first, &first, &v->err);
 	if (r < 0)
 		return r;
 	v->cells++;
@@ -221,7 +250,8 @@ static void run_slice(void *arg)
 	uint64_t began = bh_datapath_now_ns();
 	int r = 1;
 
-	if (!v->w || bh_reconcile_state(v->d->reconciler).revision != v->revision)
+	if (!v->w || bh_reconcile_state(v->d->reconciler).revision != v->revision ||
+	    bh_datapath_epoch(v->d->dp) != bh_snapshot_epoch(v->snapshot))
 		r = begin(v) < 0 ? v->err.code : 1;
 	while (r == 1 && bh_datapath_now_ns() - began < SLICE_NS)
 		r = step(v);

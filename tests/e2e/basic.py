@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Allow and deny, TCP, UDP, ICMP and others, both families, between pods, node and outside."""
+import contextlib
 import json
 import os
 import sys
@@ -96,6 +97,23 @@ def main():
     testing.finish()
 
 
+@contextlib.contextmanager
+def tampered_peer(node, ip):
+    """The address's classes in the kernel are those of a stranger, for a while."""
+    base = node.path("bpffs", "bulkhead")
+    abi = sorted(d for d in os.listdir(base) if d.startswith("abi"))[-1]
+    pin = ["pinned", os.path.join(base, abi, "maps", "peer4")]
+    key = ["key", *ip.split(".")]
+    found = json.loads(testing.run("bpftool", "-j", "map", "lookup", *pin, *key))["value"]
+    testing.run("bpftool", "map", "update", *pin, *key, "value", "hex", *["00"] * 8)
+    try:
+        yield
+    finally:
+        testing.run("bpftool", "map", "update", *pin, *key, "value", "hex",
+                    *(b.removeprefix("0x") for b in found))
+
+
+
 def commands(node, pods):
     status = node.ask("status")
     check(status["ready"] is True, "status: ready")
@@ -116,6 +134,12 @@ def commands(node, pods):
     verified = node.ask("policy", "verify")
     check(verified["cells"] > 0 and not verified["mismatches"], "verify: the kernel agrees",
           verified["mismatches"][:3])
+    with tampered_peer(node, pods["web"].ip4):
+        answer = node.cli("policy", "verify", "-o", "json")
+        wrong = json.loads(answer.stdout)["mismatches"]
+        check(answer.returncode == 1 and any(m["kernel"] != m["reference"] for m in wrong),
+              "verify: sees an entry that somebody changed", wrong[:3])
+    equal(node.ask("policy", "verify")["mismatches"], [], "verify: and that it is right again")
     flows = node.ask("flows", "--pod", "shop/web", "--verdict", "denied")["flows"]
     check(any(f["port"] == "81/TCP" for f in flows), "flows: the denied attempt is there",
           flows[:2])
