@@ -199,9 +199,10 @@ static struct bh_found_state *found_get(struct bh_detect *d, const struct bh_det
 	return f ? f : found_add(w, key);
 }
 
-static enum bh_response response_of(const struct bh_detector *row, const struct bh_pod_state *pod)
+/* `anomaly` answers whatever is not a violation, unless it is too slight to act upon. */
+static enum bh_response response_of(const struct bh_detector *row, const struct bh_judge *j)
 {
-	const struct bh_runtime_policy *p = pod->policy;
+	const struct bh_runtime_policy *p = j->pod->policy;
 	const enum bh_response *own = p ? bh_runtime_policy_on(p, row->name) : NULL;
 
 	if (own)
@@ -209,7 +210,7 @@ static enum bh_response response_of(const struct bh_detector *row, const struct 
 	if (p && p->has_violation && row->family == BH_DETECT_VIOLATION)
 		return p->on_violation;
 	if (p && p->has_anomaly && row->family != BH_DETECT_VIOLATION &&
-	    row->signal != BH_SIGNAL_POSTURE)
+	    j->signal != BH_SIGNAL_POSTURE && j->severity >= BH_SEVERITY_MEDIUM)
 		return p->on_anomaly;
 	return row->response;
 }
@@ -221,7 +222,8 @@ static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 	struct bh_finding out = {.detector = row,
 				 .activity = j->a,
 				 .severity = j->severity,
-				 .response = response_of(row, j->pod),
+				 .signal = j->signal,
+				 .response = response_of(row, j),
 				 .key = j->key,
 				 .text = j->text,
 				 .first_ns = j->a->ts_ns,
@@ -357,6 +359,7 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
 
 		j.severity = row->severity;
+		j.signal = row->signal;
 		j.key[0] = j.text[0] = '\0';
 		/* the runtime prepares the container with its own code */
 		if ((a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)

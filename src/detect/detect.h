@@ -67,6 +67,7 @@ struct bh_finding {
 	const struct bh_detector *detector;
 	const struct bh_activity *activity; /* that raised it last */
 	enum bh_severity severity;	    /* of this activity */
+	enum bh_signal signal;		    /* mostly the detector's */
 	enum bh_response response;	    /* of the RuntimePolicy, else the detector's */
 	const char *key, *text;
 	uint64_t first_ns, last_ns, count; /* of workload and key */

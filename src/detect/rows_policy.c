@@ -25,6 +25,9 @@ bool bh_row_policy_exec(struct bh_judge *j)
 			path = p->script;
 			origin = p->script_provenance;
 		}
+		/* the image's own, only not wanted */
+		if (bh_policy_allows_origin(policy, origin))
+			j->signal = BH_SIGNAL_PROCESS;
 		bh_judge_key(j, "exec %s", path);
 	} else {
 		return false;

@@ -112,6 +112,7 @@ struct bh_judge {
 	struct bh_proc *proc;	  /* NULL when the process is not known */
 	bool is_starting;	  /* the pod's own start-up code in its first minute */
 	enum bh_severity severity;
+	enum bh_signal signal;
 	char key[BH_FINDING_KEY], text[BH_FINDING_TEXT];
 };
 

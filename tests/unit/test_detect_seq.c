@@ -73,7 +73,7 @@ static void test_chances_add_up(void **state)
 		sum += exp2(-bh_seq_bits(m, &t, 2));
 	}
 	assert_true(fabs(sum - 1) < 0.01); /* the rarest are rounded up */
-	calls[2] = 3; /* what always follows */
+	calls[2] = 3;			   /* what always follows */
 	assert_true(bh_seq_bits(m, &t, 2) < 0.2);
 	calls[2] = 6; /* known, but never after these */
 	assert_true(bh_seq_bits(m, &t, 2) > 5);

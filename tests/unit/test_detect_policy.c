@@ -1,0 +1,188 @@
+/* Violations of a RuntimePolicy, and what it does with other detectors' findings. */
+#include "detect_rig.h"
+
+#include "base/own.h"
+#include "base/str.h"
+#include "detect/policy.h"
+#include "policy/objects.h"
+
+#define HEAD                                                                                       \
+	"apiVersion: bulkhead.io/v1alpha1\n"                                                       \
+	"kind: RuntimePolicy\n"                                                                    \
+	"metadata: {name: web, namespace: shop}\n"                                                 \
+	"spec:\n"                                                                                  \
+	"  podSelector: {}\n"
+
+static int keep(struct bh_runtime_policy *p, void *arg)
+{
+	*(struct bh_runtime_policy **)arg = bh_runtime_policy_ref(p);
+	return 0;
+}
+
+static struct bh_runtime_policy *parse(const char *text)
+{
+	BH_CLEANUP(bh_objects_freep) struct bh_objects *o = NULL;
+	struct bh_runtime_policy *p = NULL;
+	struct bh_err err;
+	bool changed;
+
+	bh_assert_ok(&err, bh_objects_new(&(struct bh_objects_options){0}, &o, &err));
+	bh_assert_ok(&err, bh_objects_load(o, "f", text, strlen(text), &changed, &err));
+	assert_int_equal(bh_objects_runtime_policies(o, keep, &p), 0);
+	assert_non_null(p);
+	return p;
+}
+
+static void begin(struct rig *r, const char *spec)
+{
+	char *text = bh_strf(HEAD "%s", spec);
+	struct bh_runtime_policy *p = parse(text);
+
+	rig_init(r, 600);
+	assert_int_equal(bh_detect_set_pod(r->d, &r->subject, &(struct bh_detect_pod){.policy = p}),
+			 0);
+	bh_runtime_policy_unref(p); /* the pod has its own reference */
+	free(text);
+}
+
+static void exec_from(struct rig *r, const char *path, enum bh_provenance p)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_EXEC, path);
+
+	a.process.provenance = p;
+	rig_feed(r, &a);
+}
+
+static void test_exec(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	begin(&r, "  exec: {origin: [image, volume], allow: [/usr/sbin/app, /opt/run.sh]}\n");
+	exec_from(&r, "/usr/sbin/app", BH_PROV_IMAGE);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_METACOPY);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_VOLUME);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_UNKNOWN);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/sh");
+	a.process.script = "/opt/run.sh";
+	a.process.script_provenance = BH_PROV_IMAGE;
+	rig_feed(&r, &a);
+	assert_null(rig_found(&r, "policy-exec"));
+	a.process.script_provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
+	assert_non_null(strstr(rig_found(&r, "policy-exec")->text, "/opt/run.sh"));
+	rig_clear(&r);
+	exec_from(&r, "/bin/sh", BH_PROV_IMAGE);
+	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_NEW);
+	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
+	a = rig_act(&r, BH_ACT_MAP_EXEC, "/usr/sbin/app");
+	a.u.map.path = "/opt/x.so";
+	a.u.map.provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
+	rig_done(&r);
+}
+
+static void test_files(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	begin(&r, "  files: {writable: [/var/log/app, /tmp]}\n");
+	rig_file(&r, BH_FILE_WRITE, "/usr/sbin/app", "/var/log/app/a.log");
+	rig_file(&r, BH_FILE_CREATE, "/usr/sbin/app", "/tmp/x");
+	rig_file(&r, BH_FILE_WRITE, "/usr/sbin/app", "/dev/null");
+	rig_file(&r, BH_FILE_READ, "/usr/sbin/app", "/etc/passwd");
+	rig_expect_silent(&r);
+	rig_file(&r, BH_FILE_WRITE, "/usr/sbin/app", "/etc/passwd");
+	rig_expect(&r, "policy-file", BH_SEVERITY_MEDIUM);
+	rig_file(&r, BH_FILE_UNLINK, "/usr/sbin/app", "/srv/data");
+	rig_expect(&r, "policy-file", BH_SEVERITY_MEDIUM);
+	a = rig_act(&r, BH_ACT_FILE, "/bin/mv");
+	a.u.file =
+		(struct bh_act_file){.op = BH_FILE_RENAME, .path = "/tmp/x", .target = "/srv/data"};
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-file", BH_SEVERITY_MEDIUM);
+	a.u.file.path = "/srv/data";
+	a.u.file.target = "/tmp/x";
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-file", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
+static void test_calls_users_age(void **state)
+{
+	uint64_t set[8] = {1ull << 0}; /* read */
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	begin(&r,
+	      "  syscalls: {deny: [ptrace, mount]}\n  users: {deny: [0]}\n"
+	      "  maxLifetime: 1h\n");
+	a = rig_act(&r, BH_ACT_SYSCALLS, "");
+	a.u.syscalls.set = set;
+	a.u.syscalls.n_words = 8;
+	rig_feed(&r, &a);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_IMAGE);
+	rig_expect_silent(&r);
+	set[101 / 64] |= 1ull << (101 % 64); /* ptrace on x86-64 */
+#ifdef __x86_64__
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-syscall", BH_SEVERITY_HIGH);
+#endif
+	a = rig_act(&r, BH_ACT_PTRACE, "/usr/bin/gdb");
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-syscall", BH_SEVERITY_HIGH);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/app");
+	a.process.uid = a.parent.uid = 0;
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-user", BH_SEVERITY_HIGH);
+	r.now_ns = (1000 + 3601) * S;
+	a = rig_act(&r, BH_ACT_RATE, "");
+	rig_feed(&r, &a);
+	rig_expect(&r, "max-lifetime", BH_SEVERITY_LOW);
+	rig_done(&r);
+}
+
+/* Whose response counts: the detector's own name, then the kind, then the default. */
+static void test_responses(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	begin(&r,
+	      "  exec: {allow: [/usr/sbin/app]}\n"
+	      "  on: {violation: kill, anomaly: quarantine, tmpfs-exec: freeze}\n");
+	exec_from(&r, "/dev/shm/x", BH_PROV_TMPFS);
+	assert_int_equal(rig_found(&r, "policy-exec")->response, BH_RESPOND_KILL);
+	assert_int_equal(rig_found(&r, "tmpfs-exec")->response, BH_RESPOND_FREEZE);
+	exec_from(&r, "/opt/x", BH_PROV_NEW);
+	assert_int_equal(rig_found(&r, "foreign-code")->response, BH_RESPOND_QUARANTINE);
+	a = rig_act(&r, BH_ACT_OVERFLOW, "");
+	a.u.name = "paths";
+	rig_feed(&r, &a);
+	assert_int_equal(rig_found(&r, "overflow")->response, BH_RESPOND_ALERT); /* too slight */
+	rig_done(&r);
+	rig_init(&r, 600);
+	exec_from(&r, "/opt/x", BH_PROV_NEW);
+	assert_int_equal(rig_found(&r, "foreign-code")->response, BH_RESPOND_ALERT);
+	assert_null(rig_found(&r, "policy-exec"));
+	rig_done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_calls_users_age),
+		cmocka_unit_test(test_responses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
