@@ -34,9 +34,10 @@ struct ask {
 };
 
 struct answer {
-	json_t *result; /* owned */
-	bool retry;	/* the daemon says that trying again can help */
-	bool is_away;	/* nobody answered */
+	json_t *result;	 /* owned */
+	bool retry;	 /* the daemon says that trying again can help */
+	bool is_away;	 /* nobody answered */
+	bool is_crowded; /* turned away, and it is time to come again */
 };
 
 static void answer_done(struct answer *a)
@@ -44,36 +45,34 @@ static void answer_done(struct answer *a)
 	json_decref(a->result);
 }
 
-static int call_once(const struct bh_cni_request *rq, int timeout_ms, const struct ask *ask,
-		     struct answer *ret, struct bh_err *err)
+static int call_once(const struct bh_cni_request *rq, const struct ask *ask, struct answer *ret,
+		     struct bh_patience *patience, struct bh_err *err)
 {
 	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
-	int r = bh_client_open(rq->socket, timeout_ms, &c, err);
+	int r = bh_client_open(rq->socket, bh_patience_left_ms(patience), &c, err);
 
 	ret->is_away = r;
-	if (r)
-		return r;
-	r = bh_client_call(c, ask->verb, ask->args, &ret->result, &ret->retry, err);
-	ret->is_away = r == -ECONNRESET;
+	if (!r) {
+		r = bh_client_call(c, ask->verb, ask->args, &ret->result, &ret->retry, err);
+		ret->is_away = r == -ECONNRESET;
+	}
+	ret->is_crowded = bh_patience_again(patience, r, c);
 	return r;
 }
 
 /* A node that starts hundreds of pods at once has more plugins than the daemon takes clients; they
- * queue here. The pause differs from process to process so that they do not come back together. */
+ * queue here. */
 static int call(const struct bh_cni_request *rq, const struct ask *ask, struct answer *ret,
 		struct bh_err *err)
 {
-	struct timespec pause = {.tv_nsec = (20 + getpid() % 40) * 1000000L};
-	int64_t end = now_ms() + rq->timeout_ms;
+	struct bh_patience patience;
+	int r;
 
-	for (;;) {
-		int64_t left = end - now_ms();
-		int r = call_once(rq, left < 1 ? 1 : (int)left, ask, ret, err);
-
-		if (r != -EBUSY || !ret->retry || end - now_ms() < 100)
-			return r;
-		nanosleep(&pause, NULL);
-	}
+	bh_patience_start(&patience, (int)rq->timeout_ms);
+	do
+		r = call_once(rq, ask, ret, &patience, err);
+	while (ret->is_crowded);
+	return r;
 }
 
 /* Calls the verb. Where trying again can help, and that is whenever nobody answered, a failure is

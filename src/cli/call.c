@@ -13,53 +13,67 @@ static bool is_absent(int r)
 	return r == -ENOENT || r == -ECONNREFUSED || r == -ENOTDIR || r == -ENOTSOCK;
 }
 
-static int open_client(const struct bh_cli *cli, int timeout_ms, struct bh_client **ret)
-{
+struct attempt {
+	const struct bh_call *call;
+	const json_t *args;
+	json_t **ret;				    /* of a call */
+	int (*fn)(const json_t *result, void *arg); /* of a stream; NULL: it is a call */
+	void *arg;
+	struct bh_patience patience;
+	bool is_crowded; /* turned away, and it is time to come again */
+	bool is_heard;	 /* there is a daemon */
 	struct bh_err err;
-	int r = bh_client_open(cli->socket, timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS, ret,
-			       &err);
+};
 
-	if (!r)
-		return BH_EXIT_OK;
-	bh_cli_fail(cli, "%s", err.text);
-	return is_absent(r) ? BH_EXIT_NO_DAEMON : BH_EXIT_FAILED;
+static int attempt(const struct bh_cli *cli, struct attempt *a)
+{
+	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
+	int r = bh_client_open(cli->socket, bh_patience_left_ms(&a->patience), &c, &a->err);
+
+	a->is_heard = !r;
+	if (!r && a->fn)
+		r = bh_client_stream(c, a->call->verb, a->args, a->fn, a->arg, &a->err);
+	else if (!r)
+		r = bh_client_call(c, a->call->verb, a->args, a->ret, NULL, &a->err);
+	a->is_crowded = bh_patience_again(&a->patience, r, c);
+	return r;
 }
 
-static int explain_failure(const struct bh_cli *cli, int r, const struct bh_err *err)
+/* The exit code. */
+static int try_patiently(const struct bh_cli *cli, struct attempt *a)
 {
-	bh_cli_fail(cli, "%s", err->text);
-	return r == -ECONNRESET ? BH_EXIT_NO_DAEMON : BH_EXIT_FAILED;
+	struct bh_progress progress = {0};
+	int r;
+
+	bh_patience_start(&a->patience,
+			  a->call->timeout_ms ? a->call->timeout_ms : DEFAULT_TIMEOUT_MS);
+	if (a->call->progress)
+		bh_progress_start(&progress, a->call->progress);
+	do
+		r = attempt(cli, a);
+	while (a->is_crowded);
+	bh_progress_stop(&progress);
+	if (r >= 0)
+		return BH_EXIT_OK;
+	bh_cli_fail(cli, "%s", a->err.text);
+	return (a->is_heard ? r == -ECONNRESET : is_absent(r)) ? BH_EXIT_NO_DAEMON : BH_EXIT_FAILED;
 }
 
 int bh_cli_call(const struct bh_cli *cli, struct bh_call call, json_t **ret)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *args = BH_TAKE(call.take_args);
-	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
-	struct bh_progress progress = {0};
-	struct bh_err err;
-	int r = open_client(cli, call.timeout_ms, &c);
+	struct attempt a = {.call = &call, .args = args, .ret = ret};
 
-	if (r)
-		return r;
-	if (call.progress)
-		bh_progress_start(&progress, call.progress);
-	r = bh_client_call(c, call.verb, args, ret, NULL, &err);
-	bh_progress_stop(&progress);
-	return r ? explain_failure(cli, r, &err) : BH_EXIT_OK;
+	return try_patiently(cli, &a);
 }
 
 int bh_cli_stream(const struct bh_cli *cli, struct bh_call call,
 		  int (*fn)(const json_t *result, void *arg), void *arg)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *args = BH_TAKE(call.take_args);
-	BH_CLEANUP(bh_client_closep) struct bh_client *c = NULL;
-	struct bh_err err;
-	int r = open_client(cli, call.timeout_ms, &c);
+	struct attempt a = {.call = &call, .args = args, .fn = fn, .arg = arg};
 
-	if (r)
-		return r;
-	r = bh_client_stream(c, call.verb, args, fn, arg, &err);
-	return r < 0 ? explain_failure(cli, r, &err) : BH_EXIT_OK;
+	return try_patiently(cli, &a);
 }
 
 int bh_cli_call_and_show(struct bh_cli *cli, struct bh_call call,

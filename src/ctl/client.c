@@ -19,6 +19,7 @@ struct bh_client {
 	int fd;
 	int timeout_ms; /* 0: none */
 	bool is_broken; /* an earlier call did not end cleanly: its reply could be taken for ours */
+	bool may_retry; /* the daemon said so of the last call */
 	struct bh_frame_reader in;
 };
 
@@ -176,7 +177,7 @@ static int receive(struct bh_client *c, int64_t deadline, json_t **ret_body, uns
 /* ---- calls ---- */
 
 /* Takes an error reply apart. Returns a negative errno in any case. */
-static int daemon_error(const json_t *error, bool *ret_retry, struct bh_err *err)
+static int daemon_error(struct bh_client *c, const json_t *error, struct bh_err *err)
 {
 	const char *text = NULL;
 	bool retry = false;
@@ -186,18 +187,18 @@ static int daemon_error(const json_t *error, bool *ret_retry, struct bh_err *err
 	    bh_json_get_str(error, "message", true, &text, err) ||
 	    bh_json_get_bool(error, "retry", false, &retry, err))
 		return bh_note(err, -EPROTO, "the daemon's answer");
-	if (ret_retry)
-		*ret_retry = retry;
+	c->may_retry = retry;
 	return bh_fail(err, (int)code, "%s", text);
 }
 
-static int take_reply(const json_t *body, json_t **ret_result, bool *ret_retry, struct bh_err *err)
+static int take_reply(struct bh_client *c, const json_t *body, json_t **ret_result,
+		      struct bh_err *err)
 {
 	json_t *error = json_object_get(body, "error");
 	json_t *result = json_object_get(body, "result");
 
 	if (error)
-		return daemon_error(error, ret_retry, err);
+		return daemon_error(c, error, err);
 	if (!result)
 		return bh_fail(err, EPROTO, "the daemon's answer has neither result nor error");
 	*ret_result = json_incref(result);
@@ -211,6 +212,7 @@ static int start(struct bh_client *c, const char *verb, const json_t *args, int6
 		return bh_fail(err, ECONNRESET, "the connection to the daemon is broken");
 	/* until the last reply has come */
 	c->is_broken = true;
+	c->may_retry = false;
 	*ret_deadline = c->timeout_ms > 0 ? now_ms() + c->timeout_ms : NO_DEADLINE;
 	return send_request(c, verb, args, *ret_deadline, err);
 }
@@ -233,7 +235,10 @@ int bh_client_call(struct bh_client *c, const char *verb, const json_t *args, js
 	if (flags & BH_CTL_MORE)
 		return bh_fail(err, EPROTO, "the daemon answers '%s' with a stream", verb);
 	c->is_broken = false;
-	return take_reply(body, ret_result, ret_retry, err);
+	r = take_reply(c, body, ret_result, err);
+	if (ret_retry)
+		*ret_retry = c->may_retry;
+	return r;
 }
 
 int bh_client_stream(struct bh_client *c, const char *verb, const json_t *args,
@@ -252,9 +257,39 @@ int bh_client_stream(struct bh_client *c, const char *verb, const json_t *args,
 			return r;
 		c->is_broken = flags & BH_CTL_MORE;
 		deadline = NO_DEADLINE;
-		r = take_reply(body, &result, NULL, err);
+		r = take_reply(c, body, &result, err);
 		if (!r)
 			r = fn(result, arg);
 	}
 	return r;
+}
+
+/* ---- patience ---- */
+
+#define PAUSE_MIN_MS 20
+#define PAUSE_MAX_MS 400
+
+void bh_patience_start(struct bh_patience *p, int timeout_ms)
+{
+	p->end_ms = now_ms() + timeout_ms;
+	p->pause_ms = PAUSE_MIN_MS + getpid() % PAUSE_MIN_MS;
+}
+
+int bh_patience_left_ms(const struct bh_patience *p)
+{
+	int64_t left = p->end_ms - now_ms();
+
+	return left < 1 ? 1 : (int)left;
+}
+
+bool bh_patience_again(struct bh_patience *p, int r, const struct bh_client *c)
+{
+	struct timespec pause = {.tv_sec = p->pause_ms / 1000,
+				 .tv_nsec = p->pause_ms % 1000 * 1000000L};
+
+	if (r != -EBUSY || !c || !c->may_retry || bh_patience_left_ms(p) <= p->pause_ms)
+		return false;
+	nanosleep(&pause, NULL);
+	p->pause_ms = p->pause_ms * 2 < PAUSE_MAX_MS ? p->pause_ms * 2 : PAUSE_MAX_MS;
+	return true;
 }

@@ -21,6 +21,7 @@ struct bh_server {
 	char *path;
 	dev_t dev;
 	ino_t ino; /* 0: not bound */
+	gid_t group;
 	struct bh_source *watch, *resume;
 	struct bh_conn_list conns;
 };
@@ -156,7 +157,7 @@ static int open_group(const char *path, gid_t group)
 	return 0;
 }
 
-static int listen_at(struct bh_server *s, gid_t group, struct bh_err *err)
+static int listen_at(struct bh_server *s, struct bh_err *err)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	size_t path_len = strlen(s->path);
@@ -180,9 +181,9 @@ static int listen_at(struct bh_server *s, gid_t group, struct bh_err *err)
 		return bh_fail_sys(err, errno, "stat '%s'", s->path);
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	r = open_group(s->path, group);
+	r = open_group(s->path, s->group);
 	if (r)
-		return bh_fail_sys(err, -r, "open '%s' to group %u", s->path, group);
+		return bh_fail_sys(err, -r, "open '%s' to group %u", s->path, s->group);
 	if (listen(s->fd, BACKLOG) < 0)
 		return bh_fail_sys(err, errno, "listen on '%s'", s->path);
 	return 0;
@@ -203,12 +204,13 @@ int bh_server_open(struct bh_loop *l, const char *path, gid_t group, bh_server_f
 	if (!s)
 		return bh_fail(err, ENOMEM, "control socket '%s'", path);
 	s->fd = -1;
+	s->group = group;
 	s->conns = (struct bh_conn_list){
 		.loop = l, .idle_ms = BH_CTL_IDLE_S * 1000ull, .fn = fn, .arg = arg};
 	s->path = strdup(path);
 	if (!s->path)
 		return bh_fail(err, ENOMEM, "control socket '%s'", path);
-	r = listen_at(s, group, err);
+	r = listen_at(s, err);
 	if (!r)
 		r = bh_loop_fd(l, s->fd, BH_LOOP_READ, on_listen, s, &s->watch, err);
 	if (!r)
@@ -219,6 +221,37 @@ int bh_server_open(struct bh_loop *l, const char *path, gid_t group, bh_server_f
 	return 0;
 }
 
+static bool is_in_place(const struct bh_server *s)
+{
+	struct stat st;
+
+	return lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+int bh_server_renew(struct bh_server *s, struct bh_err *err)
+{
+	struct bh_server anew = {.fd = -1, .path = s->path, .group = s->group};
+	struct bh_source *watch = NULL;
+	int r;
+
+	if (is_in_place(s))
+		return 0;
+	r = listen_at(&anew, err);
+	if (!r)
+		r = bh_loop_fd(s->conns.loop, anew.fd, BH_LOOP_READ, on_listen, s, &watch, err);
+	if (r) {
+		bh_closep(&anew.fd);
+		return r;
+	}
+	bh_source_free(s->watch);
+	bh_closep(&s->fd);
+	s->watch = watch;
+	s->fd = anew.fd;
+	s->dev = anew.dev;
+	s->ino = anew.ino;
+	return 1;
+}
+
 void bh_server_set_idle(struct bh_server *s, uint64_t ms)
 {
 	s->conns.idle_ms = ms;
@@ -226,15 +259,13 @@ void bh_server_set_idle(struct bh_server *s, uint64_t ms)
 
 void bh_server_close(struct bh_server *s)
 {
-	struct stat st;
-
 	if (!s)
 		return;
 	bh_conn_list_close(&s->conns);
 	bh_source_free(s->watch);
 	bh_source_free(s->resume);
 	/* the path may be another daemon's by now */
-	if (s->ino && lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+	if (s->ino && is_in_place(s))
 		unlink(s->path);
 	bh_closep(&s->fd);
 	free(s->path);

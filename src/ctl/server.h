@@ -32,6 +32,9 @@ typedef void bh_server_fn(struct bh_request *rq, const char *verb, const json_t 
  * a gid that may connect too (mode 0660), or -1. */
 int bh_server_open(struct bh_loop *l, const char *path, gid_t group, bh_server_fn *fn, void *arg,
 		   struct bh_server **ret, struct bh_err *err);
+/* Listens again when the socket file is gone or is another one; 1 when it did, 0 when all was well,
+ * -errno (another process listens there, the directory is gone). Connections live on. */
+int bh_server_renew(struct bh_server *s, struct bh_err *err);
 /* How long a client may stall; BH_CTL_IDLE_S unless told. For connections made from now on. */
 void bh_server_set_idle(struct bh_server *s, uint64_t ms);
 /* Unlinks the socket; open requests are dropped (on_gone runs). Not to be called from a handler. */

@@ -193,10 +193,26 @@ static void mend_store(struct bh_daemon *d)
 	bh_keeper_changed(d->keeper);
 }
 
+/* Somebody removed the control socket or its directory. */
+static void mend_socket(struct bh_daemon *d)
+{
+	struct bh_err err = {0};
+	int r = bh_server_renew(d->server, &err);
+
+	if (r == -ENOENT && !bh_fs_mkdirs(d->cfg->run, 0755, &err))
+		r = bh_server_renew(d->server, &err);
+	if (r > 0)
+		bh_warn("the control socket was gone; listening again below '%s'", d->cfg->run);
+	if (r < 0 && strcmp(d->socket_trouble, err.text))
+		bh_error("nobody can reach the daemon: %s", err.text);
+	snprintf(d->socket_trouble, sizeof(d->socket_trouble), "%s", r < 0 ? err.text : "");
+}
+
 static void on_tick(void *arg)
 {
 	struct bh_daemon *d = arg;
 
+	mend_socket(d);
 	mend_store(d);
 	bh_observer_sweep(d->observer);
 	bh_runtime_tick(d->runtime);

@@ -50,10 +50,11 @@ struct bh_daemon {
 	struct bh_ip *local_addresses; /* of the node, as of the last look */
 	size_t n_local_addresses;
 	int64_t started_s;
-	char http_trouble[128];	 /* why there is no HTTP listener; "" when all is well */
-	char log_trouble[224];	 /* the event log cannot be written */
-	char store_trouble[128]; /* a write to the database failed; "" once one succeeds again */
-	bool was_damaged;	 /* the database was set aside at the start */
+	char http_trouble[128];	  /* why there is no HTTP listener; "" when all is well */
+	char socket_trouble[512]; /* the control socket could not be made again */
+	char log_trouble[224];	  /* the event log cannot be written */
+	char store_trouble[128];  /* a write to the database failed; "" once one succeeds again */
+	bool was_damaged;	  /* the database was set aside at the start */
 };
 
 /* Opens everything, adopts what a previous daemon left enforcing, publishes, listens. */

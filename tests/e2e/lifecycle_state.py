@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
@@ -197,6 +198,66 @@ def sockets(w):
     w.holds("a new run directory")
 
 
+def taken_away(w):
+    """The running daemon's socket, or all of its directory, is removed: it listens again."""
+    def answers():
+        return w.node.cli("quarantine", "--list").returncode == 0
+
+    for what in (w.node.socket, w.node.path("run")):
+        run("rm", "-rf", what)
+        equal(w.node.cli("status").returncode, 3, "no socket, no daemon")
+        wait_until(answers, 15, "the daemon listens again")
+        equal(oct(os.stat(w.node.socket).st_mode & 0o777), "0o600", "the new socket's mode")
+    os.unlink(w.node.socket)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(w.node.socket)
+        other.listen()
+        wait_until(lambda: "another process listens" in w.node.log(), 15, "the log says who has it")
+        check(os.path.exists(w.node.socket), "another process's socket is left alone")
+    wait_until(answers, 15, "the daemon listens again")
+    w.holds("a socket that was taken away")
+
+
+class Crowded:
+    """A daemon that turns the first clients away."""
+
+    def __init__(self, path, times):
+        self.times, self.seen = times, 0
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            s, _ = self.server.accept()
+            self.seen += 1
+            with s:
+                if self.seen <= self.times:
+                    answer = {"error": {"code": 16, "message": "too many connections",
+                                        "retry": True}}
+                else:
+                    s.recv(4096)
+                    answer = {"result": {"quarantines": []}}
+                data = json.dumps(answer).encode()
+                s.sendall(struct.pack("<IHHI", MAGIC, VERSION, 0, len(data)) + data)
+
+
+def turned_away(w):
+    """The command line comes again while there is time."""
+    path = w.node.path("crowded")
+    crowded = Crowded(path, 4)
+    r = run(os.path.join(testing.BIN, "bulkhead"), "--socket", path, "quarantine", "--list",
+            check=False)
+    equal((r.returncode, r.stderr, crowded.seen), (0, "", 5), "turned away four times, then in")
+    os.unlink(path)
+    crowded = Crowded(path, 10**6)
+    r = run(os.path.join(testing.BIN, "bulkhead"), "--socket", path, "sync", "--timeout", "1s",
+            check=False)
+    check(r.returncode == 1 and "too many connections" in r.stderr and 2 < crowded.seen < 60,
+          "turned away for good: it says so", (r.stderr, crowded.seen))
+
+
 def connect(w):
     s = socket.socket(socket.AF_UNIX)
     s.connect(w.node.socket)  # waits while the backlog is full, which a time limit would prevent
@@ -288,7 +349,8 @@ def growth(w):
 def main():
     w = World()
     w.holds("at the start")
-    for fn in (restarts_at_once, other_daemons, damaged, full, read_only, sockets, crowd, growth):
+    for fn in (restarts_at_once, other_daemons, damaged, full, read_only, sockets, taken_away,
+               turned_away, crowd, growth):
         with part(fn.__name__.replace("_", " ")):
             fn(w)
 
