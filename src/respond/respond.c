@@ -234,9 +234,7 @@ static void explain(const struct bh_finding *f, struct bh_answer *a)
 		[BH_HELD_WISH] = "",
 		[BH_HELD_DRY_RUN] = ", but this is a dry run",
 		[BH_HELD_EXEMPT] = ", but its namespace is exempt",
-		[BH_HELD_EVIDENCE] =
-			", but one signal is not enough: it takes code that is not "
-			"the image's, or a second signal of another kind",
+		[BH_HELD_EVIDENCE] = ", but there is neither foreign code nor a second signal",
 		[BH_HELD_REPLICAS] = ", but too few replicas would remain",
 		[BH_HELD_BUDGET] = ", but this hour's budget is used up",
 		[BH_HELD_DONE] = ", and it is isolated already",
