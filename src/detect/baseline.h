@@ -119,7 +119,7 @@ void bh_baseline_confirm_all(struct bh_baseline *b);
 /* Log-odds of "not the workload" against "the workload" that one key of this kind carries when it
  * was not seen before; bounded, so that a single one never decides. */
 double bh_baseline_weight(const struct bh_baseline *b, enum bh_base_kind kind);
-#define BH_BASE_LEAST_THRESHOLD 6.0
+#define BH_BASE_LEAST_THRESHOLD 9.0
 #define BH_BASE_MOST_WEIGHT	4.0
 
 /* Adds what another node or file learnt about the same workload. -EINVAL when it is another one. */
@@ -130,6 +130,8 @@ int bh_baseline_merge(struct bh_baseline *b, const struct bh_baseline *from, str
 /* Canonical JSON of a baseline: sorted, one line per key, equal baselines are equal bytes. */
 int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out);
 int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, struct bh_err *err);
+
+/* ---- signatures (signed.c) ---- */
 
 /* DSSE envelope (secure-systems-lab DSSE 1.0) around `payload`, signed with an Ed25519 private key
  * in PEM. */
