@@ -23,7 +23,7 @@ static __always_inline void exec_key(struct exec_scratch *s, const struct task_s
 	k->ino = s->id.ino;
 	k->dev = s->id.dev;
 	k->by = s->task.ino;
-	k->uid = BPF_CORE_READ(p, cred, euid.val);
+	k->uid = p->cred->euid.val;
 	bpf_probe_read_kernel_str(k->name, sizeof(k->name),
 				  __builtin_preserve_access_index(&p->comm));
 }
@@ -155,7 +155,7 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 
 	k->slot = s->slot;
 	k->generation = s->generation;
-	k->inum = BPF_CORE_READ(p, nsproxy, mnt_ns, ns.inum);
+	k->inum = p->nsproxy->mnt_ns->ns.inum;
 	k->pad = 0;
 	if (!s->task.exec_id)
 		s->flags |= BH_TRACE_F_OUTSIDE;
@@ -174,7 +174,7 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_SETID;
 	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID))
 		s->flags |= BH_TRACE_F_UID_GAINED;
-	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
 }
 
@@ -190,7 +190,7 @@ static __always_inline void exec_before(struct exec_scratch *s, const struct bh_
 static __always_inline void exec_trace(struct exec_scratch *s, struct task_struct *p,
 				       const struct linux_binprm *bprm, __u64 self_exec)
 {
-	const struct file *file = BPF_CORE_READ(bprm, file);
+	const struct file *file = bprm->file;
 	struct bh_trace_slot *b = books_open(s->slot, s->generation);
 	int is_sent;
 
@@ -213,7 +213,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(bh_trace_exec, struct task_struct *p, int old_pid, struct linux_binprm *bprm)
 {
 	const struct bh_trace_config *cfg = trace_config_get();
-	__u64 self_exec = BPF_CORE_READ(p, self_exec_id);
+	__u64 self_exec = p->self_exec_id;
 	struct bh_trace_task *was;
 	struct exec_scratch *s;
 	__u32 flags = 0, slot;
@@ -242,7 +242,7 @@ int BPF_PROG(bh_trace_fork, struct task_struct *parent, struct task_struct *chil
 
 	if (!t || !bpf_task_storage_get(&trace_task, child, t, BPF_LOCAL_STORAGE_GET_F_CREATE))
 		return 0;
-	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+	if (child->pid != child->tgid)
 		return 0; /* a thread */
 	b = books_of(t->slot);
 	if (b)
@@ -266,11 +266,11 @@ static __always_inline void exit_announce(const struct task_struct *p,
 	r.head.generation = t->generation;
 	r.head.pid = t->pid;
 	r.head.uid = t->uid;
-	r.head.gid = BPF_CORE_READ(p, cred, egid.val);
+	r.head.gid = p->cred->egid.val;
 	bpf_probe_read_kernel_str(r.head.comm, sizeof(r.head.comm),
 				  __builtin_preserve_access_index(&p->comm));
 	r.start_ns = t->exec_id & ~1023ull;
-	r.status = BPF_CORE_READ(p, exit_code);
+	r.status = p->exit_code;
 	__sync_fetch_and_add(&b->seen, 1);
 	is_sent = bpf_ringbuf_output(&trace_events, &r, sizeof(r), BPF_RB_NO_WAKEUP) == 0;
 	event_close(b, NULL, FACT_EXTRA, is_sent);
@@ -283,13 +283,13 @@ int BPF_PROG(bh_trace_exit, struct task_struct *p)
 	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, p, NULL, 0);
 	struct bh_trace_slot *b;
 
-	if (!t || BPF_CORE_READ(p, signal, live.counter))
+	if (!t || p->signal->live.counter)
 		return 0; /* threads go on */
 	b = books_of(t->slot);
 	if (!b || b->generation != t->generation)
 		return 0;
 	__sync_fetch_and_add(&b->exits, 1);
-	if ((t->flags & BH_TRACE_T_ANNOUNCED) && t->pid == (__u32)BPF_CORE_READ(p, tgid))
+	if ((t->flags & BH_TRACE_T_ANNOUNCED) && t->pid == (__u32)p->tgid)
 		exit_announce(p, t, b);
 	t->flags = 0; /* another program of ours may see it too */
 	return 0;

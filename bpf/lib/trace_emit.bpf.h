@@ -10,6 +10,7 @@
 #endif
 
 #define CGROUP_LEVELS 8
+#define RING_CROWDED  (1 << 17) /* bytes that wait; an eighth of the ring */
 
 /* Repeated announcements of what the set has already: 20 a second, 100 at once. */
 #define REPEAT_NS   50000000ull
@@ -66,7 +67,7 @@ static __always_inline __u32 slot_of_cgroup(void)
 static __always_inline __u32 slot_of_task(const struct task_struct *p,
 					  const struct bh_trace_task *was, __u32 *ret_flags)
 {
-	__u64 cookie = BPF_CORE_READ(p, nsproxy, net_ns, net_cookie);
+	__u64 cookie = p->nsproxy->net_ns->net_cookie;
 	__u32 *slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
 	const struct bh_trace_config *cfg;
 
@@ -184,11 +185,16 @@ static __always_inline void event_close(struct bh_trace_slot *b, const struct bh
 	}
 }
 
+/* An alarm wakes its reader; what is ordinary waits for him, unless the ring fills up. */
 static __always_inline long ring_send(int is_high, void *record, __u64 len)
 {
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
 	if (is_high)
 		return bpf_ringbuf_output(&trace_alarms, record, len, 0);
-	return bpf_ringbuf_output(&trace_events, record, len, 0);
+	if (bpf_ringbuf_query(&trace_events, BPF_RB_AVAIL_DATA) > RING_CROWDED)
+		flags = BPF_RB_FORCE_WAKEUP;
+	return bpf_ringbuf_output(&trace_events, record, len, flags);
 }
 
 /* Unique: a CPU does not start two images within a microsecond. */

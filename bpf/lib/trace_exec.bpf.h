@@ -54,10 +54,10 @@ static __always_inline char *tail_of(struct exec_scratch *s, __u32 pos)
 
 static __always_inline __u64 task_caps(const struct task_struct *p)
 {
-	const struct cred *cred = BPF_CORE_READ(p, cred);
+	const struct cred *cred = p->cred;
 
 	if (bpf_core_field_exists(cred->cap_effective.val))
-		return BPF_CORE_READ(cred, cap_effective.val);
+		return cred->cap_effective.val;
 	return BPF_CORE_READ((const struct cred___old *)cred, cap_effective.cap[0]) |
 	       (__u64)BPF_CORE_READ((const struct cred___old *)cred, cap_effective.cap[1]) << 32;
 }
@@ -76,7 +76,7 @@ static __always_inline __u64 task_caps(const struct task_struct *p)
 
 static __always_inline __u8 stdio_socket(const struct file *f)
 {
-	const struct socket *socket = BPF_CORE_READ(f, private_data);
+	const struct socket *socket = READ(struct file, f, private_data);
 	__u16 family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
 
 	if (family == FAMILY_INET || family == FAMILY_INET6)
@@ -86,17 +86,18 @@ static __always_inline __u8 stdio_socket(const struct file *f)
 
 static __always_inline __u8 stdio_kind(const struct fdtable *fdt, __u32 fd)
 {
-	struct file **table = BPF_CORE_READ(fdt, fd);
+	struct file **table = READ(struct fdtable, fdt, fd);
 	const struct inode *inode;
 	struct file *f = NULL;
 	__u32 major;
 
-	if (fd >= BPF_CORE_READ(fdt, max_fds) || bpf_probe_read_kernel(&f, sizeof(f), &table[fd]))
+	if (fd >= READ(struct fdtable, fdt, max_fds) ||
+	    bpf_probe_read_kernel(&f, sizeof(f), &table[fd]))
 		return BH_TSTDIO_UNKNOWN;
 	if (!f)
 		return BH_TSTDIO_NONE;
-	inode = BPF_CORE_READ(f, f_inode);
-	switch (BPF_CORE_READ(inode, i_mode) & TYPE_MASK) {
+	inode = READ(struct file, f, f_inode);
+	switch (READ(struct inode, inode, i_mode) & TYPE_MASK) {
 	case TYPE_SOCKET:
 		return stdio_socket(f);
 	case TYPE_REGULAR:
@@ -104,9 +105,9 @@ static __always_inline __u8 stdio_kind(const struct fdtable *fdt, __u32 fd)
 	case TYPE_FIFO:
 		return BH_TSTDIO_PIPE;
 	case TYPE_CHAR:
-		if (BPF_CORE_READ(inode, i_rdev) == RDEV_NULL)
+		if (READ(struct inode, inode, i_rdev) == RDEV_NULL)
 			return BH_TSTDIO_NONE;
-		major = RDEV_MAJOR(BPF_CORE_READ(inode, i_rdev));
+		major = RDEV_MAJOR(READ(struct inode, inode, i_rdev));
 		/* console, serial, pseudo terminals */
 		return major == 4 || major == 5 || (major >= 136 && major <= 143) ? BH_TSTDIO_TTY
 										  : BH_TSTDIO_OTHER;
@@ -132,8 +133,8 @@ static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const 
 
 static __always_inline void tail_args(struct exec_scratch *s, const struct task_struct *p)
 {
-	const struct mm_struct *mm = BPF_CORE_READ(p, mm);
-	__u64 start = BPF_CORE_READ(mm, arg_start), end = BPF_CORE_READ(mm, arg_end);
+	const struct mm_struct *mm = p->mm;
+	__u64 start = mm->arg_start, end = mm->arg_end;
 	__u32 pos = s->pos & (TAIL_SIZE / 2 - 1);
 	__u64 total = end - start, len = total;
 
@@ -164,16 +165,16 @@ static __always_inline void record_head(struct exec_scratch *s, const struct tas
 	h->parent_exec_id = s->task.exec_id;
 	h->slot = s->slot;
 	h->generation = s->generation;
-	h->pid = BPF_CORE_READ(p, tgid);
+	h->pid = p->tgid;
 	h->flags = s->flags;
 	h->uid = s->key.uid;
-	h->gid = BPF_CORE_READ(p, cred, egid.val);
+	h->gid = p->cred->egid.val;
 	__builtin_memcpy(h->comm, s->key.name, sizeof(h->comm));
 }
 
 static __always_inline void record_numbers(struct exec_scratch *s, const struct task_struct *p)
 {
-	const struct fdtable *fdt = BPF_CORE_READ(p, files, fdt);
+	const struct fdtable *fdt = p->files->fdt;
 	struct bh_trace_exec *r = record_of(s);
 
 	r->ino = s->id.ino;
@@ -186,8 +187,8 @@ static __always_inline void record_numbers(struct exec_scratch *s, const struct 
 	r->cgroup = bpf_get_current_cgroup_id();
 	r->loginuid = (__u32)-1;
 	if (bpf_core_field_exists(p->loginuid))
-		r->loginuid = BPF_CORE_READ(p, loginuid.val);
-	r->ppid = BPF_CORE_READ(p, real_parent, tgid);
+		r->loginuid = p->loginuid.val;
+	r->ppid = p->real_parent->tgid;
 	r->mntns = s->mntns.inum;
 	r->stdio[0] = stdio_kind(fdt, 0);
 	r->stdio[1] = stdio_kind(fdt, 1);
@@ -198,8 +199,8 @@ static __always_inline void record_numbers(struct exec_scratch *s, const struct 
 static __always_inline void record_strings(struct exec_scratch *s, const struct task_struct *p,
 					   const struct linux_binprm *bprm)
 {
-	const char *name = BPF_CORE_READ(bprm, filename);
-	const struct fs_struct *fs = BPF_CORE_READ(p, fs);
+	const char *name = bprm->filename;
+	const struct fs_struct *fs = p->fs;
 
 	s->pos = 0;
 	tail_add(s, BH_TRACE_S_PATH, s->fact.path, BH_PATH_MAX);

@@ -27,21 +27,21 @@ static __always_inline int walk_cross(struct walk *w)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
 	struct mount *m = (struct mount *)(w->mnt - offset);
-	__u64 parent = (__u64)BPF_CORE_READ(m, mnt_parent);
+	__u64 parent = (__u64)READ(struct mount, m, mnt_parent);
 
 	if (parent == (__u64)m)
 		return WALK_DONE;
 	if (!parent)
 		return WALK_FAILED;
-	w->dentry = (__u64)BPF_CORE_READ(m, mnt_mountpoint);
+	w->dentry = (__u64)READ(struct mount, m, mnt_mountpoint);
 	w->mnt = parent + offset;
 	return WALK_MORE;
 }
 
 static __always_inline int walk_name(struct walk *w, const struct dentry *d)
 {
-	const unsigned char *name = BPF_CORE_READ(d, d_name.name);
-	__u32 len = BPF_CORE_READ(d, d_name.len), pos = w->pos;
+	const unsigned char *name = READ(struct dentry, d, d_name.name);
+	__u32 len = READ(struct dentry, d, d_name.len), pos = w->pos;
 
 	if (len == 0 || len >= BH_PATH_MAX)
 		return WALK_FAILED;
@@ -74,12 +74,12 @@ __noinline int walk_step(struct walk *w)
 		return WALK_FAILED;
 	d = (const struct dentry *)w->dentry;
 	mnt = (const struct vfsmount *)w->mnt;
-	if (d == BPF_CORE_READ(mnt, mnt_root))
+	if (d == READ(struct vfsmount, mnt, mnt_root))
 		return mount_is_loose(w->mnt_ns) ? WALK_DONE : walk_cross(w);
 	r = walk_name(w, d);
 	if (r != WALK_MORE)
 		return r;
-	parent = (__u64)BPF_CORE_READ(d, d_parent);
+	parent = (__u64)READ(struct dentry, d, d_parent);
 	w->dentry = parent;
 	return parent == (__u64)d ? WALK_DONE : WALK_MORE; /* a file that is in no directory */
 }
@@ -91,15 +91,15 @@ static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
 	int r = WALK_FAILED, i;
 	const struct mount *m;
 
-	w->dentry = (__u64)BPF_CORE_READ(path, dentry);
-	w->mnt = (__u64)BPF_CORE_READ(path, mnt);
+	w->dentry = (__u64)READ(struct path, path, dentry);
+	w->mnt = (__u64)READ(struct path, path, mnt);
 	w->len = w->is_cut = 0;
 	w->pos = PATH_HALF - 1;
 	w->buf[PATH_HALF - 1] = 0;
 	if (!w->dentry || !w->mnt)
 		return 0;
 	m = (const struct mount *)(w->mnt - offset);
-	w->mnt_ns = (__u64)BPF_CORE_READ(m, mnt_ns);
+	w->mnt_ns = (__u64)READ(struct mount, m, mnt_ns);
 	for (i = 0; i < PATH_STEPS; i++) {
 		r = walk_step(w);
 		if (r != WALK_MORE)
@@ -137,8 +137,8 @@ static __always_inline struct mtime inode_mtime(const struct inode *i)
 	struct mtime t = {};
 
 	if (bpf_core_field_exists(i->i_mtime_sec)) {
-		t.sec = BPF_CORE_READ(i, i_mtime_sec);
-		t.nsec = BPF_CORE_READ(i, i_mtime_nsec);
+		t.sec = READ(struct inode, i, i_mtime_sec);
+		t.nsec = READ(struct inode, i, i_mtime_nsec);
 	} else if (bpf_core_field_exists(((struct inode___middle *)i)->__i_mtime)) {
 		t.sec = BPF_CORE_READ((struct inode___middle *)i, __i_mtime.tv_sec);
 		t.nsec = BPF_CORE_READ((struct inode___middle *)i, __i_mtime.tv_nsec);
@@ -187,7 +187,7 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 	a = inode_mtime(upper);
 	b = inode_mtime(lower);
 	if (a.sec == b.sec && a.nsec == b.nsec &&
-	    BPF_CORE_READ(upper, i_size) == BPF_CORE_READ(lower, i_size))
+	    READ(struct inode, upper, i_size) == READ(struct inode, lower, i_size))
 		return BH_TRACE_O_METACOPY;
 	return BH_TRACE_O_MODIFIED;
 }
@@ -195,9 +195,10 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 static __always_inline int path_is_loose(const struct path *path)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	const struct mount *m = (const struct mount *)((__u64)BPF_CORE_READ(path, mnt) - offset);
+	const struct mount *m =
+		(const struct mount *)((__u64)READ(struct path, path, mnt) - offset);
 
-	return mount_is_loose((__u64)BPF_CORE_READ(m, mnt_ns));
+	return mount_is_loose((__u64)READ(struct mount, m, mnt_ns));
 }
 
 /* The path by which the file was opened. What overlayfs maps is a file of the layer below, in a
@@ -240,14 +241,15 @@ static __always_inline void file_identify(const struct file *file, const struct 
 					  struct file_id *id)
 {
 	const struct path *path = file_path(file);
-	const struct inode *inode = BPF_CORE_READ(path, dentry, d_inode);
-	const struct super_block *sb = BPF_CORE_READ(inode, i_sb);
-	unsigned long magic = BPF_CORE_READ(sb, s_magic);
+	const struct dentry *d = READ(struct path, path, dentry);
+	const struct inode *inode = READ(struct dentry, d, d_inode);
+	const struct super_block *sb = READ(struct inode, inode, i_sb);
+	unsigned long magic = READ(struct super_block, sb, s_magic);
 
-	id->ino = BPF_CORE_READ(inode, i_ino);
-	id->dev = BPF_CORE_READ(sb, s_dev);
-	id->mode = BPF_CORE_READ(inode, i_mode);
-	id->is_unlinked = !BPF_CORE_READ(path, dentry, d_hash.pprev);
+	id->ino = READ(struct inode, inode, i_ino);
+	id->dev = READ(struct super_block, sb, s_dev);
+	id->mode = READ(struct inode, inode, i_mode);
+	id->is_unlinked = !READ(struct dentry, d, d_hash.pprev);
 	if (magic == MAGIC_OVERLAY)
 		id->origin = ovl_origin(inode);
 	else if (magic == MAGIC_TMPFS)

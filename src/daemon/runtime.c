@@ -17,12 +17,13 @@
 #define READ_MAX     512   /* records in one turn of the loop */
 #define DRAIN_MAX    16384 /* before an endpoint goes */
 #define FORGET_TICKS 12
+#define READ_MS	     250 /* ordinary events do not wake us */
 
 struct bh_runtime {
 	struct bh_daemon *d;
 	struct bh_trace *trace; /* NULL: does not load here */
 	struct bh_detection *detection;
-	struct bh_source *source;
+	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;
 	uint64_t broken;  /* records that did not decode */
 	uint64_t unnamed; /* events whose pod nobody knows */
@@ -122,6 +123,14 @@ static void on_ring(int fd, unsigned events, void *arg)
 	bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
 }
 
+static void on_timer(void *arg)
+{
+	struct bh_runtime *rt = arg;
+
+	if (bh_trace_mode(rt->trace) != BH_TRACE_OFF)
+		bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+}
+
 void bh_runtime_tick(struct bh_runtime *rt)
 {
 	struct bh_err err;
@@ -174,6 +183,8 @@ static void open_trace(struct bh_runtime *rt)
 	if (!r)
 		r = bh_loop_fd(rt->d->loop, bh_trace_fd(rt->trace), BH_LOOP_READ, on_ring, rt,
 			       &rt->source, &err);
+	if (!r)
+		r = bh_loop_timer(rt->d->loop, READ_MS, READ_MS, on_timer, rt, &rt->timer, &err);
 	if (r < 0) {
 		snprintf(rt->trouble, sizeof(rt->trouble), "processes are not traced: %.120s",
 			 err.text);
@@ -207,6 +218,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 {
 	if (!rt)
 		return;
+	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);

@@ -1,0 +1,258 @@
+/* bench_trace.c - what tracing costs: per exec in the hook itself (the kernel's statistics of the
+ * program), and per system call, open and exec as a program in a pod and one of no pod see it, in
+ * each mode, in turns of one run.
+ *
+ * Usage: bench_trace [ROUNDS]. Prints one line a figure: what, unit, median, smallest, largest. */
+#include "dp_env.h"
+
+#include <sys/syscall.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "datapath/trace_private.h"
+
+#define CALLS 100000
+#define OPENS 10000
+#define EXECS 200
+#define MODES 4 /* nothing, light, watch, learn */
+
+struct figures {
+	double v[MODES][64];
+	int n;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void show(const char *what, const char *unit, double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof(*v), by_value);
+	printf("%s\t%s\t%.1f\t%.1f\t%.1f\n", what, unit, v[n / 2], v[0], v[n - 1]);
+}
+
+static void show_modes(const char *what, struct figures *f)
+{
+	static const char *const modes[MODES] = {"not traced", "light", "watch", "learn"};
+	char text[120];
+
+	for (int m = 0; m < MODES; m++) {
+		snprintf(text, sizeof(text), "%s, %s", what, modes[m]);
+		show(text, "ns", f->v[m], f->n);
+	}
+}
+
+/* ---- what a program feels; each runs in a child of its own, which prints nanoseconds ---- */
+
+static double loop_calls(void)
+{
+	uint64_t from = bh_datapath_now_ns();
+
+	for (int i = 0; i < CALLS; i++)
+		syscall(SYS_getppid);
+	return (double)(bh_datapath_now_ns() - from) / CALLS;
+}
+
+static double loop_opens(void)
+{
+	uint64_t from = bh_datapath_now_ns();
+
+	for (int i = 0; i < OPENS; i++)
+		close(open("/etc/hostname", O_RDONLY));
+	return (double)(bh_datapath_now_ns() - from) / OPENS;
+}
+
+static double loop_execs(void)
+{
+	uint64_t from = bh_datapath_now_ns();
+
+	for (int i = 0; i < EXECS; i++) {
+		pid_t pid = vfork();
+
+		if (pid == 0) {
+			execl("/bin/true", "true", NULL);
+			_exit(1);
+		}
+		waitpid(pid, NULL, 0);
+	}
+	return (double)(bh_datapath_now_ns() - from) / EXECS;
+}
+
+static const struct {
+	const char *name;
+	double (*fn)(void);
+} loops[] = {
+	{"getppid", loop_calls}, {"open and close", loop_opens}, {"vfork and exec", loop_execs}};
+
+/* This program again, in the pod, so that it is a traced image. */
+static double in_child(const struct dp_pod *p, int loop)
+{
+	char number[16];
+	double ns = 0;
+	int out[2];
+	pid_t pid;
+
+	snprintf(number, sizeof(number), "%d", loop);
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (p && setns(p->ns, CLONE_NEWNET))
+			_exit(1);
+		dup2(out[1], 1);
+		execl("/proc/self/exe", "bench_trace", "loop", number, NULL);
+		_exit(1);
+	}
+	close(out[1]);
+	if (read(out[0], &ns, sizeof(ns)) != sizeof(ns))
+		ns = -1;
+	close(out[0]);
+	waitpid(pid, NULL, 0);
+	return ns;
+}
+
+static void skip_record(const void *record, size_t len, void *arg)
+{
+	(void)record;
+	(void)len;
+	(void)arg;
+}
+
+static void measure_modes(struct dp_env *e, struct bh_trace *t, int rounds)
+{
+	static struct figures f[2][BH_ARRAY_SIZE(loops)];
+	char what[80];
+	struct bh_err err;
+
+	for (int i = 0; i < rounds; i++) {
+		for (int m = 0; m < MODES; m++) {
+			bh_assert_ok(&err, bh_trace_set_mode(t, (enum bh_trace_mode)m, &err));
+			for (int where = 0; where < 2; where++) {
+				for (size_t l = 0; l < BH_ARRAY_SIZE(loops); l++)
+					f[where][l].v[m][i] =
+						in_child(where ? &e->pod[0] : NULL, (int)l);
+				bh_trace_consume(t, 100000, skip_record, NULL);
+			}
+		}
+	}
+	for (int where = 0; where < 2; where++) {
+		for (size_t l = 0; l < BH_ARRAY_SIZE(loops); l++) {
+			f[where][l].n = rounds;
+			snprintf(what, sizeof(what), "%s, %s", loops[l].name,
+				 where ? "in a pod" : "of no pod");
+			show_modes(what, &f[where][l]);
+		}
+	}
+}
+
+/* ---- the hook itself ---- */
+
+struct cost {
+	uint64_t runs, ns;
+};
+
+static struct cost cost_of(const struct bh_trace *t)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+	int fd = bpf_program__fd(bpf_object__find_program_by_name(t->obj, "bh_trace_exec"));
+
+	assert_int_equal(bpf_prog_get_info_by_fd(fd, &info, &len), 0);
+	return (struct cost){info.run_cnt, info.run_time_ns};
+}
+
+static void run_as(const struct dp_pod *p, const char *path, const char *arg)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		if (setns(p->ns, CLONE_NEWNET))
+			_exit(1);
+		execl(path, path, "child", arg, NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+/* Mean over a batch; is_new: each under a name that the set does not have. */
+static double exec_batch(struct dp_env *e, struct bh_trace *t, bool is_new, const char *arg)
+{
+	static int number;
+	struct cost a, b;
+	char path[64];
+
+	bh_trace_consume(t, 100000, skip_record, NULL);
+	a = cost_of(t);
+	for (int i = 0; i < 50; i++) {
+		snprintf(path, sizeof(path), "/mnt/x%d", is_new ? number++ : 0);
+		if (is_new && symlink("/bin/true", path))
+			exit(1);
+		run_as(&e->pod[0], is_new ? path : "/bin/true", arg);
+	}
+	b = cost_of(t);
+	return (double)(b.ns - a.ns) / (double)(b.runs - a.runs);
+}
+
+static void measure_hook(struct dp_env *e, struct bh_trace *t, int rounds)
+{
+	int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	double known[64], fresh[64], large[64];
+	static char big[3900];
+	struct bh_err err;
+
+	memset(big, 'x', sizeof(big) - 1);
+	assert_true(stats >= 0);
+	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LIGHT, &err));
+	/* uses up the slot's share of repeated announcements: what follows is only counted */
+	for (int i = 0; i < 4; i++)
+		exec_batch(e, t, false, "x");
+	for (int i = 0; i < rounds; i++)
+		known[i] = exec_batch(e, t, false, "x");
+	for (int i = 0; i < rounds; i++) {
+		fresh[i] = i < 12 ? exec_batch(e, t, true, "x") : fresh[i - 1];
+		large[i] = i < 12 ? exec_batch(e, t, true, big) : large[i - 1];
+	}
+	close(stats);
+	show("exec hook, known", "ns", known, rounds);
+	show("exec hook, new and announced", "ns", fresh, rounds);
+	show("exec hook, new with 4 KiB of arguments", "ns", large, rounds);
+}
+
+static void measure(void **state)
+{
+	struct dp_env *e = *state;
+	const char *text = getenv("ROUNDS");
+	int rounds = text ? (int)strtol(text, NULL, 10) : 7;
+	struct bh_trace *t;
+	struct bh_err err;
+
+	assert_in_range(rounds, 1, 64);
+	dp_attach(e, 0);
+	bh_assert_ok(&err, bh_trace_open(e->dp, &t, &err));
+	measure_hook(e, t, rounds);
+	measure_modes(e, t, rounds);
+	bh_trace_close(t);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(measure, dp_setup, dp_teardown)};
+	double ns;
+
+	if (argc > 2 && strcmp(argv[1], "loop") == 0) {
+		ns = loops[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(loops)].fn();
+		return write(1, &ns, sizeof(ns)) == sizeof(ns) ? 0 : 1;
+	}
+	if (argc > 1 && setenv("ROUNDS", argv[1], 1))
+		return 1;
+	if (!dp_isolate()) {
+		puts("needs root");
+		return 77;
+	}
+	assert_int_equal(mount("tmpfs", "/mnt", "tmpfs", 0, NULL), 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
