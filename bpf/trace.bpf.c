@@ -89,7 +89,7 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &s->slot);
 
 	s->is_refused = 0;
-	if (!pol || !pol->flags || pol->generation != s->generation)
+	if (!pol || pol->generation != s->generation)
 		return;
 	s->is_refused = (pol->origins >> (s->id.origin & 31) & 1) ||
 			uid_is_refused(pol, s->key.uid) ||
@@ -157,13 +157,13 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 	k->generation = s->generation;
 	k->inum = p->nsproxy->mnt_ns->ns.inum;
 	k->pad = 0;
-	if (!s->task.exec_id)
-		s->flags |= BH_TRACE_F_OUTSIDE;
+	if (s->task.exec_id)
+		return;
+	s->flags |= BH_TRACE_F_OUTSIDE;
 	if (bpf_map_lookup_elem(&trace_mntns, k))
 		return;
 	bpf_map_update_elem(&trace_mntns, k, &s->exec_id, BPF_ANY);
-	if (s->flags & BH_TRACE_F_OUTSIDE)
-		s->flags |= BH_TRACE_F_INIT;
+	s->flags |= BH_TRACE_F_INIT;
 }
 
 static __always_inline void exec_file_flags(struct exec_scratch *s, const struct linux_binprm *bprm)

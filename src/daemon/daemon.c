@@ -165,6 +165,7 @@ static void on_objects_change(void *arg)
 	struct bh_daemon *d = arg;
 
 	bh_keeper_changed(d->keeper);
+	bh_runtime_changed(d->runtime);
 	if (d->reconciler)
 		bh_reconcile_soon(d->reconciler);
 }

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "daemon/runtime.h"
 #include "daemon/roster.h"
 #include "daemon/subset.h"
 #include "daemon/world.h"
@@ -128,6 +129,7 @@ static int enforce(struct bh_reconciler *rc, struct bh_world *w, struct bh_err *
 	bh_tables_free(rc->tables);
 	rc->tables = BH_TAKE(t);
 	rc->revision++;
+	bh_runtime_changed(rc->d->runtime);
 	return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "daemon/runtime.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +11,9 @@
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
 #include "daemon/observe.h"
+#include "daemon/isolate.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/runtime_policy.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
 #include "policy/syscalls.h"
@@ -18,6 +22,14 @@
 #define DRAIN_MAX    16384 /* before an endpoint goes */
 #define FORGET_TICKS 12
 #define READ_MS	     250 /* ordinary events do not wake us */
+
+/* An answer to a finding. */
+struct wish {
+	uint32_t slot, generation;
+	enum bh_response response;
+	uint32_t pid;
+	char text[256];
+};
 
 struct bh_runtime {
 	struct bh_daemon *d;
@@ -29,6 +41,9 @@ struct bh_runtime {
 	uint64_t unnamed; /* events whose pod nobody knows */
 	uint64_t events;  /* that were told */
 	unsigned ticks;
+	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
+	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
+	BH_VEC(struct wish) wishes;   /* that wait until no event is being read */
 	char trouble[160];
 };
 
@@ -114,13 +129,72 @@ static int on_fact(const struct bh_fact_key *key, const struct bh_fact *fact, vo
 	return 0;
 }
 
-static void on_ring(int fd, unsigned events, void *arg)
+/* ---- answers ---- */
+
+static void on_wish(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg)
 {
 	struct bh_runtime *rt = arg;
+	struct wish wish = {ep->slot, ep->generation, w->response, w->pid, ""};
 
+	snprintf(wish.text, sizeof(wish.text), "%s", w->text);
+	if (bh_vec_push(&rt->wishes, wish))
+		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
+}
+
+static void count_replicas(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
+			   unsigned *ret_isolated, void *arg)
+{
+	struct bh_runtime *rt = arg;
+	char other[256];
+
+	*ret_all = *ret_isolated = 0;
+	bh_vec_each (it, &rt->d->endpoints.eps) {
+		if (!(*it)->owns_cookie || strcmp((*it)->ns, ep->ns) ||
+		    strcmp(bh_detection_owner((*it)->name, other), owner))
+			continue;
+		++*ret_all;
+		*ret_isolated += (*it)->is_quarantined;
+	}
+}
+
+static void answer(struct bh_runtime *rt, const struct wish *w)
+{
+	const struct bh_endpoint *ep = bh_endpoint_table_slot(&rt->d->endpoints, w->slot);
+	struct bh_isolate_request rq = {.reason = w->text,
+					.freeze = w->response == BH_RESPOND_FREEZE};
+	BH_CLEANUP(bh_json_decrefp) json_t *receipt = NULL;
+	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
+	struct bh_err err = {0};
+
+	if (!ep || ep->generation != w->generation)
+		return;
+	if (w->response == BH_RESPOND_KILL) {
+		if (w->pid > 1 && kill((pid_t)w->pid, SIGKILL) == 0)
+			bh_info("killed: pod=%s/%s pid=%u", ep->ns, ep->name, w->pid);
+		return;
+	}
+	rq.ns = ep->ns;
+	rq.name = ep->name;
+	if (bh_isolate(rt->d->isolation, &rq, &self, &receipt, &err) < 0)
+		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
+}
+
+/* Reads up to max records, then does what they call for. */
+static void read_rings(struct bh_runtime *rt, int max)
+{
+	bh_trace_consume(rt->trace, max, on_record, rt);
+	while (rt->wishes.n) {
+		struct wish w = rt->wishes.v[--rt->wishes.n];
+
+		answer(rt, &w);
+	}
+}
+
+static void on_ring(int fd, unsigned events, void *arg)
+{
 	(void)fd;
 	(void)events;
-	bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+	read_rings(arg, READ_MAX);
 }
 
 static void on_timer(void *arg)
@@ -128,7 +202,7 @@ static void on_timer(void *arg)
 	struct bh_runtime *rt = arg;
 
 	if (bh_trace_mode(rt->trace) != BH_TRACE_OFF)
-		bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+		read_rings(rt, READ_MAX);
 }
 
 void bh_runtime_tick(struct bh_runtime *rt)
@@ -138,7 +212,7 @@ void bh_runtime_tick(struct bh_runtime *rt)
 
 	if (!rt || !rt->trace)
 		return;
-	bh_trace_consume(rt->trace, READ_MAX, on_record, rt);
+	read_rings(rt, READ_MAX);
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
@@ -150,9 +224,11 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 
 	if (!rt || !rt->trace)
 		return;
+	/* answers wait: we may be in the middle of one */
 	bh_trace_consume(rt->trace, DRAIN_MAX, on_record, rt);
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
+	rt->rules[ep->slot] = 0;
 	bh_detection_pod_gone(rt->detection, ep);
 }
 
@@ -163,16 +239,75 @@ const char *bh_runtime_trouble(const struct bh_runtime *rt)
 	return rt && rt->trouble[0] ? rt->trouble : NULL;
 }
 
-int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err)
+/* What RuntimePolicies need is attached whatever the mode, unless tracing is off. */
+static enum bh_trace_mode mode_needed(const struct bh_runtime *rt)
 {
-	int r;
+	if (rt->wanted == BH_RUNTIME_LIGHT && rt->needs_calls)
+		return BH_TRACE_WATCH;
+	return (enum bh_trace_mode)rt->wanted;
+}
 
-	rt->wanted = mode;
-	if (!rt->trace)
-		return mode == BH_RUNTIME_OFF ? 0 : bh_fail(err, EOPNOTSUPP, "%s", rt->trouble);
-	r = bh_trace_set_mode(rt->trace, (enum bh_trace_mode)mode, err);
+static int change_mode(struct bh_runtime *rt, struct bh_err *err)
+{
+	int r = bh_trace_set_mode(rt->trace, mode_needed(rt), err);
+
 	snprintf(rt->trouble, sizeof(rt->trouble), "%.150s", r < 0 ? err->text : "");
 	return r;
+}
+
+int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err)
+{
+	rt->wanted = mode;
+	if (rt->trace)
+		return change_mode(rt, err);
+	return mode == BH_RUNTIME_OFF ? 0 : bh_fail(err, EOPNOTSUPP, "%s", rt->trouble);
+}
+
+/* ---- policies ---- */
+
+static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		       const struct bh_runtime_rules *rules, struct bh_err *err)
+{
+	uint64_t sum = rules->first ? bh_runtime_rules_sum(rules) : 0;
+	int r;
+
+	if (sum == rt->rules[ep->slot])
+		return 0;
+	r = bh_trace_set_policy(rt->trace, ep->slot, sum ? &rules->kernel : NULL,
+				(const char *const *)rules->allow, rules->n_allow, err);
+	if (r < 0)
+		return r;
+	rt->rules[ep->slot] = sum;
+	bh_detection_set_policy(rt->detection, ep, rules->first, bh_wall_ms(bh_datapath_now_ns()));
+	return 0;
+}
+
+void bh_runtime_changed(struct bh_runtime *rt)
+{
+	bool needs_calls = false;
+	struct bh_err err = {0};
+	int r = 0;
+
+	if (!rt || !rt->trace)
+		return;
+	bh_vec_each (it, &rt->d->endpoints.eps) {
+		BH_CLEANUP(bh_runtime_rules_done) struct bh_runtime_rules rules = {0};
+
+		if (!(*it)->owns_cookie)
+			continue;
+		r = bh_runtime_rules_make(rt->d, *it, &rules, &err);
+		if (!r)
+			r = apply_rules(rt, *it, &rules, &err);
+		if (r < 0)
+			bh_error("RuntimePolicy of %s/%s is not live: %s", (*it)->ns, (*it)->name,
+				 err.text);
+		needs_calls = needs_calls || rules.needs_calls;
+	}
+	if (needs_calls == rt->needs_calls)
+		return;
+	rt->needs_calls = needs_calls;
+	if (change_mode(rt, &err) < 0)
+		bh_error("tracing: %s", err.text);
 }
 
 static void open_trace(struct bh_runtime *rt)
@@ -204,12 +339,15 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 		return bh_fail(err, ENOMEM, "tracing");
 	rt->d = d;
 	rt->wanted = d->cfg->runtime_mode;
-	r = bh_detection_open(d->journal, &rt->detection, err);
+	r = bh_detection_open(
+		&(struct bh_detection_options){d->journal, on_wish, count_replicas, rt},
+		&rt->detection, err);
 	if (r < 0) {
 		free(rt);
 		return r;
 	}
 	open_trace(rt);
+	bh_runtime_changed(rt);
 	*ret = rt;
 	return 0;
 }
@@ -222,6 +360,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_source_free(rt->source);
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);
+	bh_vec_done(&rt->wishes);
 	free(rt);
 }
 

@@ -20,6 +20,9 @@ const char *bh_runtime_trouble(const struct bh_runtime *rt);
 /* Changes the mode while everything runs; lasts until the daemon ends. */
 int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err);
 
+/* Policies, pods or what is enforced changed: gives the kernel what it refuses by itself. Cheap
+ * when nothing of it concerns us. rt may be NULL. */
+void bh_runtime_changed(struct bh_runtime *rt);
 /* Once in a few seconds: announces what a full ring left in the sets, forgets former tenants. */
 void bh_runtime_tick(struct bh_runtime *rt);
 /* Call before an endpoint goes: what it did is told under its name. */

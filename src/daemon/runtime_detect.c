@@ -8,13 +8,15 @@
 #include "detect/detect.h"
 #include "endpoint/endpoint.h"
 #include "event/ocsf_process.h"
+#include "respond/respond.h"
 
 #define CALL_WORDS (BH_TRACE_CALLS / 64)
 #define ALL_CAPS   ((1ull << 38) - 1) /* those every kernel has */
 
 struct bh_detection {
-	struct bh_journal *journal;
+	struct bh_detection_options opt;
 	struct bh_detect *detect;
+	struct bh_respond *respond;
 	/* what is being fed */
 	const struct bh_endpoint *ep;
 	const struct bh_trace_event *ev;
@@ -35,7 +37,7 @@ static size_t suffix(const char *name, size_t n, size_t min, size_t max)
 }
 
 /* Replicas of one workload share the pod's name without what makes it unique. */
-static const char *owner_of(const char *pod, char out[256])
+const char *bh_detection_owner(const char *pod, char out[256])
 {
 	size_t n = strnlen(pod, 255), cut = suffix(pod, n, 5, 5);
 
@@ -56,7 +58,7 @@ static void subject_of(const struct bh_detection *x, char owner[256], struct bh_
 	*s = (struct bh_subject){
 		.ns = ep->ns,
 		.owner_kind = "Pod",
-		.owner = owner_of(ep->name, owner),
+		.owner = bh_detection_owner(ep->name, owner),
 		.container = "",
 		.image_digest = "",
 		.pod = ep->name,
@@ -285,16 +287,27 @@ static void set_call(const struct bh_trace_event *ev, struct bh_activity *a)
 
 /* ---- findings ---- */
 
-static void on_finding(const struct bh_finding *f, void *arg)
+static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh_answer *ret)
 {
-	const struct bh_detection *x = arg;
+	struct bh_replicas replicas = {.is_isolated = x->ep->is_quarantined};
+	char owner[256];
+
+	x->opt.count(x->ep, bh_detection_owner(x->ep->name, owner), &replicas.all,
+		     &replicas.isolated, x->opt.arg);
+	bh_respond_decide(x->respond, f, &replicas, ret);
+}
+
+static void log_finding(const struct bh_detection *x, const struct bh_finding *f,
+			const struct bh_answer *a)
+{
 	struct bh_ocsf_finding o = {
 		.time_ms = x->wall_ms,
 		.detector = f->detector->name,
 		.title = f->detector->title,
 		.key = f->key,
 		.text = f->text,
-		.response = bh_response_name(f->response),
+		.response = bh_response_name(a->response),
+		.answer = a->wished == BH_RESPOND_ALERT ? NULL : a->text,
 		.attack = f->detector->attack,
 		.severity = (int)f->severity,
 		.count = f->count,
@@ -306,8 +319,24 @@ static void on_finding(const struct bh_finding *f, void *arg)
 			.container_id = x->ep->container_id},
 	};
 
+	bh_journal_event(x->opt.journal, bh_ocsf_finding(bh_journal_ocsf(x->opt.journal), &o));
+}
+
+static void on_finding(const struct bh_finding *f, void *arg)
+{
+	struct bh_detection *x = arg;
+	struct bh_detection_wish wish;
+	struct bh_answer answer = {0};
+
+	if (!x->ep)
+		return;
+	decide(x, f, &answer);
 	if (f->is_raised)
-		bh_journal_event(x->journal, bh_ocsf_finding(bh_journal_ocsf(x->journal), &o));
+		log_finding(x, f, &answer);
+	if (answer.response == BH_RESPOND_ALERT)
+		return;
+	wish = (struct bh_detection_wish){answer.response, answer.pid, answer.text};
+	x->opt.on_wish(x->ep, &wish, x->opt.arg);
 }
 
 static void feed_denied(struct bh_detection *x, struct bh_activity *a)
@@ -386,26 +415,54 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		bh_detect_feed(x->detect, &a);
 }
 
-void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
+void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
+			     struct bh_runtime_policy *policy, int64_t wall_ms)
 {
-	bh_detect_pod_gone(x->detect, (uint64_t)ep->slot << 32 | ep->generation);
+	const struct bh_trace_event none = {0};
+	struct bh_detect_pod pod = {.policy = policy};
+	struct bh_subject subject;
+	char owner[256];
+
+	x->ep = ep;
+	x->ev = &none;
+	x->wall_ms = wall_ms;
+	subject_of(x, owner, &subject);
+	bh_detect_set_pod(x->detect, &subject, &pod);
+	x->ep = NULL;
+	x->ev = NULL;
 }
 
-int bh_detection_open(struct bh_journal *journal, struct bh_detection **ret, struct bh_err *err)
+void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
 {
-	struct bh_detection *x = calloc(1, sizeof(*x));
-	struct bh_detect_options opt = {.on_finding = on_finding, .arg = x};
+	uint64_t id = (uint64_t)ep->slot << 32 | ep->generation;
+
+	bh_detect_pod_gone(x->detect, id);
+	bh_respond_pod_gone(x->respond, id);
+}
+
+static void detection_freep(struct bh_detection **x)
+{
+	bh_detection_close(*x);
+}
+
+int bh_detection_open(const struct bh_detection_options *opt, struct bh_detection **ret,
+		      struct bh_err *err)
+{
+	static const char *const exempt[] = {"kube-system", NULL};
+	const struct bh_respond_options respond = {.exempt = exempt};
+	BH_CLEANUP(detection_freep) struct bh_detection *x = calloc(1, sizeof(*x));
+	struct bh_detect_options detect = {.on_finding = on_finding, .arg = x};
 	int r;
 
 	if (!x)
 		return bh_fail(err, ENOMEM, "detection");
-	x->journal = journal;
-	r = bh_detect_new(&opt, &x->detect, err);
-	if (r < 0) {
-		free(x);
+	x->opt = *opt;
+	r = bh_detect_new(&detect, &x->detect, err);
+	if (!r)
+		r = bh_respond_new(&respond, &x->respond, err);
+	if (r < 0)
 		return r;
-	}
-	*ret = x;
+	*ret = BH_TAKE(x);
 	return 0;
 }
 
@@ -413,6 +470,7 @@ void bh_detection_close(struct bh_detection *x)
 {
 	if (!x)
 		return;
+	bh_respond_free(x->respond);
 	bh_detect_free(x->detect);
 	free(x);
 }

@@ -4,15 +4,37 @@
 
 #include "base/err.h"
 #include "event/trace.h"
+#include "policy/runtime.h"
 
 struct bh_journal;
 struct bh_endpoint;
 struct bh_detection;
+struct bh_runtime_policy;
 
-/* Borrows the journal. */
-int bh_detection_open(struct bh_journal *journal, struct bh_detection **ret, struct bh_err *err);
+/* What a finding calls for, beyond telling. Called while an event is fed: it may only take note. */
+struct bh_detection_wish {
+	enum bh_response response;
+	uint32_t pid;	  /* to kill */
+	const char *text; /* one sentence, for the record */
+};
+struct bh_detection_options {
+	struct bh_journal *journal; /* borrowed */
+	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
+	/* how many replicas the endpoint's owner has on this node, and how many are cut off */
+	void (*count)(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
+		      unsigned *ret_isolated, void *arg);
+	void *arg;
+};
+
+int bh_detection_open(const struct bh_detection_options *opt, struct bh_detection **ret,
+		      struct bh_err *err);
 void bh_detection_close(struct bh_detection *x);
 /* Feeds one event of the endpoint's pod; wall_ms: Unix time of it. */
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms);
+/* The policy that the pod's acts are held against; NULL: none. */
+void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
+			     struct bh_runtime_policy *policy, int64_t wall_ms);
+/* Name of the workload that a pod's name belongs to, in out. */
+const char *bh_detection_owner(const char *pod, char out[256]);
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep);

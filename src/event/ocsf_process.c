@@ -283,6 +283,7 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 	json_t *attacks = json_array();
 
 	bh_ocsf_put_pod(e, ours, &f->pod);
+	bh_ocsf_put_text(ours, "answer", f->answer);
 	for (size_t i = 0; i < 3 && f->attack[i]; i++)
 		json_array_append_new(attacks, json_pack("{s:s, s:{s:s}}", "version", "14.1",
 							 "technique", "uid", f->attack[i]));

@@ -22,6 +22,8 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a);
 struct bh_ocsf_finding {
 	int64_t time_ms;
 	const char *detector, *title, *key, *text, *response;
+	const char
+		*answer; /* what is done about it, or why it is not; NULL: nothing was asked for */
 	const char *const *attack; /* three ATT&CK ids, the rest NULL */
 	int severity;		   /* OCSF's numbers */
 	uint64_t count;		   /* so often so far */

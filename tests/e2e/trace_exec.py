@@ -3,15 +3,13 @@
 bytes come from; and the books balance."""
 import json
 import os
-import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
 from container import Container
 from node import Node
-from testing import check, equal, part, wait_until
+from testing import check, equal, part
 
 LIGHT = {"runtime": {"mode": "light"}}
 

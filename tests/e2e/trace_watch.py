@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Watch mode: where the bytes of files come from, what was written, mapped and called; the mode
 changes while pods run."""
-import ctypes
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from container import Container
 from node import Node
-from testing import check, equal, part, wait_until
+from testing import check, equal, part
 
 
 def events(node, kind, pod):
