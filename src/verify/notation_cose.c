@@ -3,6 +3,7 @@
 #include <cbor.h>
 
 #include "base/str.h"
+#include "verify/cbor_scan.h"
 #include "verify/notation.h"
 #include "verify/pem.h"
 
@@ -32,7 +33,7 @@ static void item_freep(cbor_item_t **item)
 static cbor_item_t *load(const unsigned char *bytes, size_t n)
 {
 	struct cbor_load_result result = {0};
-	cbor_item_t *item = n ? cbor_load(bytes, n, &result) : NULL;
+	cbor_item_t *item = bh_cbor_is_plain(bytes, n) ? cbor_load(bytes, n, &result) : NULL;
 
 	if (item && result.read != n)
 		cbor_decref(&item);
