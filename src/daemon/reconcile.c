@@ -126,7 +126,7 @@ static int enforce(struct bh_reconciler *rc, struct bh_world *w, struct bh_err *
 	bh_journal_world(rc->d->journal, rc->world, w);
 	bh_world_unref(rc->world);
 	rc->world = bh_world_ref(w);
-	bh_tables_free(rc->tables);
+	bh_compile_recycle(rc->memo, rc->tables);
 	rc->tables = BH_TAKE(t);
 	rc->revision++;
 	bh_runtime_changed(rc->d->runtime);

@@ -100,20 +100,24 @@ static bool is_stale(const struct walk *w)
 	return w->want == BH_CLASS_ABSENT && w->has->id[w->pl->live] == BH_CLASS_ABSENT;
 }
 
-static struct bh_peer_counts count(const struct bh_plan *pl, enum bh_family family)
+static int find_changes(const struct bh_plan *pl, enum bh_family family,
+			struct bh_peer_changes *ret)
 {
 	struct walk w = walk_begin(pl, family);
-	struct bh_peer_counts c = {0};
 
 	while (walk_next(&w)) {
-		if (!w.has)
-			c.added++;
-		else if (is_stale(&w))
-			c.stale++;
-		else if (w.has->id[pl->idle] != w.want)
-			c.changed++;
+		struct bh_peer_change c = {.ip = w.ip, .want = w.want, .is_added = !w.has};
+
+		c.at = w.has ? w.i - 1 : w.i;
+		c.is_stale = w.has && is_stale(&w);
+		if (w.has && !c.is_stale && w.has->id[pl->idle] == w.want)
+			continue;
+		ret->n_added += c.is_added;
+		ret->n_stale += c.is_stale;
+		if (bh_vec_push(&ret->v, c))
+			return -ENOMEM;
 	}
-	return c;
+	return 0;
 }
 
 static struct bh_kmap *map_of(const struct bh_plan *pl, enum bh_family family)
@@ -124,13 +128,15 @@ static struct bh_kmap *map_of(const struct bh_plan *pl, enum bh_family family)
 int bh_peers_preflight(struct bh_plan *pl, struct bh_err *err)
 {
 	for (int f = 0; f < 2; f++) {
-		struct bh_peer_counts c = count(pl, (enum bh_family)f);
-		int r = bh_plan_room(map_of(pl, (enum bh_family)f), pl->ts->peers[f].n - c.stale,
-				     c.added, "addresses that policies tell apart", err);
+		struct bh_peer_changes *c = &pl->peers[f];
+		int r;
 
+		if (find_changes(pl, (enum bh_family)f, c))
+			return bh_fail(err, ENOMEM, "no memory to publish");
+		r = bh_plan_room(map_of(pl, (enum bh_family)f), pl->ts->peers[f].n - c->n_stale,
+				 c->n_added, "addresses that policies tell apart", err);
 		if (r)
 			return r;
-		pl->peers[f] = c;
 	}
 	return 0;
 }
@@ -170,19 +176,21 @@ static int flush(struct bh_plan *pl, struct bh_kmap *m, struct chunk *c, bool is
 static int delete_stale(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
 {
 	struct bh_kmap *m = map_of(pl, family);
-	struct walk w = walk_begin(pl, family);
-	int r = 0;
 
-	while (r == 0 && walk_next(&w)) {
-		if (!w.has || !is_stale(&w))
+	bh_vec_each (c, &pl->peers[family].v) {
+		int r;
+
+		if (!c->is_stale)
 			continue;
 		pl->has_written = true;
-		r = bh_kmap_delete(
-			m,
-			&(struct bh_kbatch){.keys = w.ip.b + sizeof(w.ip.b) - m->key_size, .n = 1},
-			err);
+		r = bh_kmap_delete(m,
+				   &(struct bh_kbatch){
+					   .keys = c->ip.b + sizeof(c->ip.b) - m->key_size, .n = 1},
+				   err);
+		if (r)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 /* Sum over all elements of a hash of the element: equal sets have equal sums. */
@@ -227,65 +235,90 @@ static int verify_all(struct bh_plan *pl, enum bh_family family, struct bh_err *
 	return 0;
 }
 
-/* Writes what differs and leaves in `out` what the kernel holds then. */
-static int write_changes(struct bh_plan *pl, enum bh_family family, struct bh_peer_memo *out,
-			 bool is_verified, struct bh_err *err)
+/* What the kernel holds for a peer that is not stale, once the change is written. */
+static struct bh_peer_memo after(const struct bh_plan *pl, enum bh_family family,
+				 const struct bh_peer_change *c)
+{
+	struct bh_peer_memo now = {.ip = c->ip, .id = {BH_CLASS_ABSENT, BH_CLASS_ABSENT}};
+
+	if (!c->is_added)
+		now = pl->ts->peers[family].v[c->at];
+	now.id[pl->idle] = c->want;
+	return now;
+}
+
+static int write_changes(struct bh_plan *pl, enum bh_family family, bool is_verified,
+			 struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) struct chunk *c = calloc(1, sizeof(*c));
 	struct bh_kmap *m = map_of(pl, family);
-	struct walk w = walk_begin(pl, family);
-	size_t n = 0;
-	int r = 0;
 
 	if (!c)
 		return bh_fail(err, ENOMEM, "no memory to publish");
-	while (r == 0 && walk_next(&w)) {
-		struct bh_peer_memo now = {.ip = w.ip, .id = {BH_CLASS_ABSENT, BH_CLASS_ABSENT}};
-		uint32_t before = w.has ? w.has->id[pl->idle] : BH_CLASS_ABSENT;
+	bh_vec_each (change, &pl->peers[family].v) {
+		struct bh_peer_memo now;
+		int r = 0;
 
-		if (w.has && is_stale(&w))
+		if (change->is_stale)
 			continue;
-		if (w.has)
-			now.id[pl->live] = w.has->id[pl->live];
-		now.id[pl->idle] = w.want;
-		if (w.want != before || !w.has)
-			chunk_add(c, m, &now);
-		out[n++] = now;
+		now = after(pl, family, change);
+		chunk_add(c, m, &now);
 		if (c->b.n == BH_KMAP_CHUNK)
 			r = flush(pl, m, c, is_verified, err);
+		if (r)
+			return r;
 	}
-	return r ? r : flush(pl, m, c, is_verified, err);
+	return flush(pl, m, c, is_verified, err);
+}
+
+/* The same changes to what is remembered. Peers that stay where they are are not touched. */
+static int remember(struct bh_plan *pl, enum bh_family family)
+{
+	const struct bh_peer_changes *all = &pl->peers[family];
+	struct bh_peer_memo *old = pl->ts->peers[family].v, *now = old;
+	size_t n_old = pl->ts->peers[family].n, n = n_old - all->n_stale + all->n_added;
+	size_t from = 0, to = 0;
+
+	if (all->n_added || all->n_stale)
+		now = malloc((n + 1) * sizeof(*now));
+	if (!now)
+		return -ENOMEM;
+	bh_vec_each (c, &all->v) {
+		if (now != old && c->at > from)
+			memcpy(now + to, old + from, (c->at - from) * sizeof(*now));
+		to += c->at - from;
+		from = c->at + !c->is_added;
+		if (!c->is_stale)
+			now[to++] = after(pl, family, c);
+	}
+	if (now == old)
+		return 0;
+	if (n_old > from)
+		memcpy(now + to, old + from, (n_old - from) * sizeof(*now));
+	free(old);
+	pl->ts->peers[family].v = now;
+	pl->ts->peers[family].n = n;
+	pl->ts->peers[family].cap = n + 1;
+	return 0;
 }
 
 static int write_family(struct bh_plan *pl, enum bh_family family, struct bh_err *err)
 {
-	struct bh_peer_counts c = pl->peers[family];
-	size_t n = pl->ts->peers[family].n - c.stale + c.added;
-	bool is_small = c.added + c.changed < DUMP_FROM;
-	struct bh_peer_memo *out = pl->ts->peers[family].v;
-	BH_CLEANUP(bh_freep) struct bh_peer_memo *fresh = NULL;
+	const struct bh_peer_changes *c = &pl->peers[family];
+	bool is_small = c->v.n - c->n_stale < DUMP_FROM;
 	int r;
 
-	if (c.added + c.stale + c.changed == 0)
+	if (!c->v.n)
 		return 0;
-	r = c.stale ? delete_stale(pl, family, err) : 0;
+	r = c->n_stale ? delete_stale(pl, family, err) : 0;
+	if (!r)
+		r = write_changes(pl, family, is_small, err);
 	if (r)
 		return r;
-	if (c.added) { /* without additions the array can be rewritten in place: out <= in */
-		fresh = malloc(n * sizeof(*fresh));
-		if (!fresh)
-			return bh_fail(err, ENOMEM, "no memory to publish");
-		out = fresh;
+	if (remember(pl, family)) {
+		pl->has_written = true; /* and is not known: it will be read again */
+		return bh_fail(err, ENOMEM, "no memory to publish");
 	}
-	r = write_changes(pl, family, out, is_small, err);
-	if (r)
-		return r;
-	if (fresh) {
-		free(pl->ts->peers[family].v);
-		pl->ts->peers[family].v = BH_TAKE(fresh);
-		pl->ts->peers[family].cap = n;
-	}
-	pl->ts->peers[family].n = n;
 	return is_small ? 0 : verify_all(pl, family, err);
 }
 

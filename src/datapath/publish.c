@@ -37,6 +37,8 @@ static void plan_done(struct bh_plan *pl)
 	free(pl->portmap_kid);
 	free(pl->ruleset_kid);
 	free(pl->exe_proc);
+	for (int f = 0; f < 2; f++)
+		bh_vec_done(&pl->peers[f].v);
 }
 
 static uint32_t *kid_array(size_t n)

@@ -8,9 +8,16 @@
 
 #define BH_KID_NONE UINT32_MAX /* content that the kernel does not have yet */
 
-/* What differs between the peers in the kernel and those wanted. */
-struct bh_peer_counts {
-	size_t added, stale, changed;
+/* A peer that differs between the kernel and the tables. */
+struct bh_peer_change {
+	struct bh_ip ip;
+	size_t at;     /* in what publish remembers: where it stands, or would stand */
+	uint32_t want; /* of the idle side, or BH_CLASS_ABSENT */
+	bool is_added, is_stale;
+};
+struct bh_peer_changes {
+	BH_VEC(struct bh_peer_change) v; /* sorted by address */
+	size_t n_added, n_stale;
 };
 
 struct bh_plan {
@@ -22,8 +29,8 @@ struct bh_plan {
 	/* by index in t; owned */
 	uint32_t *class_kid, *page_kid, *portmap_kid, *ruleset_kid;
 	uint16_t *exe_proc;
-	struct bh_peer_counts peers[2]; /* by family, from the preflight */
-	bool has_written;		/* something of the idle side may differ from ts */
+	struct bh_peer_changes peers[2]; /* by family, from the preflight */
+	bool has_written;		 /* something of the idle side may differ from ts */
 };
 
 /* tload.c */

@@ -45,6 +45,7 @@ static void memo_done(struct bh_compile_memo *m)
 		bh_map_done(maps[i]);
 	vecs_done(m);
 	bh_nummap_done(&m->class_ids);
+	free(m->spare_peers);
 	bh_arena_done(&m->arena);
 	bh_arena_done(&m->cidr_arena);
 	bh_arena_done(&m->part_arena);
@@ -113,6 +114,15 @@ static void note_size(struct bh_compile_memo *m)
 	m->fresh_bytes = m->arena.bytes;
 	m->fresh_preds = m->preds.n + m->pairs.n;
 	m->fresh_ns = m->ns.n;
+}
+
+void bh_compile_recycle(struct bh_compile_memo *m, struct bh_tables *t)
+{
+	if (t && !m->spare_peers) {
+		m->spare_peers = BH_TAKE(t->peers);
+		m->n_spare_peers = t->cap_peers;
+	}
+	bh_tables_free(t);
 }
 
 /* ---- one compile ---- */

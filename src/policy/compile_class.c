@@ -320,6 +320,36 @@ static int add_cidrs(struct bh_cm_job *j)
 	return 0;
 }
 
+/* Fresh memory in such a size is new pages each time, which cost more than what is written to them.
+ */
+static int peers_room(struct bh_compile_memo *m, struct bh_tables *t, size_t n)
+{
+	if (m->spare_peers && m->n_spare_peers >= n) {
+		t->peers = BH_TAKE(m->spare_peers);
+		t->cap_peers = m->n_spare_peers;
+		return 0;
+	}
+	free(BH_TAKE(m->spare_peers));
+	t->cap_peers = n + n / 64 + 16;
+	t->peers = malloc(t->cap_peers * sizeof(*t->peers));
+	return t->peers ? 0 : -ENOMEM;
+}
+
+/* Addresses that nobody tells apart take no room. */
+static void fit_peers(struct bh_tables *t)
+{
+	size_t n = t->n_peers + t->n_peers / 64 + 16;
+	struct bh_tpeer *v;
+
+	if (n >= t->cap_peers / 2)
+		return;
+	v = realloc(t->peers, n * sizeof(*v));
+	if (!v)
+		return;
+	t->peers = v;
+	t->cap_peers = n;
+}
+
 /* The last compile's classes are kept: cell sets name them. */
 static int begin(struct bh_cm_job *j)
 {
@@ -334,9 +364,8 @@ static int begin(struct bh_cm_job *j)
 		m->old_classes.v[m->old_classes.n++] = *c;
 	m->classes.n = 0;
 	bh_nummap_clear(&m->class_ids);
-	t->peers = calloc(max_peers + 1, sizeof(*t->peers));
 	t->cidrs = calloc(m->prefixes.n + 1, sizeof(*t->cidrs));
-	if (!t->peers || !t->cidrs || make_parts(m) ||
+	if (peers_room(m, t, max_peers) || !t->cidrs || make_parts(m) ||
 	    bh_vec_push(&m->classes, ((struct bh_cm_class){.part = {0, 0}})))
 		return -ENOMEM;
 	return bh_nummap_set(&m->class_ids, 0, 0);
@@ -344,7 +373,6 @@ static int begin(struct bh_cm_job *j)
 
 int bh_cm_classes(struct bh_cm_job *j, struct bh_err *err)
 {
-	struct bh_tpeer *shrunk;
 	int r;
 
 	if (begin(j))
@@ -354,8 +382,6 @@ int bh_cm_classes(struct bh_cm_job *j, struct bh_err *err)
 		return r;
 	if (add_cidrs(j) || sort_classes(j))
 		return bh_fail(err, ENOMEM, "no memory for classes");
-	shrunk = realloc(j->t->peers, (j->t->n_peers + 1) * sizeof(*shrunk));
-	if (shrunk)
-		j->t->peers = shrunk;
+	fit_peers(j->t);
 	return 0;
 }

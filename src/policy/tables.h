@@ -74,7 +74,7 @@ struct bh_tables {
 	struct bh_tclass *classes;
 	size_t n_classes;
 	struct bh_tpeer *peers; /* sorted by address; only those that need an entry */
-	size_t n_peers;
+	size_t n_peers, cap_peers;
 	struct bh_tcidr *cidrs; /* sorted */
 	size_t n_cidrs;
 	struct bh_tpage *pages; /* index 0: all class 0 */
@@ -117,6 +117,9 @@ struct bh_compile_request {
 /* bh_compile with a memo. After a failure the memo is as good as a new one. */
 int bh_compile_run(const struct bh_compile_request *req, struct bh_tables **ret,
 		   struct bh_err *err);
+
+/* Instead of bh_tables_free: memory that the next compile would ask for again stays with the memo. */
+void bh_compile_recycle(struct bh_compile_memo *m, struct bh_tables *t);
 
 void bh_tables_free(struct bh_tables *t);
 void bh_tables_freep(struct bh_tables **t);
