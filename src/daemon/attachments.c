@@ -96,6 +96,7 @@ static int check(struct bh_daemon *d, const json_t *args, struct bh_err *err)
 	json_t *addresses = NULL;
 	struct bh_endpoint *ep;
 	struct bh_link link;
+	bool is_up = false;
 	int r = bh_json_get_str(args, "containerId", true, &id, err);
 
 	if (!r)
@@ -122,6 +123,11 @@ static int check(struct bh_daemon *d, const json_t *args, struct bh_err *err)
 			       ifname);
 	if (!ep->is_open)
 		return bh_fail(err, EAGAIN, "pod '%s/%s' is shut", ep->ns, ep->name);
+	r = bh_link_is_up(ep->ifindex, &is_up, err);
+	if (r < 0)
+		return r;
+	if (!is_up)
+		return bh_fail(err, ENETDOWN, "the host's side of interface '%s' is down", ifname);
 	r = bh_datapath_check(d->dp, ep->slot, ep->ifindex, err);
 	return r < 0 ? r : check_addresses(ep, addresses, err);
 }
@@ -150,30 +156,45 @@ static bool is_valid(const json_t *valid, const struct bh_endpoint *ep)
 	return false;
 }
 
+/* One that cannot be removed keeps no other from it; the first failure is told. */
+static int collect(struct bh_daemon *d, const char *network, const json_t *valid,
+		   struct bh_err *err)
+{
+	struct bh_err later;
+	int removed = 0, r = 0;
+
+	for (size_t i = 0; i < d->endpoints.eps.n;) {
+		struct bh_endpoint *ep = d->endpoints.eps.v[i];
+
+		if (!bh_streq(ep->network, network) || is_valid(valid, ep)) {
+			i++;
+		} else if (bh_daemon_drop_endpoint(d, ep, r ? &later : err) < 0) {
+			r = r ? r : err->code;
+			i += i < d->endpoints.eps.n && d->endpoints.eps.v[i] == ep;
+		} else {
+			removed++;
+		}
+	}
+	if (r && removed)
+		bh_reconcile_soon(d->reconciler);
+	return r ? r : removed;
+}
+
 void bh_admit_gc(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	const char *network = NULL;
 	json_t *valid = NULL;
 	struct bh_err err = {0};
-	int removed = 0;
 	int r = bh_json_get_str(args, "network", true, &network, &err);
 
 	if (!r)
 		r = bh_json_get_arr(args, "valid", true, &valid, &err);
-	for (size_t i = 0; !r && i < d->endpoints.eps.n;) {
-		struct bh_endpoint *ep = d->endpoints.eps.v[i];
-
-		if (!bh_streq(ep->network, network) || is_valid(valid, ep)) {
-			i++;
-			continue;
-		}
-		r = bh_daemon_drop_endpoint(d, ep, &err);
-		removed++;
-	}
+	if (!r)
+		r = collect(d, network, valid, &err);
 	if (r < 0)
 		bh_request_fail(rq, &err, false);
 	else
-		reply_after_publish(d, rq, json_pack("{si}", "removed", removed));
+		reply_after_publish(d, rq, json_pack("{si}", "removed", r));
 }
 
 void bh_admit_status(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
