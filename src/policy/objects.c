@@ -47,6 +47,7 @@ void bh_objects_free(struct bh_objects *o)
 	bh_changes_free(o->changes);
 	free(o->files);
 	free(o->names);
+	bh_objects_forget_gone(o);
 	free(o);
 }
 
@@ -168,12 +169,13 @@ static void keep_object(struct bh_claim *c, struct bh_claim *old)
 	if (c->obj == old->obj || !bh_claim_same(c, old))
 		return;
 	place = bh_claim_object_place(old);
+	/* A row tells the line. */
+	c->is_saved = old->is_saved && place->line == bh_claim_object_place(c)->line;
 	place->line = bh_claim_object_place(c)->line;
 	place->col = bh_claim_object_place(c)->col;
 	if (bh_kind_is_policy(c->kind)) {
 		*bh_claim_text_hash(old) = *bh_claim_text_hash(c);
-		/* The old words are as good, and may be saved. */
-		if (!old->more || !old->more->words)
+		if (c->is_saved)
 			bh_claim_drop_words(c);
 	}
 	bh_kind_unref(c->kind, c->obj);
@@ -253,6 +255,21 @@ static int hand_over(struct bh_index *x, struct bh_claims *gone)
 	return r;
 }
 
+static bool is_held(const struct bh_index *x, const struct bh_claim *key)
+{
+	size_t i = bh_index_lower(x, key), next;
+
+	return i < x->n && !bh_claim_cmp_key(x->v[i], key) && bh_index_winner(x, i, &next);
+}
+
+int bh_objects_note_gone(struct bh_objects *o, char *take_key)
+{
+	if (take_key && !bh_vec_push(&o->gone, take_key))
+		return 0;
+	free(take_key);
+	return -ENOMEM;
+}
+
 static void mark_winners(struct bh_index *x, const struct bh_claims *keys)
 {
 	size_t i, at;
@@ -264,6 +281,26 @@ static void mark_winners(struct bh_index *x, const struct bh_claims *keys)
 	}
 }
 
+/* Rows of what nobody holds any more must go. */
+static int note_gone(struct bh_objects *o, const struct bh_index *x, const struct bh_claims *old,
+		     const struct bh_claims *now)
+{
+	size_t i, k = 0;
+	int r = 0;
+
+	for (i = 0; !r && i < old->n; i++) {
+		const struct bh_claim *c = &old->v[i];
+
+		while (k < now->n && bh_claim_cmp_key(&now->v[k], c) < 0)
+			k++;
+		if (!c->is_saved || (k < now->n && !bh_claim_cmp_key(&now->v[k], c)))
+			continue;
+		if (!is_held(x, c))
+			r = bh_objects_note_gone(o, bh_claim_key(c));
+	}
+	return r;
+}
+
 /* Puts `now` in the place of the file's claims. On failure everything is as it was. */
 static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_claims *now,
 			  bool *ret_changed)
@@ -272,7 +309,7 @@ static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_cla
 
 	if (bh_index_change(o->index, &f->claims, now, &next))
 		return -ENOMEM;
-	if (hand_over(&next, &f->claims)) {
+	if (hand_over(&next, &f->claims) || note_gone(o, &next, &f->claims, now)) {
 		free(next.v);
 		return -ENOMEM;
 	}

@@ -104,35 +104,34 @@ int bh_objects_fill_node(const struct bh_objects *o, const char *node, struct bh
 int bh_objects_saved(const struct bh_objects *o,
 		     int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		     void *arg);
-/* The same in two steps, for a caller who only wants what changed since it last asked. */
-struct bh_saved {
-	uint64_t id;	  /* hash of the key; stable within the process */
-	uint64_t version; /* hash of the content and the file */
-	const void *handle;
+/* What the database of the caller lacks: objects in force that were not there, in this version and
+ * from this file, when bh_objects_saved_done was last called. */
+struct bh_unsaved {
+	const char *key, *file;
+	const char *text; /* NULL: as the row of this key has it, only the file is another */
+	/* Not NULL: the row holds the words of another file's version, which may be in force again
+	 * one day. Before it is replaced, bh_objects_keep_words takes this and the row's text. */
+	void *displaced;
 };
-int bh_objects_saved_each(const struct bh_objects *o,
-			  int (*fn)(const struct bh_saved *s, void *arg), void *arg);
-/* Key, file and text of one of them; only from within fn. Returns what fn returns, or -ENOMEM. */
-int bh_objects_saved_read(const struct bh_saved *s,
-			  int (*fn)(const char *key, const char *file, const char *text, void *arg),
-			  void *arg);
-/* Everything that bh_objects_saved_each told of is saved now: texts that are held for that only go.
- */
+typedef int bh_unsaved_fn(const struct bh_unsaved *u, void *arg);
+int bh_objects_unsaved(const struct bh_objects *o, bh_unsaved_fn *fn, void *arg);
+int bh_objects_keep_words(void *displaced, const char *text);
+/* Keys of rows that have to go. */
+int bh_objects_unsaved_gone(const struct bh_objects *o, int (*fn)(const char *key, void *arg),
+			    void *arg);
+/* All that is saved, or gone, now: texts that were held for it only go too. */
 void bh_objects_saved_done(struct bh_objects *o);
-/* The id that a key has. */
-uint64_t bh_objects_saved_id(const char *key);
 
 /* What was saved once, against what was loaded since. */
 struct bh_row_text {
 	const char *key, *file, *text;
 };
 enum bh_row_state {
-	BH_ROW_CURRENT, /* the set would save the same, as *ret_version; it counts as saved now */
+	BH_ROW_CURRENT, /* the set would save the same; it counts as saved now */
 	BH_ROW_OLD,	/* the set holds a newer version of the object */
 	BH_ROW_NEEDED,	/* restoring it may make a difference */
 };
-enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row,
-				       uint64_t *ret_version);
+enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row);
 
 /* Puts back a saved object as the last good version of `key`, to be used if `file` now holds an
  * invalid version of it, or if the whole source cannot be read. It is in force from now on until
@@ -140,9 +139,7 @@ enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row
  * in bh_objects_files, ends with what the files say. -EINVAL when text is not that object. */
 int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, const char *text,
 		       struct bh_err *err);
-/* The same, and which version it is. */
-int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
-			   uint64_t *ret_version, struct bh_err *err);
+int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row, struct bh_err *err);
 
 /* One policy as the status page lists it. */
 struct bh_policy_state {

@@ -94,6 +94,11 @@ char *bh_claim_title(const struct bh_claim *c)
 	return bh_strf("%s %s%s%s", bh_kind_name(c->kind), ns, *ns ? "/" : "", bh_claim_name(c));
 }
 
+char *bh_claim_key(const struct bh_claim *c)
+{
+	return bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
+}
+
 int bh_claim_cmp_key(const struct bh_claim *a, const struct bh_claim *b)
 {
 	int r = (int)a->kind - (int)b->kind;
@@ -194,6 +199,7 @@ int bh_claim_inherit(struct bh_claim *c, const struct bh_claim *from)
 		c->more->text_line = from->more->text_line;
 	}
 	c->obj = bh_kind_ref(from->kind, from->obj);
+	c->is_saved = from->is_saved && from->file == c->file;
 	return 0;
 }
 

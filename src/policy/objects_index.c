@@ -43,8 +43,10 @@ size_t bh_index_mark(struct bh_index *x, size_t i)
 	size_t next;
 	struct bh_claim *winner = bh_index_winner(x, i, &next);
 
-	for (; i < next; i++)
+	for (; i < next; i++) {
 		x->v[i]->wins = x->v[i] == winner;
+		x->v[i]->is_saved &= x->v[i]->wins;
+	}
 	return next;
 }
 

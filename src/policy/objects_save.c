@@ -123,8 +123,7 @@ static int save(const struct bh_claim *c,
 		int (*fn)(const char *key, const char *file, const char *text, void *arg),
 		void *arg)
 {
-	BH_CLEANUP(bh_freep)
-	char *key = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
+	BH_CLEANUP(bh_freep) char *key = bh_claim_key(c);
 	BH_CLEANUP(bh_freep) char *text = has_words(c) ? saved_text(c) : NULL;
 
 	return key && (text || !has_words(c)) ? fn(key, c->file->name, text, arg) : -ENOMEM;
@@ -144,95 +143,7 @@ int bh_objects_saved(const struct bh_objects *o,
 	return r;
 }
 
-/* ---- what changed ---- */
-
-#define SEED 0x5afe
-
-uint64_t bh_objects_saved_id(const char *key)
-{
-	return bh_hash(key, strlen(key), SEED);
-}
-
-static uint64_t text_hash(const char *text, uint64_t seed)
-{
-	return text ? bh_hash(text, strlen(text), seed) : seed + 1;
-}
-
-static uint64_t pod_hash(const struct bh_pod *pod, uint64_t h)
-{
-	const uint32_t flags[] = {pod->host_network, pod->phase, pod->place.line};
-
-	h = bh_hash(&pod->ident->hash, sizeof(pod->ident->hash), h);
-	h = bh_hash(pod->ips, pod->n_ips * sizeof(*pod->ips), h);
-	h = bh_hash(flags, sizeof(flags), h);
-	return text_hash(pod->node, text_hash(pod->uid, h));
-}
-
-static uint64_t labels_hash(const struct bh_labels *l, uint64_t h)
-{
-	for (size_t i = 0; i < l->n; i++)
-		h = text_hash(l->v[i].value, text_hash(l->v[i].key, h));
-	return h;
-}
-
-static uint64_t content_hash(const struct bh_claim *c)
-{
-	uint64_t h = text_hash(c->file->name, SEED);
-
-	if (is_policy_kind(c))
-		return bh_hash(bh_claim_tree_hash(c), sizeof(uint64_t), h);
-	if (c->kind == BH_KIND_POD)
-		return pod_hash(c->obj, h);
-	if (c->kind == BH_KIND_NAMESPACE)
-		return labels_hash(&((const struct bh_namespace *)c->obj)->labels, h);
-	return bh_hash(((const struct bh_node *)c->obj)->ips,
-		       ((const struct bh_node *)c->obj)->n_ips * sizeof(struct bh_ip), h);
-}
-
-int bh_objects_saved_each(const struct bh_objects *o,
-			  int (*fn)(const struct bh_saved *s, void *arg), void *arg)
-{
-	int r = bh_index_ready(o);
-
-	for (size_t i = 0; !r && o->opt.keep_text && i < o->index->n; i++) {
-		const struct bh_claim *c = o->index->v[i];
-		char key[1024];
-		struct bh_saved s = {.handle = c};
-
-		if (!c->wins)
-			continue;
-		snprintf(key, sizeof(key), "%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c),
-			 bh_claim_name(c));
-		s.id = bh_objects_saved_id(key);
-		s.version = content_hash(c);
-		r = fn(&s, arg);
-	}
-	return r;
-}
-
-int bh_objects_saved_read(const struct bh_saved *s,
-			  int (*fn)(const char *key, const char *file, const char *text, void *arg),
-			  void *arg)
-{
-	return save(s->handle, fn, arg);
-}
-
-void bh_objects_saved_done(struct bh_objects *o)
-{
-	if (bh_index_ready(o))
-		return;
-	for (size_t i = 0; i < o->n_files; i++) {
-		struct bh_claims *claims = &o->files[i]->claims;
-
-		for (size_t k = 0; k < claims->n; k++) {
-			/* The others' words are in nobody else's hands. */
-			if (claims->v[k].wins)
-				bh_claim_drop_words(&claims->v[k]);
-		}
-	}
-}
-
-/* ---- restoring ---- */
+/* ---- what the database lacks ---- */
 
 /* "kind/ns/name" > a claim to look for, whose texts are in copy. */
 static bool parse_key(const char *key, char *copy, size_t size, struct bh_claim *ret)
@@ -255,6 +166,111 @@ static bool parse_key(const char *key, char *copy, size_t size, struct bh_claim 
 	return kind < BH_KIND_COUNT;
 }
 
+/* What stands behind the comment, and in which line of its file that began. */
+static const char *row_words(const char *text, unsigned *ret_line)
+{
+	const char *end = strchr(text, '\n');
+	unsigned line;
+
+	*ret_line = 1;
+	if (!end || strncmp(text, LINE_COMMENT, sizeof(LINE_COMMENT) - 1) ||
+	    sscanf(text + sizeof(LINE_COMMENT) - 1, "%8u", &line) != 1 || !line)
+		return text;
+	*ret_line = line;
+	return end + 1;
+}
+
+/* Another claim to c's object, whose words went when it was saved: the row still has them. */
+static struct bh_claim *displaced_by(const struct bh_index *x, const struct bh_claim *c)
+{
+	for (size_t i = bh_index_lower(x, c); i < x->n && !bh_claim_cmp_key(x->v[i], c); i++) {
+		if (!x->v[i]->wins && x->v[i]->obj && !has_words(x->v[i]))
+			return x->v[i];
+	}
+	return NULL;
+}
+
+static int tell_unsaved(const struct bh_claim *c, struct bh_claim *displaced, bh_unsaved_fn *fn,
+			void *arg)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_claim_key(c);
+	BH_CLEANUP(bh_freep) char *text = has_words(c) ? saved_text(c) : NULL;
+	struct bh_unsaved u = {
+		.key = key, .file = c->file->name, .text = text, .displaced = displaced};
+
+	return key && (text || !has_words(c)) ? fn(&u, arg) : -ENOMEM;
+}
+
+int bh_objects_unsaved(const struct bh_objects *o, bh_unsaved_fn *fn, void *arg)
+{
+	const struct bh_index *x = o->index;
+	int r = bh_index_ready(o);
+
+	for (size_t i = 0; !r && o->opt.keep_text && i < x->n; i++) {
+		const struct bh_claim *c = x->v[i];
+
+		if (c->wins && !c->is_saved)
+			r = tell_unsaved(c, displaced_by(x, c), fn, arg);
+	}
+	return r;
+}
+
+int bh_objects_keep_words(void *displaced, const char *text)
+{
+	struct bh_claim *c = displaced;
+	const char *words;
+
+	if (!bh_claim_more(c))
+		return -ENOMEM;
+	words = row_words(text, &c->more->text_line);
+	c->more->words = bh_words_new(words, strlen(words));
+	c->more->len = strlen(words);
+	c->more->offset = 0;
+	return c->more->words ? 0 : -ENOMEM;
+}
+
+int bh_objects_unsaved_gone(const struct bh_objects *o, int (*fn)(const char *key, void *arg),
+			    void *arg)
+{
+	int r = bh_index_ready(o);
+
+	for (size_t i = 0; !r && i < o->gone.n; i++) {
+		struct bh_claim_more more = {0};
+		struct bh_claim key = {.more = &more};
+		char copy[1024];
+
+		if (!parse_key(o->gone.v[i], copy, sizeof(copy), &key) ||
+		    !bh_objects_find(o, (enum bh_kind)key.kind, more.ns, more.name))
+			r = fn(o->gone.v[i], arg);
+	}
+	return r;
+}
+
+void bh_objects_forget_gone(struct bh_objects *o)
+{
+	bh_vec_each (key, &o->gone)
+		free(*key);
+	bh_vec_done(&o->gone);
+}
+
+void bh_objects_saved_done(struct bh_objects *o)
+{
+	if (bh_index_ready(o))
+		return;
+	for (size_t i = 0; i < o->index->n; i++) {
+		struct bh_claim *c = o->index->v[i];
+
+		/* The others' words are in nobody else's hands. */
+		if (!c->wins)
+			continue;
+		c->is_saved = true;
+		bh_claim_drop_words(c);
+	}
+	bh_objects_forget_gone(o);
+}
+
+/* ---- restoring ---- */
+
 /* true when every claim of the group at i is what its file says. */
 static bool are_all_live(const struct bh_index *x, size_t i, const struct bh_claim *key)
 {
@@ -267,8 +283,7 @@ static bool are_all_live(const struct bh_index *x, size_t i, const struct bh_cla
 	return k > i;
 }
 
-enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row,
-				       uint64_t *ret_version)
+enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row_text *row)
 {
 	struct bh_claim_more more = {0};
 	struct bh_claim key = {.more = &more};
@@ -278,7 +293,6 @@ enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row
 	char copy[1024];
 	size_t i, next;
 
-	*ret_version = 0;
 	if (bh_index_ready(o) || (f && f->unseen) || !parse_key(row->key, copy, sizeof(copy), &key))
 		return BH_ROW_NEEDED;
 	i = bh_index_lower(o->index, &key);
@@ -290,20 +304,9 @@ enum bh_row_state bh_objects_row_state(struct bh_objects *o, const struct bh_row
 	text = saved_text(winner);
 	if (!text || strcmp(text, row->text))
 		return BH_ROW_OLD;
-	*ret_version = content_hash(winner);
+	winner->is_saved = true;
 	bh_claim_drop_words(winner);
 	return BH_ROW_CURRENT;
-}
-
-/* The comment is line 1, and the line behind it the one that it names. */
-static int line_shift(const char *text)
-{
-	int line;
-
-	if (strncmp(text, LINE_COMMENT, sizeof(LINE_COMMENT) - 1) ||
-	    sscanf(text + sizeof(LINE_COMMENT) - 1, "%8d", &line) != 1 || line < 1)
-		return 0;
-	return line - 2;
 }
 
 /* The first claim to the same object that holds none. */
@@ -391,13 +394,11 @@ int bh_objects_restore(struct bh_objects *o, const char *key, const char *file, 
 		       struct bh_err *err)
 {
 	const struct bh_row_text row = {.key = key, .file = file, .text = text};
-	uint64_t version;
 
-	return bh_objects_restore_row(o, &row, &version, err);
+	return bh_objects_restore_row(o, &row, err);
 }
 
-int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
-			   uint64_t *ret_version, struct bh_err *err)
+int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row, struct bh_err *err)
 {
 	const char *key = row->key;
 	/* What was good when it was saved is not measured by a rule that came later. */
@@ -405,20 +406,26 @@ int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row,
 	struct bh_file named = {.name = (char *)row->file};
 	BH_CLEANUP(bh_reading_done) struct bh_reading r = {.opt = &opt, .file = &named};
 	BH_CLEANUP(bh_freep) char *name = NULL;
+	const char *words;
 	struct bh_claim *c;
+	unsigned line;
 
 	o->revision++;
-	r.line_shift = line_shift(row->text);
-	if (bh_reading_run(&r, row->text, strlen(row->text)))
+	/* Should nobody take it. */
+	if (bh_objects_note_gone(o, bh_strf("%s", key)))
+		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
+	words = row_words(row->text, &line);
+	r.line_shift = (int)line - 1;
+	if (bh_reading_run(&r, words, strlen(words)))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
 	c = r.claims.n == 1 ? &r.claims.v[0] : NULL;
 	if (!c || !c->obj)
 		return bh_fail(err, EINVAL, "saved object '%s' cannot be read: %s", key,
 			       r.problems.n ? r.problems.v[0].text : "it is not one object");
-	name = bh_strf("%s/%s/%s", bh_kind_name(c->kind), bh_claim_ns(c), bh_claim_name(c));
+	name = bh_claim_key(c);
 	if (!name || strcmp(name, key))
 		return bh_fail(err, EINVAL, "saved object '%s' is '%s'", key, name ? name : "");
-	*ret_version = content_hash(c);
+	c->is_saved = true;
 	if (restore_claim(o, row->file, c))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);
 	return 0;

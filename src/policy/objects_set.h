@@ -5,6 +5,7 @@
  * stand side by side and the first that has an object wins. */
 #pragma once
 
+#include "base/vec.h"
 #include "policy/objects.h"
 #include "policy/parse.h"
 
@@ -43,7 +44,8 @@ struct bh_claim {
 	struct bh_file *file;
 	uint32_t pos; /* position in the file */
 	uint8_t kind, state;
-	bool wins; /* obj is the one in force; kept by the index */
+	bool wins;     /* obj is the one in force; kept by the index */
+	bool is_saved; /* the database has it as it is here; never of one that does not win */
 };
 
 struct bh_claims {
@@ -78,6 +80,7 @@ struct bh_objects {
 	bool has_unsorted;	/* some file's claims are, after a restore */
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
 	struct bh_changes *changes;
+	BH_VEC(char *) gone; /* keys of saved objects that were lost; some may be there again */
 	int64_t now_s;
 };
 
@@ -101,6 +104,8 @@ uint64_t *bh_claim_tree_hash(const struct bh_claim *c);
 uint64_t *bh_claim_text_hash(const struct bh_claim *c);
 int bh_claim_cmp_key(const struct bh_claim *a, const struct bh_claim *b);
 int bh_claim_cmp(const struct bh_claim *a, const struct bh_claim *b);
+/* "NetworkPolicy/shop/web", "Namespace//shop": what the database knows it by. */
+char *bh_claim_key(const struct bh_claim *c);
 /* c->more, made when it is missing; NULL without memory. */
 struct bh_claim_more *bh_claim_more(struct bh_claim *c);
 /* Takes over the object that another claim of the same name holds, with what belongs to it. */
@@ -164,6 +169,11 @@ int bh_index_change(const struct bh_index *x, const struct bh_claims *gone,
 		    const struct bh_claims *added, struct bh_index *ret);
 struct bh_claim *bh_objects_find(const struct bh_objects *o, enum bh_kind kind, const char *ns,
 				 const char *name);
+
+/* Remembers the key of a row that has to go unless somebody holds the object by then. take_key
+ * NULL: there was no memory for it. 0 or -ENOMEM. */
+int bh_objects_note_gone(struct bh_objects *o, char *take_key);
+void bh_objects_forget_gone(struct bh_objects *o);
 
 /* ---- what changed (objects_changes.c) ---- */
 

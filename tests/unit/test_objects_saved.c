@@ -46,18 +46,30 @@ static struct rows saved(const struct bh_objects *o)
 	return r;
 }
 
-static int sum_versions(const struct bh_saved *s, void *arg)
+static int add_unsaved(const struct bh_unsaved *u, void *arg)
 {
-	*(uint64_t *)arg += s->version;
-	return 0;
+	assert_null(u->displaced);
+	return add_row(u->key, u->file, u->text, arg);
 }
 
-static uint64_t version_of_all(const struct bh_objects *o)
+static int add_gone(const char *key, void *arg)
 {
-	uint64_t sum = 0;
+	return add_row(key, "gone", NULL, arg);
+}
 
-	assert_int_equal(bh_objects_saved_each(o, sum_versions, &sum), 0);
-	return sum;
+/* "file key" of what the database lacks, "gone key" of what it has too many of, in one line. */
+static void assert_unsaved(const struct bh_objects *o, const char *want)
+{
+	struct bh_str out = {0};
+	struct rows r = {0};
+
+	assert_int_equal(bh_objects_unsaved(o, add_unsaved, &r), 0);
+	assert_int_equal(bh_objects_unsaved_gone(o, add_gone, &r), 0);
+	for (size_t i = 0; i < r.n; i++)
+		bh_str_fmt(&out, "%s%s %s", i ? ", " : "", r.file[i], r.key[i]);
+	assert_string_equal(bh_str_text(&out), want);
+	bh_str_done(&out);
+	rows_done(&r);
 }
 
 /* "name:number of ingress rules" of the policies in force. */
@@ -74,22 +86,32 @@ static void assert_policies(const struct bh_objects *o, const char *want)
 	bh_world_unref(w);
 }
 
-static enum bh_row_state state_of(struct bh_objects *o, const struct rows *r, size_t i,
-				  uint64_t *ret_version)
+static void *policy_named(const struct bh_objects *o, const char *name)
+{
+	struct bh_world *w = ok_world(o);
+	void *found = NULL;
+
+	for (size_t i = 0; i < w->n_policies; i++) {
+		if (!strcmp(w->policies[i]->name, name))
+			found = w->policies[i];
+	}
+	bh_world_unref(w);
+	return found;
+}
+
+static enum bh_row_state state_of(struct bh_objects *o, const struct rows *r, size_t i)
 {
 	struct bh_row_text row = {r->key[i], r->file[i], r->text[i]};
 
-	return bh_objects_row_state(o, &row, ret_version);
+	return bh_objects_row_state(o, &row);
 }
 
 static void restore(struct bh_objects *o, const struct rows *r, size_t i)
 {
 	struct bh_row_text row = {r->key[i], r->file[i], r->text[i]};
-	uint64_t version = 0;
 	struct bh_err err;
 
-	bh_assert_ok(&err, bh_objects_restore_row(o, &row, &version, &err));
-	assert_true(version);
+	bh_assert_ok(&err, bh_objects_restore_row(o, &row, &err));
 }
 
 /* ---- rows ---- */
@@ -112,7 +134,6 @@ static void test_row_states(void **state)
 		{"b.yaml", NP("a", OTHER), "{", BH_ROW_NEEDED},
 	};
 	struct bh_objects *o = ok_new();
-	uint64_t version = 0;
 	struct rows r;
 
 	(void)state;
@@ -124,8 +145,9 @@ static void test_row_states(void **state)
 		ok_load(o, table[i].file, table[i].text);
 		if (*table[i].more)
 			ok_load(o, "a.yaml", table[i].more);
-		assert_int_equal(state_of(o, &r, 0, &version), table[i].want);
-		assert_int_equal(version != 0, table[i].want == BH_ROW_CURRENT);
+		assert_int_equal(state_of(o, &r, 0), table[i].want);
+		if (table[i].want == BH_ROW_CURRENT)
+			assert_unsaved(o, "");
 		bh_objects_free(o);
 	}
 	rows_done(&r);
@@ -134,19 +156,22 @@ static void test_row_states(void **state)
 static void test_row_of_pod(void **state)
 {
 	struct bh_objects *o = ok_new();
-	uint64_t version = 0, want;
 	struct rows r;
 
 	(void)state;
 	ok_load(o, "a.yaml", POD("x"));
+	assert_unsaved(o, "a.yaml Pod/default/p");
 	r = saved(o);
-	want = version_of_all(o);
-	assert_int_equal(state_of(o, &r, 0, &version), BH_ROW_CURRENT);
-	assert_true(version == want);
+	assert_int_equal(state_of(o, &r, 0), BH_ROW_CURRENT);
+	assert_unsaved(o, "");
 	ok_load(o, "a.yaml", POD("y"));
-	assert_int_equal(state_of(o, &r, 0, &version), BH_ROW_OLD);
+	assert_unsaved(o, "a.yaml Pod/default/p");
+	assert_int_equal(state_of(o, &r, 0), BH_ROW_OLD);
+	assert_unsaved(o, "a.yaml Pod/default/p");
 	ok_load(o, "a.yaml", "#");
-	assert_int_equal(state_of(o, &r, 0, &version), BH_ROW_NEEDED);
+	assert_int_equal(state_of(o, &r, 0), BH_ROW_NEEDED);
+	restore(o, &r, 0);
+	assert_unsaved(o, "gone Pod/default/p");
 	bh_objects_free(o);
 	rows_done(&r);
 }
@@ -156,14 +181,13 @@ static void test_row_of_nothing(void **state)
 {
 	static const char *const keys[] = {"", "a", "Pod/a", "Thing/a/b", "Pod/default/q"};
 	struct bh_objects *o = ok_new();
-	uint64_t version = 0;
 
 	(void)state;
 	ok_load(o, "a.yaml", POD("x"));
 	for (size_t i = 0; i < BH_ARRAY_SIZE(keys); i++) {
 		struct bh_row_text row = {keys[i], "a.yaml", ""};
 
-		assert_int_equal(bh_objects_row_state(o, &row, &version), BH_ROW_NEEDED);
+		assert_int_equal(bh_objects_row_state(o, &row), BH_ROW_NEEDED);
 	}
 	bh_objects_free(o);
 }
@@ -194,7 +218,6 @@ static void test_either_order(void **state)
 	bh_objects_free(o);
 	for (size_t i = 0; i < BH_ARRAY_SIZE(now); i++) {
 		struct bh_world *wa, *wb;
-		uint64_t version;
 
 		first = ok_new();
 		last = ok_new();
@@ -206,7 +229,7 @@ static void test_either_order(void **state)
 		ok_load(last, "a.yaml", now[i][0]);
 		ok_load(last, "b.yaml", now[i][1]);
 		for (size_t k = 0; k < r.n; k++) {
-			if (state_of(last, &r, k, &version) == BH_ROW_NEEDED)
+			if (state_of(last, &r, k) == BH_ROW_NEEDED)
 				restore(last, &r, k);
 		}
 		a = ok_problems(first);
@@ -290,20 +313,17 @@ static void test_texts_go(void **state)
 static void test_texts_stay(void **state)
 {
 	struct bh_objects *o = ok_new();
-	uint64_t version, now;
 	struct rows r;
 
 	(void)state;
 	ok_load(o, "a.yaml", NP("a", OTHER));
-	version = version_of_all(o);
 	ok_load(o, "a.yaml", NP("a", BAD));
 	ok_load(o, "a.yaml", "{");
 	r = saved(o);
 	assert_string_equal(r.text[0], "# bulkhead: line 1\n" NP("a", OTHER));
 	rows_done(&r);
-	now = version_of_all(o);
-	assert_true(now == version);
 	bh_objects_saved_done(o);
+	assert_unsaved(o, "");
 	assert_policies(o, "a:1");
 	r = saved(o);
 	assert_null(r.text[0]);
@@ -311,20 +331,84 @@ static void test_texts_stay(void **state)
 	bh_objects_free(o);
 }
 
-/* ---- documents that did not change ---- */
-
-static void *policy_named(const struct bh_objects *o, const char *name)
+static void test_unsaved(void **state)
 {
-	struct bh_world *w = ok_world(o);
-	void *found = NULL;
+	struct bh_objects *o = ok_new();
+	bool changed;
 
-	for (size_t i = 0; i < w->n_policies; i++) {
-		if (!strcmp(w->policies[i]->name, name))
-			found = w->policies[i];
-	}
-	bh_world_unref(w);
-	return found;
+	(void)state;
+	ok_load(o, "a.yaml", NP("a", OTHER) "---\n" NP("b", OTHER) "---\n" POD("x"));
+	assert_unsaved(o,
+		       "a.yaml Pod/default/p, a.yaml NetworkPolicy/n/a, "
+		       "a.yaml NetworkPolicy/n/b");
+	bh_objects_saved_done(o);
+	assert_unsaved(o, "");
+	/* Only what changed; what is broken stays what it was. */
+	ok_load(o, "a.yaml", NP("a", BAD) "---\n" NP("b", GOOD) "---\n" POD("x"));
+	assert_unsaved(o, "a.yaml NetworkPolicy/n/b");
+	bh_objects_saved_done(o);
+	/* On another line it is another row. */
+	ok_load(o, "a.yaml", "#\n" NP("a", BAD) "---\n" NP("b", GOOD) "---\n" POD("x"));
+	assert_unsaved(o, "a.yaml Pod/default/p, a.yaml NetworkPolicy/n/b");
+	/* Gone, or in another file. */
+	ok_load(o, "b.yaml", POD("x"));
+	ok_load(o, "a.yaml", NP("b", GOOD));
+	assert_unsaved(o,
+		       "b.yaml Pod/default/p, a.yaml NetworkPolicy/n/b, gone "
+		       "NetworkPolicy/n/a");
+	bh_objects_saved_done(o);
+	assert_unsaved(o, "");
+	/* Gone and back before anybody saved it. */
+	assert_int_equal(bh_objects_unload(o, "a.yaml", &changed), 0);
+	assert_unsaved(o, "gone NetworkPolicy/n/b");
+	ok_load(o, "a.yaml", NP("b", OTHER));
+	assert_unsaved(o, "a.yaml NetworkPolicy/n/b");
+	bh_objects_saved_done(o);
+	/* What was never saved leaves nothing. */
+	ok_load(o, "c.yaml", NP("c", GOOD));
+	assert_int_equal(bh_objects_unload(o, "c.yaml", &changed), 0);
+	assert_unsaved(o, "");
+	bh_objects_free(o);
 }
+
+static int see_displaced(const struct bh_unsaved *u, void *arg)
+{
+	*(struct bh_unsaved *)arg = *u;
+	return 0;
+}
+
+/* An earlier file claims the object, and leaves it again: the later one has its words back. */
+static void test_displaced(void **state)
+{
+	static const char row[] = "# bulkhead: line 1\n" NP("a", OTHER);
+	struct bh_objects *o = ok_new();
+	struct bh_unsaved u = {0};
+	bool changed;
+	struct rows r;
+
+	(void)state;
+	ok_load(o, "b.yaml", NP("a", OTHER));
+	bh_objects_saved_done(o);
+	ok_load(o, "a.yaml", NP("a", GOOD));
+	assert_int_equal(bh_objects_unsaved(o, see_displaced, &u), 0);
+	assert_non_null(u.displaced);
+	assert_int_equal(bh_objects_keep_words(u.displaced, row), 0);
+	assert_unsaved(o, "a.yaml NetworkPolicy/n/a");
+	bh_objects_saved_done(o);
+	assert_int_equal(bh_objects_unload(o, "a.yaml", &changed), 0);
+	assert_unsaved(o, "b.yaml NetworkPolicy/n/a");
+	r = saved(o);
+	bh_objects_free(o);
+	/* On the line it always was. */
+	o = ok_new();
+	restore(o, &r, 0);
+	assert_policies(o, "a:1");
+	assert_int_equal(((struct bh_policy *)policy_named(o, "a"))->place.line, 1);
+	bh_objects_free(o);
+	rows_done(&r);
+}
+
+/* ---- documents that did not change ---- */
 
 static void test_reuse(void **state)
 {
@@ -426,11 +510,18 @@ static void test_reuse_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_row_states),	     cmocka_unit_test(test_row_of_pod),
-		cmocka_unit_test(test_row_of_nothing),	     cmocka_unit_test(test_either_order),
-		cmocka_unit_test(test_moved_and_broken),     cmocka_unit_test(test_texts_go),
-		cmocka_unit_test(test_texts_stay),	     cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_reuse_keeps_problems), cmocka_unit_test(test_reuse_random),
+		cmocka_unit_test(test_row_states),
+		cmocka_unit_test(test_row_of_pod),
+		cmocka_unit_test(test_row_of_nothing),
+		cmocka_unit_test(test_either_order),
+		cmocka_unit_test(test_moved_and_broken),
+		cmocka_unit_test(test_texts_go),
+		cmocka_unit_test(test_texts_stay),
+		cmocka_unit_test(test_unsaved),
+		cmocka_unit_test(test_displaced),
+		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_reuse_keeps_problems),
+		cmocka_unit_test(test_reuse_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
