@@ -15,9 +15,9 @@
 #include "base/str.h"
 #include "bulkhead_version.h"
 #include "ctl/frame.h"
+#include "ctl/spawn.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
-#include "daemon/worker_start.h"
 #include "event/bus.h"
 #include "event/export.h"
 #include "sink/tail.h"
@@ -268,7 +268,7 @@ static int start_worker(struct sink *s, struct bh_err *err)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return bh_fail_sys(err, errno, "socket to the worker");
 	s->fd = fds[0];
-	r = bh_worker_start(fds[1], "sink", &s->worker, err);
+	r = bh_spawn_worker(fds[1], "sink", &s->worker, err);
 	close(fds[1]);
 	s->in = (struct bh_frame_reader){.max = MAX_ANSWER};
 	if (!r)
