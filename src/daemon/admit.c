@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/images.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
 #include "net/neigh.h"
@@ -15,7 +16,8 @@
 #define MAX_TIMEOUT_MS 600000
 #define SETTLE_S       10 /* by then a plugin that was told has printed its result, or has failed */
 
-/* An ADD that waits for its publish. Freed by whoever answers first: publish, deadline, hang-up. */
+/* An ADD that waits for its publish and for the verdict about its images. Freed by whoever answers
+ * first: the later of the two, a refusal, deadline, hang-up. */
 struct pending_add {
 	struct bh_daemon *d;
 	struct bh_request *rq;
@@ -23,11 +25,14 @@ struct pending_add {
 	uint32_t slot;
 	uint64_t serial;
 	bool will_open; /* the plugin sends cni.open; one of an older version does not */
+	bool is_published, is_judged;
+	struct bh_image_wait *images;
 };
 
 static void pending_free(struct pending_add *p)
 {
 	bh_reconcile_forget(p->d->reconciler, p);
+	bh_images_forget(p->images);
 	bh_source_free(p->deadline);
 	free(p);
 }
@@ -96,21 +101,74 @@ static void answer_add(struct pending_add *p, struct bh_endpoint *ep)
 					  "serial", (json_int_t)ep->serial));
 }
 
-static void on_published(int r, const struct bh_err *err, void *arg)
+static void fail_add(struct pending_add *p, const struct bh_err *err, bool retry)
 {
-	struct pending_add *p = arg;
+	refuse(p);
+	bh_request_fail(p->rq, err, retry);
+	pending_free(p);
+}
+
+static void finish_add(struct pending_add *p)
+{
 	struct bh_endpoint *ep = pending_endpoint(p);
 	struct bh_err gone = {0};
 
-	if (r < 0 || !ep) {
-		if (!ep)
-			bh_fail(&gone, ECANCELED, "the container was deleted meanwhile");
-		refuse(p);
-		bh_request_fail(p->rq, ep ? err : &gone, true);
-	} else {
-		answer_add(p, ep);
+	if (!ep) {
+		bh_fail(&gone, ECANCELED, "the container was deleted meanwhile");
+		fail_add(p, &gone, true);
+		return;
 	}
+	if (!p->is_published || !p->is_judged)
+		return;
+	answer_add(p, ep);
 	pending_free(p);
+}
+
+static void on_published(int r, const struct bh_err *err, void *arg)
+{
+	struct pending_add *p = arg;
+
+	p->is_published = true;
+	if (r < 0 && pending_endpoint(p))
+		fail_add(p, err, true);
+	else
+		finish_add(p);
+}
+
+/* The pod starts, but cut off, before anything has opened it. */
+static int cut_off(struct pending_add *p, const char *why, struct bh_err *err)
+{
+	const struct bh_endpoint *ep = pending_endpoint(p);
+	struct bh_caller self = {.pid = getpid(), .uid = 0, .exe = "bulkheadd"};
+	struct bh_isolate_request rq = {.reason = why};
+	json_t *receipt = NULL;
+	int r;
+
+	/* an operator's own quarantine stays as it is */
+	if (!ep || bh_isolation_has(p->d->isolation, ep->ns, ep->name))
+		return 0;
+	rq.ns = ep->ns;
+	rq.name = ep->name;
+	r = bh_isolate(p->d->isolation, &rq, &self, &receipt, err);
+	json_decref(receipt);
+	return r;
+}
+
+static void on_judged(enum bh_image_outcome outcome, const char *text, void *arg)
+{
+	struct pending_add *p = arg;
+	struct bh_err err = {0};
+
+	p->images = NULL;
+	p->is_judged = true;
+	if (outcome == BH_IMAGES_QUARANTINE && cut_off(p, text, &err) < 0) {
+		fail_add(p, &err, true);
+	} else if (outcome >= BH_IMAGES_RETRY) {
+		bh_fail(&err, outcome == BH_IMAGES_RETRY ? EAGAIN : EPERM, "%s", text);
+		fail_add(p, &err, outcome == BH_IMAGES_RETRY);
+	} else {
+		finish_add(p);
+	}
 }
 
 static void on_deadline(void *arg)
@@ -118,10 +176,9 @@ static void on_deadline(void *arg)
 	struct pending_add *p = arg;
 	struct bh_err err = {0};
 
-	bh_fail(&err, ETIMEDOUT, "the pod's table was not live in time");
-	refuse(p);
-	bh_request_fail(p->rq, &err, true);
-	pending_free(p);
+	bh_fail(&err, ETIMEDOUT, "the pod's %s in time",
+		p->is_published ? "images were not judged" : "table was not live");
+	fail_add(p, &err, true);
 }
 
 static void on_gone(struct bh_request *rq, void *arg)
@@ -140,6 +197,7 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 			 const struct add_terms *terms, struct bh_err *err)
 {
 	struct pending_add *p = calloc(1, sizeof(*p));
+	struct bh_image_wait *images = NULL;
 	int r;
 
 	if (!p)
@@ -158,6 +216,11 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 		return r;
 	}
 	bh_request_on_gone(rq, on_gone, p);
+	r = bh_images_ask(d->images, ep->ns, ep->name, on_judged, p, &images, err);
+	if (r < 0)
+		fail_add(p, err, true);
+	else if (images) /* else on_judged was called, and p may be gone */
+		p->images = images;
 	return 0;
 }
 

@@ -198,17 +198,18 @@ static int read_enforcement(const struct bh_yaml *m, struct bh_settings *c, stru
 
 static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)
 {
-	static const struct word modes[] = {{"off", 0}, {"audit", 1}, {"enforce", 2}, {0}};
-	int mode = 0;
-	int r = bh_yaml_check_keys(m, KEYS("mode"), err);
+	static const struct word modes[] = {{"off", BH_IMAGES_OFF},
+					    {"audit", BH_IMAGES_AUDIT},
+					    {"enforce", BH_IMAGES_ENFORCE},
+					    {0}};
+	int mode = BH_IMAGES_OFF;
+	int r = bh_yaml_check_keys(m, KEYS("mode", "credentials"), err);
 
-	(void)c;
 	if (!r)
 		r = take_word(m, "mode", modes, &mode, err);
-	if (!r && mode)
-		r = bh_yaml_fail(
-			err, bh_yaml_find(m, "mode"),
-			"'mode': this version does not verify images; only off is possible");
+	if (!r)
+		r = take_text(m, "credentials", &c->images_credentials, err);
+	c->images_mode = (enum bh_images_mode)mode;
 	return r;
 }
 
@@ -347,6 +348,7 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->bpffs);
 	free(c->manifests);
 	free(c->http_listen);
+	free(c->images_credentials);
 	json_decref(c->sinks);
 	free(c);
 }

@@ -12,6 +12,8 @@
 
 enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RUNTIME_LEARN };
 
+enum bh_images_mode { BH_IMAGES_OFF, BH_IMAGES_AUDIT, BH_IMAGES_ENFORCE };
+
 struct bh_settings {
 	char *node_name;
 	struct bh_ip *node_addresses; /* besides every local one */
@@ -24,13 +26,15 @@ struct bh_settings {
 	bool require_reason;
 	enum bh_runtime_mode runtime_mode;
 	bool asks_runtime; /* the file names a runtime mode */
-	char *http_listen; /* "host:port"; "" none */
-	json_t *sinks;	   /* as in config_sinks.h; NULL: none */
+	enum bh_images_mode images_mode;
+	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
+	char *http_listen;	  /* "host:port"; "" none */
+	json_t *sinks;		  /* as in config_sinks.h; NULL: none */
 };
 
 /* Reads path, or takes the defaults when path is NULL. Unknown keys, wrong types and impossible
- * values are refused with "file:line:column: sentence". What this version cannot do yet (images,
- * kubernetes as a source) is refused too when it is asked for, never ignored. */
+ * values are refused with "file:line:column: sentence". What this version cannot do yet
+ * (kubernetes as a source) is refused too when it is asked for, never ignored. */
 int bh_settings_load(const char *path, struct bh_settings **ret, struct bh_err *err);
 void bh_settings_free(struct bh_settings *c);
 void bh_settings_freep(struct bh_settings **c);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/adopt.h"
+#include "daemon/images.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
 #include "daemon/kubelet.h"
@@ -408,6 +409,8 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 	if (!r)
 		r = bh_runtime_open(d, &d->runtime, err);
 	if (!r)
+		r = bh_images_open(d, &d->images, err);
+	if (!r)
 		r = listen_socket(d, err);
 	if (r < 0)
 		return r;
@@ -443,6 +446,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_addr_watch_close(d->addr_watch);
 	bh_manifests_close(d->manifests);
 	bh_reconciler_free(d->reconciler);
+	bh_images_close(d->images);
 	bh_runtime_close(d->runtime);
 	bh_observer_close(d->observer);
 	bh_isolation_close(d->isolation);

@@ -15,6 +15,7 @@
 #include "policy/objects.h"
 #include "store/store.h"
 
+struct bh_images;      /* images.h */
 struct bh_isolation;   /* isolate.h */
 struct bh_keeper;      /* saved.h */
 struct bh_observer;    /* observe.h */
@@ -38,6 +39,7 @@ struct bh_daemon {
 	struct bh_isolation *isolation;
 	struct bh_observer *observer;
 	struct bh_runtime *runtime;
+	struct bh_images *images; /* NULL: images are not judged */
 	struct bh_journal *journal;
 	struct bh_sinks *sinks;
 	struct bh_http_server *http;

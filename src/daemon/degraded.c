@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "daemon/daemon.h"
+#include "daemon/images.h"
 #include "daemon/runtime.h"
 
 static void add(json_t *a, const char *what, const char *why)
@@ -44,5 +45,7 @@ json_t *bh_degraded_json(const struct bh_daemon *d)
 		add(a, "state", d->store_trouble);
 	if (bh_runtime_trouble(d->runtime))
 		add(a, "runtime", bh_runtime_trouble(d->runtime));
+	if (bh_images_trouble(d->images))
+		add(a, "images", bh_images_trouble(d->images));
 	return a;
 }

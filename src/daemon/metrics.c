@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/reason.h"
 #include "daemon/daemon.h"
+#include "daemon/images.h"
 #include "daemon/observe.h"
 #include "daemon/sinks.h"
 #include "http/server.h"
@@ -127,6 +128,26 @@ static void sinks(struct bh_daemon *d, struct bh_str *out)
 	json_decref(list);
 }
 
+static void images(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_images_count c = bh_images_count(d->images);
+
+	if (!d->images)
+		return;
+	bh_str_fmt(out,
+		   "# TYPE bulkhead_image_verdicts counter\n"
+		   "# HELP bulkhead_image_verdicts Verdicts about images of pods, by result.\n"
+		   "bulkhead_image_verdicts_total{verdict=\"accept\"} %llu\n"
+		   "bulkhead_image_verdicts_total{verdict=\"reject\"} %llu\n"
+		   "bulkhead_image_verdicts_total{verdict=\"undecided\"} %llu\n",
+		   (unsigned long long)c.accepted, (unsigned long long)c.rejected,
+		   (unsigned long long)c.undecided);
+	counter(out, "image_verifications", "Images that workers were asked about.",
+		c.verifications);
+	counter(out, "image_refused_pods", "Pods refused for their images.", c.refused_pods);
+	gauge(out, "image_verdicts_cached", "Verdicts in memory.", (double)c.cached);
+}
+
 static void write_metrics(struct bh_str *out, void *arg)
 {
 	struct bh_daemon *d = arg;
@@ -144,6 +165,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	drops(d, out);
 	maps(d, out);
 	sinks(d, out);
+	images(d, out);
 }
 
 static bool is_ready(struct bh_str *why, void *arg)

@@ -1,4 +1,6 @@
 """What the tests of image verification share: a network of their own, keys, a signed image."""
+import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -10,6 +12,7 @@ import oci_registry as r  # noqa: E402
 import testing as t  # noqa: E402
 
 MARK = "BH_IMAGE_TEST_INSIDE"
+CLONE_NEWNET = 0x40000000
 
 
 def enter():
@@ -78,3 +81,17 @@ class World:
         registry = r.Registry(list(rules))
         t.on_exit(registry.close)
         return registry
+
+
+@contextlib.contextmanager
+def inside(netns):
+    """Sockets that this thread makes belong to the named network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as own, open(f"/run/netns/{netns}") as other:
+        if libc.setns(other.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            if libc.setns(own.fileno(), CLONE_NEWNET):
+                os._exit(1)

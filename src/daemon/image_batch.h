@@ -1,0 +1,35 @@
+/* image_batch.h - workers at work: questions about images go to them in batches, each question once
+ * however many ask it, a few workers at a time. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+
+struct bh_image_batches;
+
+/* answer is as the worker's (src/worker/job.h), or one of the same form that says why there is
+ * none.
+ */
+typedef void bh_image_answer_fn(const char *question, const json_t *answer, void *arg);
+
+/* take_credentials: texts of docker configurations. fn runs from the loop only. */
+int bh_image_batches_open(struct bh_loop *loop, json_t *take_credentials, bh_image_answer_fn *fn,
+			  void *arg, struct bh_image_batches **ret, struct bh_err *err);
+void bh_image_batches_close(struct bh_image_batches *b);
+
+struct bh_image_asked {
+	int64_t now_s;
+	json_t *bundle; /* policy/image_bundle.h; borrowed */
+	json_t *images; /* zero at first */
+	json_t *questions;
+};
+/* Notes a question for the next send, unless it is on its way already. -ENOMEM. */
+int bh_image_batches_add(struct bh_image_batches *b, struct bh_image_asked *a, const char *question,
+			 const char *reference, json_t *names);
+/* Hands what was noted to a worker, now or when one is free; empties a. */
+int bh_image_batches_send(struct bh_image_batches *b, struct bh_image_asked *a, struct bh_err *err);
+/* Questions that went to workers. */
+uint64_t bh_image_batches_count(const struct bh_image_batches *b);

@@ -1,0 +1,358 @@
+#include "daemon/image_files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "daemon/manifests.h"
+#include "policy/image_bundle.h"
+#include "policy/image_pods.h"
+#include "verify/bytes.h"
+
+#define REREAD_MS 5000
+
+/* One manifest file that has a pod or a policy in it, or had. */
+struct file {
+	struct stat st;
+	struct bh_image_bundle *bundle; /* the last good policies; NULL: none */
+	uint64_t read_ms, seen;
+	bool is_broken; /* its policies have never been right */
+};
+
+struct pod {
+	const struct file *file;
+	struct bh_image_strings images;
+};
+
+struct bh_image_files_set {
+	const char *dir;
+	struct bh_map files; /* by path */
+	struct bh_map pods;  /* by NS/NAME */
+	BH_VEC(struct bh_image_policy *) policies;
+	json_t *bundle;
+	char version[2 * BH_SHA256_LEN + 1];
+	char trouble[512];
+	uint64_t now_ms, round;
+	bool is_changed;
+};
+
+static void file_free(void *v)
+{
+	struct file *f = v;
+
+	bh_image_bundle_free(f->bundle);
+	free(f);
+}
+
+static void pod_free(void *v)
+{
+	struct pod *p = v;
+
+	bh_image_strings_done(&p->images);
+	free(p);
+}
+
+/* ---- one file ---- */
+
+static int read_named(void *ctx, const char *path, size_t max, struct bh_blob *ret,
+		      struct bh_err *err)
+{
+	char *bytes;
+	size_t n;
+	int r = bh_fs_read(path, max, &bytes, &n, err);
+
+	(void)ctx;
+	if (!r)
+		*ret = (struct bh_blob){.v = (unsigned char *)bytes, .n = n};
+	return r;
+}
+
+static const struct bh_problem *first_error(const struct bh_problems *problems)
+{
+	for (size_t i = 0; i < problems->n; i++) {
+		if (problems->v[i].level == BH_PROBLEM_ERROR)
+			return &problems->v[i];
+	}
+	return NULL;
+}
+
+static void read_policies(struct bh_image_files_set *s, struct file *f, const char *path,
+			  const char *text, size_t len)
+{
+	static const struct bh_image_files files = {.read = read_named};
+	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
+	BH_CLEANUP(bh_image_bundle_freep) struct bh_image_bundle *b = NULL;
+	const struct bh_problem *bad;
+	struct bh_err err;
+
+	if (!memmem(text, len, "ImagePolicy", 11)) {
+		s->is_changed |= f->bundle || f->is_broken;
+		bh_image_bundle_free(BH_TAKE(f->bundle));
+		f->is_broken = false;
+		return;
+	}
+	s->is_changed = true;
+	f->is_broken = !f->bundle;
+	if (bh_image_bundle_new(&files, &b, &err) ||
+	    bh_image_bundle_add(b, path, text, len, &problems))
+		return;
+	bad = first_error(&problems);
+	if (bad) {
+		bh_error("%s:%u:%u: %s", path, bad->line, bad->col, bad->text);
+		return;
+	}
+	bh_image_bundle_free(f->bundle);
+	f->bundle = BH_TAKE(b);
+	f->is_broken = false;
+}
+
+struct pods_of {
+	struct bh_image_files_set *set;
+	const struct file *file;
+};
+
+static int add_pod(const struct bh_image_pod *p, void *arg)
+{
+	struct pods_of *to = arg;
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", p->ns, p->name);
+	struct pod *pod = calloc(1, sizeof(*pod));
+	int r = key && pod ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < p->n_images; i++) {
+		char *image = strdup(p->images[i]);
+
+		r = image ? bh_vec_push(&pod->images, image) : -ENOMEM;
+		if (r)
+			free(image);
+	}
+	if (pod)
+		pod->file = to->file;
+	if (!r)
+		r = bh_map_set_s(&to->set->pods, key, pod);
+	if (r && pod)
+		pod_free(pod);
+	return r;
+}
+
+static void drop_pods(struct bh_image_files_set *s, const struct file *f)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&s->pods, &pos))) {
+		if (((struct pod *)e->value)->file == f)
+			bh_map_del(&s->pods, e->key, e->key_len);
+	}
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static bool is_manifest(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
+}
+
+static int read_file(struct bh_image_files_set *s, struct file *f, const char *path)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	struct pods_of to = {s, f};
+	struct bh_err err;
+	size_t len;
+
+	if (bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err))
+		return 0; /* it is going, or the next look reads it */
+	read_policies(s, f, path, text, len);
+	drop_pods(s, f);
+	f->read_ms = s->now_ms;
+	return bh_image_pods_read(text, len, add_pod, &to);
+}
+
+static int look(const char *path, void *arg)
+{
+	struct bh_image_files_set *s = arg;
+	struct file *f = bh_map_get_s(&s->files, path);
+	struct stat st;
+	bool is_old;
+
+	if (!is_manifest(path) || stat(path, &st))
+		return 0;
+	if (!f) {
+		f = calloc(1, sizeof(*f));
+		if (!f || bh_map_set_s(&s->files, path, f)) {
+			free(f);
+			return -ENOMEM;
+		}
+	}
+	f->seen = s->round;
+	/* the keys that a policy names may be other ones by now */
+	is_old = (f->bundle || f->is_broken) && s->now_ms - f->read_ms >= REREAD_MS;
+	if (f->read_ms && is_same(&st, &f->st) && !is_old)
+		return 0;
+	f->st = st;
+	return read_file(s, f, path);
+}
+
+/* ---- the set ---- */
+
+static void drop_gone(struct bh_image_files_set *s)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&s->files, &pos))) {
+		struct file *f = e->value;
+
+		if (f->seen == s->round)
+			continue;
+		drop_pods(s, f);
+		s->is_changed |= f->bundle || f->is_broken;
+		bh_map_del(&s->files, e->key, e->key_len);
+	}
+}
+
+static int set_version(struct bh_image_files_set *s)
+{
+	BH_CLEANUP(bh_freep)
+	char *text = json_dumps(s->bundle, JSON_COMPACT | JSON_SORT_KEYS);
+	unsigned char hash[BH_HASH_MAX];
+
+	if (!text || !bh_sha256(text, strlen(text), hash))
+		return -ENOMEM;
+	bh_hex(hash, BH_SHA256_LEN, s->version);
+	return 0;
+}
+
+static int add_bundle(struct bh_image_files_set *s, const struct bh_image_bundle *b)
+{
+	const struct bh_image_policies *l = bh_image_bundle_policies(b);
+	const json_t *j = bh_image_bundle_json(b);
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (bh_vec_push(&s->policies, l->v[i]))
+			return -ENOMEM;
+	}
+	return json_array_extend(json_object_get(s->bundle, "documents"),
+				 json_object_get(j, "documents")) ||
+			       json_object_update(json_object_get(s->bundle, "files"),
+						  json_object_get(j, "files"))
+		       ? -ENOMEM
+		       : 0;
+}
+
+static int gather(struct bh_image_files_set *s)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	json_decref(s->bundle);
+	s->bundle = json_pack("{s:[], s:{}}", "documents", "files");
+	s->policies.n = 0;
+	s->trouble[0] = '\0';
+	if (!s->bundle)
+		return -ENOMEM;
+	while ((e = bh_map_next(&s->files, &pos))) {
+		const struct file *f = e->value;
+
+		if (f->is_broken)
+			snprintf(s->trouble, sizeof(s->trouble),
+				 "the ImagePolicies of '%.400s' are not valid", (char *)e->key);
+		if (f->bundle && add_bundle(s, f->bundle))
+			return -ENOMEM;
+	}
+	return set_version(s);
+}
+
+int bh_image_files_refresh(struct bh_image_files_set *s, uint64_t now_ms, struct bh_err *err)
+{
+	int r = 0;
+
+	s->now_ms = now_ms;
+	s->round++;
+	if (s->dir)
+		r = bh_fs_walk(s->dir, look, s, err);
+	if (r == -ENOENT) /* as for the set of objects: a source that went away changes nothing */
+		return 0;
+	if (r == -ENOMEM)
+		return bh_fail(err, ENOMEM, "image policies");
+	if (r)
+		return bh_note(err, r, "image policies");
+	drop_gone(s);
+	if (!s->is_changed && s->bundle)
+		return 0;
+	if (gather(s))
+		return bh_fail(err, ENOMEM, "image policies");
+	s->is_changed = false;
+	return 0;
+}
+
+struct bh_image_policy *const *bh_image_files_policies(const struct bh_image_files_set *s,
+						       size_t *ret_n)
+{
+	*ret_n = s->policies.n;
+	return s->policies.v;
+}
+
+char *const *bh_image_files_pod(const struct bh_image_files_set *s, const char *ns,
+				const char *name, size_t *ret_n)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
+	static char *const none[] = {NULL};
+	const struct pod *p = key ? bh_map_get_s(&s->pods, key) : NULL;
+
+	if (!p)
+		return NULL;
+	*ret_n = p->images.n;
+	return p->images.n ? p->images.v : none;
+}
+
+json_t *bh_image_files_bundle(const struct bh_image_files_set *s)
+{
+	return s->bundle;
+}
+
+const char *bh_image_files_version(const struct bh_image_files_set *s)
+{
+	return s->version;
+}
+
+const char *bh_image_files_trouble(const struct bh_image_files_set *s)
+{
+	return s->trouble[0] ? s->trouble : NULL;
+}
+
+int bh_image_files_open(const char *dir, struct bh_image_files_set **ret, struct bh_err *err)
+{
+	struct bh_image_files_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return bh_fail(err, ENOMEM, "image policies");
+	s->dir = dir;
+	bh_map_init(&s->files, file_free);
+	bh_map_init(&s->pods, pod_free);
+	s->bundle = json_pack("{s:[], s:{}}", "documents", "files");
+	*ret = s;
+	return 0;
+}
+
+void bh_image_files_close(struct bh_image_files_set *s)
+{
+	if (!s)
+		return;
+	bh_map_done(&s->pods);
+	bh_map_done(&s->files);
+	bh_vec_done(&s->policies);
+	json_decref(s->bundle);
+	free(s);
+}

@@ -1,0 +1,32 @@
+/* image_files.h - the ImagePolicies and the pods' images of the manifests' directory, looked at
+ * when somebody asks.
+ *
+ * A file that was written wrongly keeps its last good policies; one that never was right leaves a
+ * hole that image_files_trouble tells of, and then no image counts as judged. */
+#pragma once
+
+#include <jansson.h>
+
+#include "policy/image.h"
+
+struct bh_image_files_set;
+
+/* dir may be NULL: nothing at all. It is borrowed. */
+int bh_image_files_open(const char *dir, struct bh_image_files_set **ret, struct bh_err *err);
+void bh_image_files_close(struct bh_image_files_set *s);
+/* Looks at the directory; reads what is new there, and what keys and roots policies name once in a
+ * few seconds. now_ms: of a clock that only goes forward. */
+int bh_image_files_refresh(struct bh_image_files_set *s, uint64_t now_ms, struct bh_err *err);
+
+/* All borrowed until the next refresh. */
+struct bh_image_policy *const *bh_image_files_policies(const struct bh_image_files_set *s,
+						       size_t *ret_n);
+/* The pod's images; NULL when no manifest describes the pod. */
+char *const *bh_image_files_pod(const struct bh_image_files_set *s, const char *ns,
+				const char *name, size_t *ret_n);
+/* For the worker: all policies with their files (policy/image_bundle.h). */
+json_t *bh_image_files_bundle(const struct bh_image_files_set *s);
+/* Another text whenever anything in the bundle is other. */
+const char *bh_image_files_version(const struct bh_image_files_set *s);
+/* Why some file's policies are not in force at all; NULL: they are. */
+const char *bh_image_files_trouble(const struct bh_image_files_set *s);
