@@ -62,10 +62,46 @@ def balanced(b):
     return b["seen"] == b["delivered"] + b["deduplicated"] + b["deferred"] + b["lost"]
 
 
+SHORT, EACH = 40, 50
+STORM = 1500
+
+
+def short_lives(node):
+    """Pods that execute at once and are gone before anybody looks."""
+    for i in range(SHORT):
+        pod = node.pod("batch", f"job{i}")
+        c = Container(pod, first=("/bin/sh", "-c", f"for i in $(seq {EACH}); do /bin/true; done"))
+        c.proc.wait(30)
+        pod.gone()
+    r = node.ask("runtime")
+    equal(r["records"]["unnamed"], 0, f"{SHORT * EACH} programs of short-lived pods all had a name")
+    told = {e["unmapped"]["bulkhead"]["pod"] for e in events(node)}
+    equal(len([p for p in told if p.startswith("batch/")]), SHORT, "and each pod is in the log")
+
+
+def one_among_many(node):
+    """A dropped program in the middle of a storm of ordinary ones, from several processes."""
+    pod = node.pod("shop", "storm")
+    box = Container(pod)
+    box.sh("cp /bin/true /usr/local/bin/bad")
+    loop = f"(i=0; while [ $i -lt {STORM} ]; do /bin/true; i=$((i+1)); done)"
+    box.sh(f"{loop} & {loop} & {loop} & sleep 0.2; /usr/local/bin/bad; wait")
+    bad = [e for e in events(node, pod.name) if path(e) == "/usr/local/bin/bad"]
+    check(len(bad) == 1 and ours(bad[0])["provenance"] == "new",
+          f"one bad program among {3 * STORM} is told", len(bad))
+    b = next(p for p in node.ask("runtime")["pods"] if p["pod"] == pod.name)["books"]
+    check(b["execs"] > 3 * STORM and b["deduplicated"] > 2 * STORM, "the others are counted", b)
+    check(b["lost"] == 0 and balanced(b), "nothing is lost", b)
+
+
 def main():
     node = Node(config=LIGHT).start()
     with part("first exec"):
         first_exec(node)
+    with part("short-lived pods"):
+        short_lives(node)
+    with part("one among many"):
+        one_among_many(node)
     r = node.ask("runtime")
     check(balanced(r["books"]), "the books balance", r)
     equal(r["records"]["unnamed"], 0, "no event without a pod")
