@@ -7,7 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "lib/trace_exec.bpf.h"
+#include "lib/trace_adopt.bpf.h"
 
 #define SIGKILL 9
 
@@ -26,19 +26,6 @@ static __always_inline void exec_key(struct exec_scratch *s, const struct task_s
 	k->uid = p->cred->euid.val;
 	bpf_probe_read_kernel_str(k->name, sizeof(k->name),
 				  __builtin_preserve_access_index(&p->comm));
-}
-
-static __always_inline void exec_path(struct exec_scratch *s, const struct file *file)
-{
-	struct walk *w = &s->walk;
-
-	__builtin_memset(s->fact.path, 0, sizeof(s->fact.path));
-	if (!walk_path(w, (const struct path *)__builtin_preserve_access_index(&file->f_path)))
-		return;
-	if (w->is_cut)
-		s->flags |= BH_TRACE_F_PATH_CUT;
-	bpf_probe_read_kernel_str(s->fact.path, sizeof(s->fact.path),
-				  &w->buf[w->pos & (PATH_HALF - 1)]);
 }
 
 /* Fills s->fact and looks it up; walks the path only of what is new. */
@@ -292,6 +279,29 @@ int BPF_PROG(bh_trace_exit, struct task_struct *p)
 	if ((t->flags & BH_TRACE_T_ANNOUNCED) && t->pid == (__u32)p->tgid)
 		exit_announce(p, t, b);
 	t->flags = 0; /* another program of ours may see it too */
+	return 0;
+}
+
+/* Read to its end by the daemon after the programs above are attached. */
+SEC("iter/task")
+int bh_trace_adopt(struct bpf_iter__task *ctx)
+{
+	struct task_struct *p = ctx->task;
+	struct exec_scratch *s;
+	__u32 zero = 0, *slot;
+	__u64 cookie;
+
+	if (!p || !p->mm)
+		return 0;
+	cookie = p->nsproxy->net_ns->net_cookie;
+	slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
+	if (!slot || !*slot || bpf_task_storage_get(&trace_task, p, NULL, 0))
+		return 0;
+	s = bpf_map_lookup_elem(&adopt_scratch, &zero);
+	if (!s || !slot_generation(*slot, &s->generation))
+		return 0;
+	s->slot = *slot;
+	adopt_task(s, p);
 	return 0;
 }
 

@@ -168,7 +168,8 @@ struct task_struct {
 	int exit_code;
 	int pid, tgid;
 	struct mm_struct *mm;
-	struct task_struct *real_parent;
+	struct task_struct *real_parent, *group_leader;
+	__u64 start_time;
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
@@ -196,6 +197,10 @@ struct vm_area_struct {
 struct unix_sock {
 	struct path path;
 	struct sock *peer;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 struct linux_binprm {

@@ -50,6 +50,20 @@ static __always_inline char *tail_of(struct exec_scratch *s, __u32 pos)
 	return (char *)s->record + sizeof(struct bh_trace_exec) + pos;
 }
 
+/* The path into s->fact, and what there is to say about it into s->flags. */
+static __always_inline void exec_path(struct exec_scratch *s, const struct file *file)
+{
+	struct walk *w = &s->walk;
+
+	__builtin_memset(s->fact.path, 0, sizeof(s->fact.path));
+	if (!walk_path(w, (const struct path *)__builtin_preserve_access_index(&file->f_path)))
+		return;
+	if (w->is_cut)
+		s->flags |= BH_TRACE_F_PATH_CUT;
+	bpf_probe_read_kernel_str(s->fact.path, sizeof(s->fact.path),
+				  &w->buf[w->pos & (PATH_HALF - 1)]);
+}
+
 /* ---- what the task has ---- */
 
 static __always_inline __u64 task_caps(const struct task_struct *p)

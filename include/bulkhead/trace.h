@@ -135,8 +135,9 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_ANON	     131072u /* mapping of no file */
 #define BH_TRACE_F_COLLAPSED 262144u /* stands for many files of a directory */
 #define BH_TRACE_F_UID_GAINED                                                                      \
-	524288u /* exec as user 0, from another, by a file without set-id bit */
-#define BH_TRACE_F_UNSENT 0x80000000u /* of facts: no record has announced it yet */
+	524288u			    /* exec as user 0, from another, by a file without set-id bit */
+#define BH_TRACE_F_ADOPTED 1048576u /* exec: it ran already when tracing began */
+#define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
 struct bh_trace_config {

@@ -246,6 +246,27 @@ static void detach_one(struct bh_trace *t, const char *name)
 		unlink(path);
 }
 
+/* Tasks that run already; the iterator sees those of the reader's pid namespace. */
+static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
+{
+	const struct bpf_program *prog = bpf_object__find_program_by_name(t->obj, "bh_trace_adopt");
+	BH_CLEANUP(bh_closep) int link = -1;
+	BH_CLEANUP(bh_closep) int iter = -1;
+	char sink[64];
+	ssize_t n;
+
+	link = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL);
+	if (link < 0)
+		return bh_fail_sys(err, -link, "start iterator bh_trace_adopt");
+	iter = bpf_iter_create(link);
+	if (iter < 0)
+		return bh_fail_sys(err, -iter, "start iterator bh_trace_adopt");
+	do
+		n = read(iter, sink, sizeof(sink));
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	return n < 0 ? bh_fail_sys(err, errno, "run iterator bh_trace_adopt") : 0;
+}
+
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err)
 {
 	int r = 0;
@@ -261,8 +282,10 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	for (size_t i = 0; r == 0 && i < BH_ARRAY_SIZE(hooks); i++)
 		if (hooks[i].from <= mode && hooks[i].from > t->mode)
 			r = attach_one(t, hooks[i].name, err);
-	if (r == 0 && t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT)
+	if (r == 0 && t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT) {
 		t->mode = BH_TRACE_LIGHT;
+		r = adopt_tasks(t, err);
+	}
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_watch_begin(t, err);
 	if (r == 0)

@@ -105,6 +105,7 @@ static void put_flags(json_t *ours, uint32_t flags)
 		{BH_TRACE_F_FIRST, "firstSeen"},
 		{BH_TRACE_F_PATH_CUT, "pathCut"},
 		{BH_TRACE_F_PRELOAD, "preload"},
+		{BH_TRACE_F_ADOPTED, "ranBefore"},
 		{BH_TRACE_F_UID_GAINED, "userZeroGained"},
 	};
 

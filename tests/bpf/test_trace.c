@@ -133,6 +133,25 @@ static void copy_self(const char *to)
 	dp_sh("cp /proc/%d/exe %s && chmod 755 %s", (int)getpid(), to, to);
 }
 
+/* Until the child executes what it shall. */
+static void wait_comm(pid_t pid, const char *comm)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	char path[64], now[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	for (int i = 0; i < 5000 && strcmp(now, comm) != 0; i++) {
+		FILE *f = fopen(path, "re");
+
+		if (f && fgets(now, sizeof(now), f))
+			now[strcspn(now, "\n")] = '\0';
+		if (f)
+			fclose(f);
+		nanosleep(&pause, NULL);
+	}
+	assert_string_equal(now, comm);
+}
+
 /* ---- tests ---- */
 
 static void an_exec_is_told_with_its_pod(void **state)
@@ -353,6 +372,48 @@ static void the_mode_changes_while_it_runs(void **state)
 	bh_trace_close(t);
 }
 
+/* A task of the pod from before: its children are of its tree. */
+static void what_runs_already_is_adopted(void **state)
+{
+	struct dp_env *e = *state;
+	struct seen s = {0};
+	struct bh_trace *t;
+	struct bh_err err;
+	char byte = '\n';
+	int go[2];
+	pid_t pid;
+
+	dp_attach(e, 0);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(go[0], 0);
+		close(go[1]);
+		if (setns(e->pod[0].ns, CLONE_NEWNET))
+			_exit(90);
+		execl("/bin/sh", "sh", "-c", "read x; /bin/true; exit 0", NULL);
+		_exit(91);
+	}
+	close(go[0]);
+	wait_comm(pid, "sh");
+	t = trace_open(e, BH_TRACE_LIGHT);
+	bh_assert_ok(&err, bh_trace_sweep(t, on_fact, &s, &err));
+	assert_true(s.n_exec >= 1);
+	assert_int_equal(write(go[1], &byte, 1), 1);
+	close(go[1]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	memset(&s, 0, sizeof(s));
+	drain(t, &s);
+	assert_int_equal(s.n_exec, 1);
+	assert_string_equal(s.last.comm, "true");
+	assert_int_equal(s.n_outside, 0);
+	assert_non_null(strstr(s.parent, "sh"));
+	assert_balanced(t, e->pod[0].slot);
+	bh_trace_close(t);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, dp_setup, dp_teardown)
@@ -361,6 +422,7 @@ int main(int argc, char **argv)
 		T(a_full_ring_loses_nothing_new), T(what_is_refused_executes_nothing),
 		T(paths_and_users_are_refused),	  T(a_policy_is_for_one_tenant),
 		T(it_lives_on_without_a_handle),  T(the_mode_changes_while_it_runs),
+		T(what_runs_already_is_adopted),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "child") == 0)

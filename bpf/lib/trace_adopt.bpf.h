@@ -1,0 +1,87 @@
+/* trace_adopt.bpf.h - tasks that ran before tracing began: they get what their exec would have
+ * given them. Who they are goes into the set; the daemon's sweep announces it. */
+#pragma once
+
+#include "lib/trace_exec.bpf.h"
+
+/* One reader at a time, and never in the middle of an exec of its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_scratch);
+} adopt_scratch SEC(".maps");
+
+/* The same for all threads, and unique: a process number does not come back so soon. */
+static __always_inline __u64 adopt_id(const struct task_struct *p)
+{
+	return (p->group_leader->start_time & ~1023ull) | (p->tgid & 1023);
+}
+
+static __always_inline void adopt_note(struct exec_scratch *s, const struct task_struct *p,
+				       struct bh_trace_slot *b)
+{
+	struct bh_fact_key *k = &s->key;
+
+	__builtin_memset(k, 0, sizeof(*k));
+	k->slot = s->slot;
+	k->kind = BH_TRACE_EXEC;
+	k->origin = s->id.origin;
+	k->ino = s->id.ino;
+	k->dev = s->id.dev;
+	k->uid = p->cred->euid.val;
+	bpf_probe_read_kernel_str(k->name, sizeof(k->name), p->comm);
+	s->fact.first_ns = s->fact.last_ns = s->now;
+	s->fact.exec_id = s->exec_id;
+	s->fact.parent_exec_id = 0;
+	s->fact.generation = s->generation;
+	s->fact.flags = s->flags;
+	s->fact.pid = p->tgid;
+	s->fact.arg = 0;
+	__sync_fetch_and_add(&b->seen, 1);
+	s->novelty = fact_note(b, k, &s->fact);
+	event_close(b, k, s->novelty, 0);
+}
+
+static __always_inline void adopt_remember(struct exec_scratch *s, struct task_struct *p)
+{
+	struct bh_trace_task *t =
+		bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t)
+		return;
+	t->exec_id = s->exec_id;
+	t->ino = s->id.ino;
+	t->dev = s->id.dev;
+	t->origin = s->id.origin;
+	t->self_exec = p->self_exec_id;
+	t->slot = s->slot;
+	t->generation = s->generation;
+	t->pid = p->tgid;
+	t->uid = s->key.uid;
+	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
+	t->path[sizeof(t->path) - 1] = 0;
+}
+
+static __always_inline void adopt_task(struct exec_scratch *s, struct task_struct *p)
+{
+	const struct file *file = p->mm->exe_file;
+	struct bh_trace_slot *b = books_open(s->slot, s->generation);
+
+	if (!b || !file)
+		return;
+	s->now = bpf_ktime_get_ns();
+	s->exec_id = adopt_id(p);
+	s->flags = BH_TRACE_F_ADOPTED;
+	file_identify(file, p, &s->id);
+	if (s->id.is_unlinked)
+		s->flags |= BH_TRACE_F_UNLINKED;
+	exec_path(s, file);
+	adopt_note(s, p, b);
+	adopt_remember(s, p);
+	s->mntns.slot = s->slot;
+	s->mntns.generation = s->generation;
+	s->mntns.inum = p->nsproxy->mnt_ns->ns.inum;
+	s->mntns.pad = 0;
+	bpf_map_update_elem(&trace_mntns, &s->mntns, &s->exec_id, BPF_ANY);
+}
