@@ -186,9 +186,9 @@ static int read_chain(const json_t *list, struct bh_evidence *ev, struct bh_flaw
 
 static int read_material(const json_t *j, int version, struct bh_evidence *ev, struct bh_flaw *flaw)
 {
-	const json_t *key = json_object_get(j, "publicKey");
-	const json_t *cert = json_object_get(j, "certificate");
-	const json_t *chain = json_object_get(j, "x509CertificateChain");
+	const json_t *key = bh_vjson_get(j, "publicKey");
+	const json_t *cert = bh_vjson_get(j, "certificate");
+	const json_t *chain = bh_vjson_get(j, "x509CertificateChain");
 	const char *hint = bh_vjson_str(key, "hint");
 	int r = 0;
 
@@ -239,8 +239,8 @@ int bh_bundle_read(const struct bh_blob *json, const struct bh_blob *artifact,
 		return bad(flaw, "of no version we know");
 	ev->form = BH_SIG_BUNDLE;
 	ev->needs_proof = version > 1;
-	dsse = json_object_get(root, "dsseEnvelope");
-	message = json_object_get(root, "messageSignature");
+	dsse = bh_vjson_get(root, "dsseEnvelope");
+	message = bh_vjson_get(root, "messageSignature");
 	if (!dsse == !message)
 		return bad(flaw, "it needs one of dsseEnvelope and messageSignature");
 	r = read_material(bh_vjson_obj(root, "verificationMaterial"), version, ev, flaw);

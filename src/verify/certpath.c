@@ -42,13 +42,23 @@ static void borrowed_freep(STACK_OF(X509) * *certs)
 	*certs = NULL;
 }
 
+/* OpenSSL counts the second of notAfter as too late, RFC 5280 does not. */
+static int64_t moment_of(const struct bh_path_query *q)
+{
+	int64_t start_s, end_s;
+
+	if (!bh_cert_validity(q->leaf, &start_s, &end_s) && q->at_s == end_s && start_s < end_s)
+		return q->at_s - 1;
+	return q->at_s;
+}
+
 static void set_rules(X509_STORE_CTX *ctx, const struct bh_ca *ca, const struct bh_path_query *q)
 {
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 	bool is_root = X509_get_extension_flags(ca->anchor) & EXFLAG_SS;
 	bool is_leaf = !X509_cmp(ca->anchor, q->leaf);
 
-	X509_VERIFY_PARAM_set_time(param, (time_t)q->at_s);
+	X509_VERIFY_PARAM_set_time(param, (time_t)moment_of(q));
 	X509_VERIFY_PARAM_set_depth(param, BH_MAX_CHAIN);
 	X509_VERIFY_PARAM_set_auth_level(param, 2);
 	if (q->is_strict)

@@ -72,19 +72,18 @@ int bh_judge_times(const struct bh_judging *j, const struct bh_key *key, X509 *l
 {
 	const struct bh_image_require *need = &j->signer->p->require;
 	struct bh_flaw bad_stamp = {.word = BH_WORD_OK}, bad_entry = {.word = BH_WORD_OK};
-	size_t n_stamps, n_entries;
 
 	*ret = (struct bh_times){.n = 0};
 	add_stamps(j, ret, &bad_stamp);
-	n_stamps = ret->n;
-	n_entries = add_entries(j, key, leaf, ret, &bad_entry);
-	if (need->tlog && !n_entries) {
+	ret->n_stamps = ret->n;
+	ret->n_logs = add_entries(j, key, leaf, ret, &bad_entry);
+	if (need->tlog && !ret->n_logs) {
 		*flaw = bad_entry;
 		return bad_entry.word ? -1
 				      : bh_flaw(flaw, BH_WORD_TLOG_MISSING,
 						"it is in no transparency log");
 	}
-	if (need->timestamp && !n_stamps) {
+	if (need->timestamp && !ret->n_stamps) {
 		*flaw = bad_stamp;
 		return bad_stamp.word
 			       ? -1
@@ -102,6 +101,15 @@ static int64_t earliest(const struct bh_times *times)
 	for (size_t i = 1; i < times->n; i++)
 		min = times->v[i] < min ? times->v[i] : min;
 	return min;
+}
+
+struct bh_vouched bh_times_vouch(const struct bh_times *times)
+{
+	return (struct bh_vouched){
+		.n_logs = times->n_logs,
+		.n_stamps = times->n_stamps,
+		.at_s = times->n ? earliest(times) : BH_TIME_MIN,
+	};
 }
 
 /* A trusted time shows that the signature existed by then, so the earliest says most. */
@@ -142,6 +150,7 @@ static int try_key(const struct bh_judging *j, size_t i, struct bh_signed_by *re
 	if (r)
 		return r;
 	*ret = (struct bh_signed_by){.until_s = times.n ? BH_TIME_MAX : from->not_after_s};
+	ret->vouched = bh_times_vouch(&times);
 	memcpy(ret->identity, key->spki, sizeof(key->spki));
 	memcpy(ret->spki, key->spki, sizeof(key->spki));
 	ret->who = bh_strf("%s (key %s)", j->signer->p->name ? j->signer->p->name : "signer",

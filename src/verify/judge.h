@@ -4,13 +4,20 @@
 #include "verify/evidence.h"
 #include "verify/rules.h"
 
+/* What came along with a signature and was found good. */
+struct bh_vouched {
+	size_t n_logs, n_stamps; /* log entries, timestamps */
+	bool has_sct;
+	int64_t at_s; /* the earliest trusted time; BH_TIME_MIN: there is none */
+};
+
 /* Who signed, for counting different signers and for people. */
 struct bh_signed_by {
 	char *who;			       /* owned */
 	unsigned char identity[BH_SHA256_LEN]; /* of the key, or of issuer and subject */
 	unsigned char spki[BH_SHA256_LEN];     /* of the key that verified */
-	bool is_ephemeral;		       /* the key is made anew for each signature */
-	int64_t until_s;		       /* the verdict holds until then; BH_TIME_MAX */
+	struct bh_vouched vouched;
+	int64_t until_s; /* the verdict holds until then; BH_TIME_MAX */
 };
 
 void bh_signed_by_done(struct bh_signed_by *s);
@@ -28,7 +35,11 @@ int bh_judge(const struct bh_evidence *ev, const struct bh_signer_rule *signer, 
 struct bh_times {
 	int64_t v[BH_MAX_TIMES];
 	size_t n;
+	size_t n_logs, n_stamps; /* entries and timestamps that were good */
 };
+
+/* For the list of checks. */
+struct bh_vouched bh_times_vouch(const struct bh_times *times);
 
 struct bh_judging {
 	const struct bh_evidence *ev;

@@ -144,7 +144,6 @@ static int check_fulcio_identity(const struct bh_judging *j, struct bh_signed_by
 		if (!ret->who)
 			return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
 		bh_sha256(ret->who, strlen(ret->who), ret->identity);
-		ret->is_ephemeral = true;
 		return 0;
 	}
 	*flaw = worst;
@@ -185,6 +184,8 @@ static int judge_with_key(const struct bh_judging *j, const struct bh_key *key,
 	if (r)
 		return r;
 	ret->until_s = BH_TIME_MAX;
+	ret->vouched = bh_times_vouch(&times);
+	ret->vouched.has_sct = j->signer->p->require.sct;
 	if (!times.n && !bh_cert_validity(j->ev->leaf, &start_s, &end_s))
 		ret->until_s = end_s;
 	memcpy(ret->spki, key->spki, sizeof(key->spki));

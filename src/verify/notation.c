@@ -232,7 +232,7 @@ int bh_notation_judge(const struct bh_notation *n, const char *digest,
 		      const struct bh_signer_rule *signer, int64_t now_s, struct bh_signed_by *ret,
 		      struct bh_flaw *flaw)
 {
-	struct bh_signed_by by = {.until_s = n->expiry_s};
+	struct bh_signed_by by = {.until_s = n->expiry_s, .vouched = {.at_s = BH_TIME_MIN}};
 	struct bh_key key;
 	int64_t at_s;
 	int r = bh_key_of_cert(&key, n->leaf, flaw);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #define DIGITS "0123456789"
 
@@ -93,4 +94,13 @@ int bh_rfc3339_parse(const char *text, int64_t *ret_s)
 		return -EINVAL;
 	*ret_s = days * 86400 + hour * 3600 + minute * 60 + second - offset;
 	return 0;
+}
+
+void bh_rfc3339_print(int64_t at_s, char *out)
+{
+	time_t at = (time_t)at_s;
+	struct tm tm;
+
+	if (!gmtime_r(&at, &tm) || !strftime(out, BH_RFC3339_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		memcpy(out, "?", 2);
 }

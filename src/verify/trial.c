@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "verify/predicate.h"
+#include "verify/rfc3339.h"
 
 int bh_trial_init(struct bh_trial *t, const struct bh_image_rules *rules, const char *digest,
 		  struct bh_image_verdict *verdict)
@@ -82,12 +83,33 @@ static bool is_known(const struct bh_trial *t, const struct bh_signed_by *by)
 	return false;
 }
 
+/* What the signature brought along, one check each. */
+static void check_vouched(struct bh_trial *t, const struct bh_vouched *v)
+{
+	char text[BH_RFC3339_TEXT];
+
+	if (v->has_sct)
+		bh_verdict_check(t->verdict, true, "certificate log",
+				 "a trusted log has seen the "
+				 "certificate");
+	if (v->n_logs)
+		bh_verdict_check(t->verdict, true, "transparency log", "%zu good %s", v->n_logs,
+				 v->n_logs == 1 ? "entry" : "entries");
+	if (v->n_stamps)
+		bh_verdict_check(t->verdict, true, "timestamp", "%zu good", v->n_stamps);
+	if (v->at_s == BH_TIME_MIN)
+		return;
+	bh_rfc3339_print(v->at_s, text);
+	bh_verdict_check(t->verdict, true, "signing time", "%s", text);
+}
+
 void bh_trial_count(struct bh_trial *t, struct bh_signed_by *by, const char *where)
 {
 	bool is_new = !is_known(t, by);
 
 	bh_verdict_check(t->verdict, true, "signature", "%s: by %s%s", where, by->who,
 			 is_new ? "" : ", who has signed already");
+	check_vouched(t, &by->vouched);
 	if (is_new && !bh_vec_push(&t->signed_by, *by))
 		by->who = NULL;
 	bh_signed_by_done(by);

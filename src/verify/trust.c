@@ -54,7 +54,7 @@ static int parse_validity(const json_t *owner, int64_t *ret_start, int64_t *ret_
 	*ret_end = BH_TIME_MAX;
 	if (!start || bh_rfc3339_parse(start, ret_start))
 		return bh_flaw(flaw, BH_WORD_MALFORMED, "validFor.start is missing or no time");
-	if (json_object_get(span, "end") && (!end || bh_rfc3339_parse(end, ret_end)))
+	if (bh_vjson_get(span, "end") && (!end || bh_rfc3339_parse(end, ret_end)))
 		return bh_flaw(flaw, BH_WORD_MALFORMED, "validFor.end is no time");
 	return 0;
 }
@@ -72,7 +72,7 @@ static int parse_log_id(const json_t *j, struct bh_log *log, struct bh_flaw *fla
 	struct bh_blob id = {0};
 	int r;
 
-	if (!json_object_get(j, "logId")) {
+	if (!bh_vjson_get(j, "logId")) {
 		memcpy(log->id, log->key.spki, sizeof(log->id));
 		return 0;
 	}

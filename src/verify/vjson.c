@@ -48,6 +48,13 @@ int bh_vjson_parse(const void *bytes, size_t n, size_t max, json_t **ret, struct
 	return 0;
 }
 
+json_t *bh_vjson_get(const json_t *obj, const char *key)
+{
+	json_t *j = json_object_get(obj, key);
+
+	return json_is_null(j) ? NULL : j;
+}
+
 const char *bh_vjson_str(const json_t *obj, const char *key)
 {
 	return json_string_value(json_object_get(obj, key));
@@ -108,7 +115,7 @@ static int i64_of_text(const char *text, int64_t *ret)
 
 int bh_vjson_i64(const json_t *obj, const char *key, int64_t *ret)
 {
-	json_t *j = json_object_get(obj, key);
+	json_t *j = bh_vjson_get(obj, key);
 
 	if (json_is_string(j))
 		return i64_of_text(json_string_value(j), ret);

@@ -14,6 +14,9 @@
  * UTF-8, NUL in a string and anything after the document are MALFORMED. */
 int bh_vjson_parse(const void *bytes, size_t n, size_t max, json_t **ret, struct bh_flaw *flaw);
 
+/* A member; NULL when it is missing or null, which protobuf's JSON takes for the same. */
+json_t *bh_vjson_get(const json_t *obj, const char *key);
+
 /* A string member; NULL when it is missing or no string. It holds no NUL. */
 const char *bh_vjson_str(const json_t *obj, const char *key);
 

@@ -170,6 +170,17 @@ static void test_time(void **state)
 	}
 }
 
+static void test_time_printed(void **state)
+{
+	char text[BH_RFC3339_TEXT];
+
+	(void)state;
+	bh_rfc3339_print(1709209845, text);
+	assert_string_equal(text, "2024-02-29T12:30:45Z");
+	bh_rfc3339_print(INT64_MAX, text);
+	assert_string_equal(text, "?");
+}
+
 static enum bh_image_word parse_word(const char *text, size_t n, size_t max)
 {
 	struct bh_flaw flaw = {.word = BH_WORD_OK};
@@ -246,8 +257,8 @@ int main(void)
 		cmocka_unit_test(test_base64),	     cmocka_unit_test(test_base64_nul),
 		cmocka_unit_test(test_base64url),    cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_reference),    cmocka_unit_test(test_time),
-		cmocka_unit_test(test_json_cost),    cmocka_unit_test(test_json_refused),
-		cmocka_unit_test(test_json_numbers),
+		cmocka_unit_test(test_time_printed), cmocka_unit_test(test_json_cost),
+		cmocka_unit_test(test_json_refused), cmocka_unit_test(test_json_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,6 +268,43 @@ static void test_fallback_tag(void **state)
 	free(index);
 }
 
+/* A signature over the manifest itself; protobuf's JSON may write null for what is not there. */
+static void add_message(struct rig *r, const char *signed_text)
+{
+	char *sig = sign_b64(r->key, signed_text, strlen(signed_text)), *text, *manifest;
+	char digest[BH_DIGEST_TEXT];
+
+	text = bh_strf("{\"mediaType\":\"" T_BUNDLE
+		       "\",\"verificationMaterial\":{\"publicKey\":"
+		       "{},\"certificate\":null,\"tlogEntries\":null,"
+		       "\"timestampVerificationData\":null},\"dsseEnvelope\":null,"
+		       "\"messageSignature\":{\"messageDigest\":null,\"signature\":\"%s\"}}",
+		       sig);
+	world_add(&r->w, text, digest);
+	manifest = bh_strf("{\"layers\":[{\"mediaType\":\"" T_BUNDLE
+			   "\",\"digest\":\"%s\",\"size\":%zu}]}",
+			   digest, strlen(text));
+	world_add(&r->w, manifest, digest);
+	json_array_append_new(r->w.referrers, json_string(digest));
+	free(manifest);
+	free(text);
+	free(sig);
+}
+
+static void test_message(void **state)
+{
+	struct rig *r = *state;
+	struct bh_image_pair pair = {strdup("env"), strdup("prod")};
+
+	add_message(r, "{\"schemaVersion\":2,\"layers\":[{}]}");
+	world_expect(&r->w, r->p, BH_IMAGE_REJECT, BH_WORD_SIGNATURE_INVALID);
+	add_message(r, "{\"schemaVersion\":2,\"layers\":[]}");
+	world_expect(&r->w, r->p, BH_IMAGE_ACCEPT, BH_WORD_OK);
+	/* it carries no claims */
+	assert_int_equal(bh_vec_push(&r->p->signers.v[0].annotations, pair), 0);
+	world_expect(&r->w, r->p, BH_IMAGE_REJECT, BH_WORD_ANNOTATION_MISMATCH);
+}
+
 /* ---- stores ---- */
 
 static void test_store_without_registry(void **state)
@@ -319,6 +356,7 @@ int main(void)
 		T(test_many_referrers),
 		T(test_fallback_tag),
 		T(test_store_without_registry),
+		T(test_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -406,7 +406,7 @@ static void test_life(void **state)
 {
 	bent(state, (struct leaf_knobs){.start_s = SIGNED_S + 10}, BH_WORD_CERT_TIME);
 	bent(state, (struct leaf_knobs){.start_s = SIGNED_S - 601}, BH_WORD_CERT_TIME);
-	bent(state, (struct leaf_knobs){.start_s = SIGNED_S - 599}, BH_WORD_OK);
+	bent(state, (struct leaf_knobs){.start_s = SIGNED_S - 600}, BH_WORD_OK);
 }
 
 static void test_scts(void **state)
