@@ -89,8 +89,7 @@ static void test_network_without_ports(void **state)
 		{BH_BASE_EDGE, "out ICMP 8 pod shop/StatefulSet/db"},
 	};
 	BH_CLEANUP(bh_baseline_freep)
-	struct bh_baseline *b = learn(facts, 1),
-			   *none = learn(NULL, 0);
+	struct bh_baseline *b = learn(facts, 1), *none = learn(NULL, 0);
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0}, empty = {0};
 	struct bh_gen_input in = input(b);
 	struct bh_gen_report report;
