@@ -53,12 +53,12 @@ static int print_json(const struct bh_cli *cli, const struct bh_problems *proble
 	return BH_EXIT_OK;
 }
 
-static int report(const struct bh_cli *cli, const struct bh_objects *o)
+static int report(const struct bh_cli *cli, const struct bh_objects *o, const struct bh_args *args)
 {
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
 	size_t counts[3] = {0};
 
-	if (bh_objects_problems(o, &problems))
+	if (bh_objects_problems(o, &problems) || bh_cli_check_images(args, &problems))
 		return bh_cli_fail(cli, "out of memory");
 	for (size_t i = 0; i < problems.n; i++) {
 		counts[problems.v[i].level]++;
@@ -86,7 +86,7 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 		if (r)
 			return r;
 	}
-	return report(cli, o);
+	return report(cli, o, args);
 }
 
 static const struct bh_option options[] = {

@@ -6,6 +6,9 @@
 
 /* Reads a file, or every .yaml, .yml and .json file below a directory, into o. Prints why not. */
 int bh_cli_read(const struct bh_cli *cli, struct bh_objects *o, const char *path);
+/* Adds what only shows when the files that ImagePolicies name are read: keys and roots that are not
+ * there or not fit, keys that end within 30 days. Paths are the operands. -ENOMEM. */
+int bh_cli_check_images(const struct bh_args *args, struct bh_problems *problems);
 /* Prints the errors among o's problems to cli->err (what is not in force, and why). */
 int bh_cli_print_errors(const struct bh_cli *cli, const struct bh_objects *o);
 /* Seals what the n paths describe into one world, seen now. Errors of single objects are printed

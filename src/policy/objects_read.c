@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "policy/image.h"
 #include "policy/syntax.h"
 
 enum treatment {
 	T_OBJECT,      /* becomes part of the set */
 	T_CHECKED,     /* looked at, of no consequence yet */
-	T_UNENFORCED,  /* ours, but this version does nothing with it */
+	T_IMAGES,      /* checked here, enforced by who judges images */
 	T_UNSUPPORTED, /* leaving it out would change what is allowed */
 };
 
@@ -31,7 +32,7 @@ static const struct kind_row rows[] = {
 	 false},
 	{"v1", "Service", T_CHECKED, BH_KIND_COUNT, false},
 	{"discovery.k8s.io/v1", "EndpointSlice", T_CHECKED, BH_KIND_COUNT, false},
-	{"bulkhead.io/v1alpha1", "ImagePolicy", T_UNENFORCED, BH_KIND_COUNT, true},
+	{"bulkhead.io/v1alpha1", "ImagePolicy", T_IMAGES, BH_KIND_COUNT, true},
 	{"bulkhead.io/v1alpha1", "RuntimePolicy", T_OBJECT, BH_KIND_RUNTIME_POLICY, false},
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", T_UNSUPPORTED, BH_KIND_COUNT,
 	 true},
@@ -279,6 +280,27 @@ static int on_other_kind(struct bh_reading *r, const struct bh_yaml *object, con
 	return problem(r, BH_PROBLEM_NOTE, object, "kind '%s' is ignored", kind);
 }
 
+/* Its form only: the files that it names are read by those who use it. */
+static int check_image_policy(struct bh_reading *r, const struct bh_yaml *object,
+			      const struct kind_row *row)
+{
+	struct bh_parse p = {.problems = &r->problems, .file = r->file->name};
+	BH_CLEANUP(bh_freep) char *title = NULL;
+	const char *ns, *name = NULL;
+	struct bh_yaml_err e;
+
+	if (read_name(object, row, &ns, &name, &e))
+		return problem(r, BH_PROBLEM_ERROR, &(struct bh_yaml){.line = e.line, .col = e.col},
+			       "%s", e.err.text);
+	title = bh_strf("%s %s", row->name, name);
+	if (!title)
+		return -ENOMEM;
+	p.object = title;
+	bh_image_policy_free(bh_parse_image_policy(&p, object, name, NULL));
+	free(p.why);
+	return p.has_no_memory ? -ENOMEM : 0;
+}
+
 static int on_known_kind(const struct document *d, const struct bh_yaml *object,
 			 const struct type *t, const struct kind_row *row)
 {
@@ -298,9 +320,8 @@ static int on_known_kind(const struct document *d, const struct bh_yaml *object,
 	}
 	if (row->treatment == T_OBJECT)
 		return add_claim(d, object, t, row, NULL);
-	if (row->treatment == T_UNENFORCED)
-		return problem(d->r, BH_PROBLEM_WARNING, object,
-			       "%s is not enforced by this version", row->name);
+	if (row->treatment == T_IMAGES)
+		return check_image_policy(d->r, object, row);
 	if (row->treatment == T_UNSUPPORTED)
 		return problem(d->r, BH_PROBLEM_ERROR, object,
 			       "%s is not supported by this version and not in force", row->name);

@@ -166,9 +166,30 @@ def stores(w):
         t.equal(a["exit"], 0, f"signatures of a store, {name}: accepted")
 
 
+def policy_check(w):
+    """`policy check` opens what a policy names."""
+    def check(name, text):
+        path = w.write(name, text)
+        p = t.run(os.path.join(t.BIN, "bulkhead"), "policy", "check", path, check=False)
+        return p.returncode, p.stdout
+    t.equal(check("good.yaml", w.policy_of({})), (0, ""), "a good policy: nothing to say")
+    code, said = check("gone.yaml", w.policy_of({}).replace("k.pub", "gone.pub"))
+    t.check(code == 1 and "gone.yaml:1:" in said and "gone.pub" in said, "a key that is not there",
+            said)
+    w.write("text.pub", "no key")
+    code, said = check("text.yaml", w.policy_of({}).replace("k.pub", "text.pub"))
+    t.check(code == 1 and "text.pub" in said, "a file that is no key", said)
+    old = w.policy_of({}).replace('"k.pub"', '"k.pub", "notAfter": "2020-01-01"')
+    code, said = check("old.yaml", old)
+    t.check(code == 0 and "warning: its last key has ended" in said, "a key that has ended", said)
+    code, said = check("word.yaml", w.policy_of({"mod": "enforce"}))
+    t.check(code == 1 and said.count("unknown field 'mod'") == 1, "an unknown field, told once",
+            said)
+
+
 def run():
     w = image_lib.World()
-    for fn in (basics, bearer, basic, redirects, pages, stores):
+    for fn in (basics, bearer, basic, redirects, pages, stores, policy_check):
         with t.part(fn.__name__):
             fn(w)
 

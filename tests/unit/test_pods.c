@@ -200,7 +200,7 @@ static void test_other_kinds(void **state)
 		{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: d}\n",
 		 "f:1:1: warning: -: kind 'CiliumNetworkPolicy' is not enforced\n"},
 		{"apiVersion: bulkhead.io/v1alpha1\nkind: ImagePolicy\nmetadata: {name: d}\n",
-		 "f:1:1: warning: -: ImagePolicy is not enforced by this version\n"},
+		 "f:1:1: error: ImagePolicy d: 'spec' is missing\n"},
 		{"apiVersion: bulkhead.io/v1alpha1\nkind: RuntimePolicy\nmetadata: {name: d}\n",
 		 "f:1:1: error: RuntimePolicy default/d: 'spec' is missing\n"},
 		{"apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n",

@@ -1,0 +1,118 @@
+/* check_images.c - the part of `policy check` that opens the files that ImagePolicies name. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "cli/world.h"
+#include "policy/image.h"
+
+#define MAX_FILE  (4u << 20)
+#define WARN_DAYS 30
+#define DAY_S	  86400
+
+struct check {
+	struct bh_problems *problems;
+	int64_t now_s;
+};
+
+static int read_named(void *ctx, const char *path, size_t max, struct bh_blob *ret,
+		      struct bh_err *err)
+{
+	char *bytes;
+	size_t n;
+	int r = bh_fs_read(path, max, &bytes, &n, err);
+
+	(void)ctx;
+	if (!r)
+		*ret = (struct bh_blob){.v = (unsigned char *)bytes, .n = n};
+	return r;
+}
+
+/* The form of the documents was checked before, with the other kinds. */
+static bool is_told(const struct bh_problems *all, const struct bh_problem *p)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct bh_problem *q = &all->v[i];
+
+		if (bh_streq(q->file, p->file) && q->line == p->line && q->col == p->col &&
+		    bh_streq(q->text, p->text))
+			return true;
+	}
+	return false;
+}
+
+static int add(struct bh_problems *to, const struct bh_problem *p)
+{
+	struct bh_about about = {.place = {.file = p->file, .line = p->line, .col = p->col},
+				 .object = p->object};
+
+	return is_told(to, p) ? 0 : bh_problems_add(to, p->level, &about, "%s", p->text);
+}
+
+static int check_keys(const struct check *c, const char *file, const struct bh_image_policy *p)
+{
+	const char *colon = strrchr(p->origin, ':');
+	struct bh_about about = {.place = {.file = file, .col = 1}};
+	BH_CLEANUP(bh_freep) char *title = bh_strf("ImagePolicy %s", p->name);
+	int64_t end_s = bh_image_policy_last_key(p), left_s;
+
+	if (end_s == BH_TIME_MAX || end_s - c->now_s > (int64_t)WARN_DAYS * DAY_S)
+		return 0;
+	left_s = end_s - c->now_s;
+	about.place.line = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+	about.object = title;
+	if (left_s < 0)
+		return bh_problems_add(c->problems, BH_PROBLEM_WARNING, &about,
+				       "its last key has ended: no new signature counts");
+	return bh_problems_add(c->problems, BH_PROBLEM_WARNING, &about,
+			       "its last key ends in %lld days", (long long)(left_s / DAY_S));
+}
+
+static int check_file(const char *path, void *arg)
+{
+	static const struct bh_image_files files = {.read = read_named};
+	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
+	BH_CLEANUP(bh_image_policies_done) struct bh_image_policies policies = {0};
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	const struct check *c = arg;
+	struct bh_err err;
+	size_t len;
+
+	if (bh_fs_read(path, MAX_FILE, &text, &len, &err) ||
+	    !memmem(text, len, "ImagePolicy", strlen("ImagePolicy")))
+		return 0;
+	if (bh_image_policies_read(path, text, len, &files, &policies, &problems))
+		return -ENOMEM;
+	for (size_t i = 0; i < problems.n; i++) {
+		if (add(c->problems, &problems.v[i]))
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < policies.n; i++) {
+		if (check_keys(c, path, policies.v[i]))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int bh_cli_check_images(const struct bh_args *args, struct bh_problems *problems)
+{
+	struct check c = {.problems = problems, .now_s = (int64_t)time(NULL)};
+	struct bh_err err;
+	struct stat st;
+
+	for (size_t i = 0; i < args->operands.n; i++) {
+		const char *path = args->operands.v[i];
+		int r = 0;
+
+		if (stat(path, &st))
+			continue;
+		r = S_ISDIR(st.st_mode) ? bh_fs_walk(path, check_file, &c, &err)
+					: check_file(path, &c);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
