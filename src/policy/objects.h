@@ -60,7 +60,7 @@ const char *const *bh_objects_files(const struct bh_objects *o);
 /* Grows with every load, unload and restore that may change what the set says. */
 uint64_t bh_objects_revision(const struct bh_objects *o);
 
-/* In the order of the world's arrays. */
+/* In the order of the world's arrays; policies of all sorts last. */
 enum bh_kind {
 	BH_KIND_NAMESPACE,
 	BH_KIND_POD,

@@ -209,20 +209,28 @@ static int tell(const struct bh_claim *c, const struct bh_claim *winner,
 	return is_ok ? fn(&s, arg) : -ENOMEM;
 }
 
+/* The claims of a kind stand together: a hundred thousand pods before it are not looked at. */
+static size_t first_of(const struct bh_index *x, enum bh_kind kind)
+{
+	struct bh_claim_more more = {.ns = (char *)"", .name = (char *)""};
+	const struct bh_claim key = {.more = &more, .kind = (uint8_t)kind};
+
+	return bh_index_lower(x, &key);
+}
+
 int bh_objects_policies(const struct bh_objects *o,
 			int (*fn)(const struct bh_policy_state *s, void *arg), void *arg)
 {
-	size_t i = 0, k, next;
+	size_t i, k, next;
 	int r = bh_index_ready(o);
 
-	while (!r && i < o->index->n) {
+	if (r)
+		return r;
+	for (i = first_of(o->index, BH_KIND_NETWORK_POLICY); !r && i < o->index->n; i = next) {
 		const struct bh_claim *winner = bh_index_winner(o->index, i, &next);
 
-		for (k = i; !r && k < next; k++) {
-			if (bh_kind_is_policy(o->index->v[k]->kind))
-				r = tell(o->index->v[k], winner, fn, arg);
-		}
-		i = next;
+		for (k = i; !r && k < next; k++)
+			r = tell(o->index->v[k], winner, fn, arg);
 	}
 	return r;
 }
@@ -233,10 +241,14 @@ int bh_objects_runtime_policies(const struct bh_objects *o,
 	size_t i;
 	int r = bh_index_ready(o);
 
-	for (i = 0; !r && i < o->index->n; i++) {
+	if (r)
+		return r;
+	for (i = first_of(o->index, BH_KIND_RUNTIME_POLICY); !r && i < o->index->n; i++) {
 		const struct bh_claim *c = o->index->v[i];
 
-		if (c->wins && c->kind == BH_KIND_RUNTIME_POLICY)
+		if (c->kind != BH_KIND_RUNTIME_POLICY)
+			break;
+		if (c->wins)
 			r = fn(c->obj, arg);
 	}
 	return r;
