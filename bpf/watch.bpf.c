@@ -1,6 +1,7 @@
 /* watch.bpf.c - what pods ask of the kernel. Attached only while a pod needs it: even an empty hook
- * costs every system call of the node. It looks at what a call has done, when it ends; tasks that
- * belong to no pod leave at the first look-up. */
+ * costs every system call of the node. Watching looks at what a call has done, when it ends;
+ * learning at its number, when it begins. Tasks that belong to no pod leave at the first look-up.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -320,6 +321,41 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	} else {
 		call_judge(s, p, t, class);
 	}
+	return 0;
+}
+
+static __always_inline void learn_bit(__u64 *words, __u32 bit, __u32 n_words)
+{
+	__u64 *word = &words[(bit / 64) & (n_words - 1)], mask = 1ull << (bit & 63);
+
+	if (!(*word & mask))
+		__sync_fetch_and_or(word, mask);
+}
+
+/* Learn mode only: which calls, and which follow each other in a task. */
+SEC("tp_btf/sys_enter")
+int BPF_PROG(bh_watch_enter, struct pt_regs *regs, long id)
+{
+	struct bh_trace_task *t =
+		bpf_task_storage_get(&trace_task, bpf_get_current_task_btf(), NULL, 0);
+	struct bh_trace_learn *l;
+	__u32 nr = id, slot;
+
+	if (!t || nr >= BH_TRACE_CALLS)
+		return 0;
+	slot = t->slot;
+	l = bpf_map_lookup_elem(&trace_learn, &slot);
+	if (!l || l->generation != t->generation)
+		return 0;
+	__sync_fetch_and_add(&l->total, 1);
+	learn_bit(l->calls, nr, BH_TRACE_CALLS / 64);
+	if (t->last_call) {
+		learn_bit(l->bloom, bh_trace_bloom_bit(t->last_call - 1, nr, 0),
+			  BH_TRACE_BLOOM_BITS / 64);
+		learn_bit(l->bloom, bh_trace_bloom_bit(t->last_call - 1, nr, 1),
+			  BH_TRACE_BLOOM_BITS / 64);
+	}
+	t->last_call = nr + 1;
 	return 0;
 }
 

@@ -104,6 +104,16 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } trace_name SEC(".maps");
 
+/* Full: the pod's calls are not learnt, and the daemon says so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, BH_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct bh_trace_learn);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_learn SEC(".maps");
+
 /* Full: the namespace used longest ago is forgotten; its next exec counts as a first one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -204,8 +204,9 @@ struct bh_trace_task {
 	__u32 pid; /* process that executed the image */
 	__u32 flags;
 	__u32 uid;
+	__u16 last_call; /* learn mode: system call number plus 1; 0: none yet */
 	__u8 origin;
-	__u8 pad[7];
+	__u8 pad[5];
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
 };
 _Static_assert(sizeof(struct bh_trace_task) == 192, "bh_trace_task");
@@ -249,6 +250,26 @@ _Static_assert(sizeof(struct bh_fact) == 312, "bh_fact");
 struct bh_trace_name {
 	char text[32];
 };
+
+/* map `trace_learn`, HASH by slot: in learn mode, which system calls a pod makes, and which pairs
+ * of them follow each other in a task, as a Bloom filter of two bits a pair. The daemon makes the
+ * entry; without one, or for another generation, nothing is learnt. Bits are only ever set. */
+#define BH_TRACE_BLOOM_BITS 65536
+struct bh_trace_learn {
+	__u64 calls[BH_TRACE_CALLS / 64];
+	__u64 bloom[BH_TRACE_BLOOM_BITS / 64];
+	__u64 total; /* system calls */
+	__u32 generation;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct bh_trace_learn) == 8272, "bh_trace_learn");
+/* The filter's bits of a pair of system call numbers. */
+static inline __u32 bh_trace_bloom_bit(__u32 first, __u32 second, __u32 which)
+{
+	__u32 h = (first * BH_TRACE_CALLS + second) * (which ? 0x9e3779b1u : 0x85ebca6bu);
+
+	return (h >> 16) & (BH_TRACE_BLOOM_BITS - 1);
+}
 
 /* map `trace_mntns`, LRU HASH > u64 exec id: mount namespaces in which the pod executed something.
  */

@@ -13,6 +13,7 @@
 #include "base/reason.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
+#include "daemon/runtime.h"
 #include "refeval/report.h"
 
 #define MAX_PATHS     20000 /* executables remembered per edge */
@@ -319,6 +320,7 @@ static void announce(struct bh_observer *o, const struct bh_edge_fact *e)
 	told = (struct bh_journal_edge){
 		e, ep, &v.own, v.path, strchr(v.peer ? v.peer : "", '/') ? v.peer : NULL, v.rule};
 	bh_journal_edge(o->d->journal, &told);
+	bh_runtime_edge(o->d->runtime, ep, e, v.peer);
 	row = o->followers.n ? edge_json(&v) : NULL;
 	if (row)
 		tell_followers(o, ep, e, row);

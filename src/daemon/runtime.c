@@ -1,5 +1,6 @@
 #include "daemon/runtime.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "daemon/observe.h"
 #include "daemon/isolate.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/runtime_learn.h"
 #include "daemon/runtime_policy.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
@@ -35,6 +37,7 @@ struct bh_runtime {
 	struct bh_daemon *d;
 	struct bh_trace *trace; /* NULL: does not load here */
 	struct bh_detection *detection;
+	struct bh_learning *learning; /* NULL while there is no trace */
 	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;
 	uint64_t broken;  /* records that did not decode */
@@ -213,9 +216,33 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	if (!rt || !rt->trace)
 		return;
 	read_rings(rt, READ_MAX);
+	if (bh_trace_mode(rt->trace) == BH_TRACE_LEARN)
+		bh_learning_tick(rt->learning);
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
+}
+
+void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		     const struct bh_edge_fact *e, const char *peer)
+{
+	struct bh_detection_edge edge = {
+		.is_egress = e->key.dir == BH_EGRESS,
+		.is_denied = e->key.verdict == BH_DENIED,
+		.proto = e->key.proto,
+		.port = ntohs(e->key.port),
+		.pid = e->value.pid,
+		.uid = e->value.uid,
+		.peer = peer,
+	};
+	BH_CLEANUP(bh_freep) char *comm = bh_strf("%.*s", BH_COMM_LEN, e->value.comm);
+
+	if (!rt || rt->wanted == BH_RUNTIME_OFF)
+		return;
+	memcpy(edge.remote.b, e->key.remote, sizeof(edge.remote.b));
+	edge.comm = comm ? comm : "";
+	bh_detection_feed_edge(rt->detection, ep, &edge, e->value.last_ns,
+			       bh_wall_ms(e->value.last_ns));
 }
 
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep)
@@ -229,6 +256,7 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
 	rt->rules[ep->slot] = 0;
+	bh_learning_forget(rt->learning, ep->slot);
 	bh_detection_pod_gone(rt->detection, ep);
 }
 
@@ -319,11 +347,16 @@ static void open_trace(struct bh_runtime *rt)
 		r = bh_loop_fd(rt->d->loop, bh_trace_fd(rt->trace), BH_LOOP_READ, on_ring, rt,
 			       &rt->source, &err);
 	if (!r)
+		r = bh_learning_open(rt->d, rt->trace, rt->detection, &rt->learning, &err);
+	if (!r)
 		r = bh_loop_timer(rt->d->loop, READ_MS, READ_MS, on_timer, rt, &rt->timer, &err);
 	if (r < 0) {
 		snprintf(rt->trouble, sizeof(rt->trouble), "processes are not traced: %.120s",
 			 err.text);
 		bh_warn("%s", rt->trouble);
+		bh_source_freep(&rt->source);
+		bh_learning_close(BH_TAKE(rt->learning));
+		bh_trace_closep(&rt->trace);
 		return;
 	}
 	if (bh_runtime_set_mode(rt, rt->wanted, &err) < 0)
@@ -358,6 +391,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 		return;
 	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
+	bh_learning_close(rt->learning);
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);
 	bh_vec_done(&rt->wishes);

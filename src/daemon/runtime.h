@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/verbs.h"
 
+struct bh_edge_fact;
 struct bh_endpoint;
 struct bh_runtime;
 
@@ -27,6 +28,10 @@ void bh_runtime_changed(struct bh_runtime *rt);
 void bh_runtime_tick(struct bh_runtime *rt);
 /* Call before an endpoint goes: what it did is told under its name. */
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep);
+
+/* A new edge of the endpoint; peer: "NS/NAME" of a pod, "node", or an address. rt may be NULL. */
+void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		     const struct bh_edge_fact *e, const char *peer);
 
 /* The verb runtime: {"mode": NAME | null} > {"mode", "configured", "books", "pods"}. */
 bh_verb_fn bh_verb_runtime;

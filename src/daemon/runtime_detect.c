@@ -415,6 +415,80 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		bh_detect_feed(x->detect, &a);
 }
 
+/* What comes from no record: an activity of nobody in particular, seen at ts_ns. */
+static void feed_plain(struct bh_detection *x, const struct bh_endpoint *ep, struct bh_activity *a,
+		       int64_t wall_ms)
+{
+	struct bh_trace_event ev = {.ts_ns = a->ts_ns,
+				    .pid = a->process.pid,
+				    .uid = a->process.uid,
+				    .path = "",
+				    .parent_path = "",
+				    .target = "",
+				    .args = ""};
+	struct bh_subject subject;
+	char owner[256];
+
+	snprintf(ev.comm, sizeof(ev.comm), "%s", a->process.comm);
+	x->ep = ep;
+	x->ev = &ev;
+	x->wall_ms = wall_ms;
+	subject_of(x, owner, &subject);
+	a->subject = &subject;
+	bh_detect_feed(x->detect, a);
+	x->ep = NULL;
+	x->ev = NULL;
+}
+
+void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *ep,
+			     const struct bh_detection_calls *calls, uint64_t ts_ns,
+			     int64_t wall_ms)
+{
+	struct bh_activity a = {
+		.kind = BH_ACT_SYSCALLS, .ts_ns = ts_ns, .process = nobody, .parent = nobody};
+
+	a.u.syscalls.set = calls->set;
+	a.u.syscalls.n_words = calls->n_words;
+	a.u.syscalls.new_bigrams = calls->new_pairs;
+	a.u.syscalls.all_bigrams = calls->all_pairs;
+	feed_plain(x, ep, &a, wall_ms);
+}
+
+static enum bh_edge_peer peer_of(const char *peer)
+{
+	if (!peer)
+		return BH_EDGE_UNKNOWN;
+	if (strchr(peer, '/'))
+		return BH_EDGE_POD;
+	return strcmp(peer, "node") ? BH_EDGE_OUTSIDE : BH_EDGE_NODE;
+}
+
+void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep,
+			    const struct bh_detection_edge *edge, uint64_t ts_ns, int64_t wall_ms)
+{
+	struct bh_activity a = {
+		.kind = BH_ACT_EDGE, .ts_ns = ts_ns, .process = nobody, .parent = nobody};
+	char owner[256] = "", name[600] = "";
+	const char *slash = edge->peer ? strchr(edge->peer, '/') : NULL;
+
+	a.process.pid = edge->pid;
+	a.process.uid = edge->uid;
+	a.process.comm = edge->comm;
+	if (slash)
+		snprintf(name, sizeof(name), "%.*s/Pod/%s", (int)(slash - edge->peer), edge->peer,
+			 bh_detection_owner(slash + 1, owner));
+	a.u.edge = (struct bh_act_edge){
+		.is_egress = edge->is_egress,
+		.is_denied = edge->is_denied,
+		.proto = edge->proto,
+		.port = edge->port,
+		.remote = edge->remote,
+		.peer = peer_of(edge->peer),
+		.peer_name = name,
+	};
+	feed_plain(x, ep, &a, wall_ms);
+}
+
 void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
 			     struct bh_runtime_policy *policy, int64_t wall_ms)
 {

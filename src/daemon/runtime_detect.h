@@ -2,7 +2,10 @@
  * Apart from the rest of the daemon, whose policy tables have a struct bh_subject of their own. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
+#include "base/ip.h"
 #include "event/trace.h"
 #include "policy/runtime.h"
 
@@ -32,6 +35,28 @@ void bh_detection_close(struct bh_detection *x);
 /* Feeds one event of the endpoint's pod; wall_ms: Unix time of it. */
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms);
+/* System calls that a pod made for the first time, and how many bits of its filter of pairs are
+ * new, and are set. */
+struct bh_detection_calls {
+	const uint64_t *set;
+	size_t n_words;
+	unsigned new_pairs, all_pairs;
+};
+void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *ep,
+			     const struct bh_detection_calls *calls, uint64_t ts_ns,
+			     int64_t wall_ms);
+/* Who talked with whom, for the first time. */
+struct bh_detection_edge {
+	bool is_egress, is_denied;
+	uint8_t proto;
+	uint16_t port; /* the responder's */
+	struct bh_ip remote;
+	uint32_t pid, uid; /* 0: not known */
+	const char *comm;  /* "" when not known */
+	const char *peer;  /* "NS/NAME", "node" or an address */
+};
+void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep,
+			    const struct bh_detection_edge *edge, uint64_t ts_ns, int64_t wall_ms);
 /* The policy that the pod's acts are held against; NULL: none. */
 void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
 			     struct bh_runtime_policy *policy, int64_t wall_ms);

@@ -187,7 +187,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
-	t->watch_link = -1;
+	t->watch_link = t->learn_link = -1;
 	r = open_steps(t, err);
 	if (r)
 		return r;
@@ -200,6 +200,7 @@ void bh_trace_close(struct bh_trace *t)
 	if (!t)
 		return;
 	ring_buffer__free(t->ring);
+	bh_trace_learn_end(t);
 	bh_trace_watch_end(t);
 	bpf_object__close(t->watch);
 	if (t->config)
@@ -274,6 +275,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	for (size_t i = BH_ARRAY_SIZE(hooks); i-- > 0;)
 		if (hooks[i].from > mode)
 			detach_one(t, hooks[i].name);
+	if (mode < BH_TRACE_LEARN)
+		bh_trace_learn_end(t);
 	if (mode < BH_TRACE_WATCH)
 		bh_trace_watch_end(t);
 	if (mode < t->mode)
@@ -288,6 +291,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	}
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_watch_begin(t, err);
+	if (r == 0 && mode >= BH_TRACE_LEARN)
+		r = bh_trace_learn_begin(t, err);
 	if (r == 0)
 		t->mode = mode;
 	return r;

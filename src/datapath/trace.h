@@ -55,6 +55,11 @@ int bh_trace_forget(struct bh_trace *t, uint32_t *ret_n, struct bh_err *err);
  * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. */
 int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,
 			const char *const *allow, size_t n_allow, struct bh_err *err);
+/* What the slot's tenant did so far, in learn mode; the first call for a tenant begins it. */
+int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
+		     struct bh_trace_learn *ret, struct bh_err *err);
+void bh_trace_unlearn(struct bh_trace *t, uint32_t slot);
+
 /* hostNetwork pods: processes below the cgroup (inode of its cgroup2 directory) are slot's, a
  * number from BH_MAX_SLOTS; slot 0: nobody's any more. */
 int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, struct bh_err *err);

@@ -11,6 +11,7 @@
 	X(POLICY, "trace_policy")                                                                  \
 	X(ALLOW, "trace_allow")                                                                    \
 	X(NAME, "trace_name")                                                                      \
+	X(LEARN, "trace_learn")                                                                    \
 	X(FACT, "trace_fact")                                                                      \
 	X(EVENTS, "trace_events")                                                                  \
 	X(ALARMS, "trace_alarms")
@@ -25,8 +26,8 @@ enum bh_trace_map {
 struct bh_trace {
 	struct bh_datapath *dp;
 	struct bpf_object *obj;
-	struct bpf_object *watch; /* NULL: not loaded */
-	int watch_link;		  /* -1: not attached */
+	struct bpf_object *watch;   /* NULL: not loaded */
+	int watch_link, learn_link; /* -1: not attached */
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
@@ -56,6 +57,8 @@ int bh_trace_load(struct bh_trace *t, const struct bh_trace_source *src, struct 
 /* trace_watch.c: the programs on system calls; loaded when they are first wanted. */
 int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_watch_end(struct bh_trace *t);
+int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
+void bh_trace_learn_end(struct bh_trace *t);
 
 /* trace_read.c */
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);

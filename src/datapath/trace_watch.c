@@ -145,31 +145,69 @@ static int fill_names(struct bh_trace *t, struct bh_err *err)
 	return 0;
 }
 
-int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err)
+static int load_watch(struct bh_trace *t, struct bh_err *err)
 {
 	static const struct bh_trace_source source = {"watch", watch_bpf__elf_bytes, set_table};
-	const struct bpf_program *prog;
-	int r = 0;
+	int r = t->watch ? 0 : bh_trace_load(t, &source, &t->watch, err);
 
-	if (t->watch_link >= 0)
+	return r ? r : fill_names(t, err);
+}
+
+static int attach(struct bh_trace *t, const char *name, int *link, struct bh_err *err)
+{
+	const struct bpf_program *prog;
+	int r;
+
+	if (*link >= 0)
 		return 0;
-	if (!t->watch)
-		r = bh_trace_load(t, &source, &t->watch, err);
-	if (r == 0)
-		r = fill_names(t, err);
+	r = load_watch(t, err);
 	if (r)
 		return r;
-	prog = bpf_object__find_program_by_name(t->watch, "bh_watch_exit");
+	prog = bpf_object__find_program_by_name(t->watch, name);
 	if (!prog)
-		return bh_fail(err, ENOENT, "no program bh_watch_exit");
+		return bh_fail(err, ENOENT, "no program %s", name);
 	r = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
 	if (r < 0)
-		return bh_fail_sys(err, -r, "attach bh_watch_exit");
-	t->watch_link = r;
+		return bh_fail_sys(err, -r, "attach %s", name);
+	*link = r;
 	return 0;
+}
+
+int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err)
+{
+	return attach(t, "bh_watch_exit", &t->watch_link, err);
 }
 
 void bh_trace_watch_end(struct bh_trace *t)
 {
 	bh_closep(&t->watch_link);
+}
+
+int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err)
+{
+	return attach(t, "bh_watch_enter", &t->learn_link, err);
+}
+
+void bh_trace_learn_end(struct bh_trace *t)
+{
+	bh_closep(&t->learn_link);
+}
+
+int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
+		     struct bh_trace_learn *ret, struct bh_err *err)
+{
+	int fd = t->map[BH_T_LEARN].fd;
+	int r = bpf_map_lookup_elem(fd, &slot, ret);
+
+	if (r == 0 && ret->generation == generation)
+		return 0;
+	memset(ret, 0, sizeof(*ret));
+	ret->generation = generation;
+	r = bpf_map_update_elem(fd, &slot, ret, BPF_ANY);
+	return r ? bh_fail_sys(err, -r, "map trace_learn") : 0;
+}
+
+void bh_trace_unlearn(struct bh_trace *t, uint32_t slot)
+{
+	bpf_map_delete_elem(t->map[BH_T_LEARN].fd, &slot);
 }

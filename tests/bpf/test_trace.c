@@ -372,6 +372,53 @@ static void the_mode_changes_while_it_runs(void **state)
 	bh_trace_close(t);
 }
 
+static bool has_call(const struct bh_trace_learn *l, unsigned nr)
+{
+	return l->calls[nr / 64] >> (nr % 64) & 1;
+}
+
+static bool has_pair(const struct bh_trace_learn *l, unsigned a, unsigned b)
+{
+	for (unsigned which = 0; which < 2; which++) {
+		uint32_t bit = bh_trace_bloom_bit(a, b, which);
+
+		if (!(l->bloom[bit / 64] >> (bit % 64) & 1))
+			return false;
+	}
+	return true;
+}
+
+static void calls_are_learnt(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = trace_open(e, BH_TRACE_LEARN);
+	char *argv[] = {"/proc/self/exe", "calls", NULL}, *env[] = {NULL};
+	struct bh_trace_learn l;
+	struct bh_err err;
+	uint64_t total;
+
+	dp_attach(e, 0);
+	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
+	assert_int_equal(l.total, 0);
+	assert_int_equal(run_in(&e->pod[0], "/proc/self/exe", argv, env), 0);
+	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
+	assert_true(has_call(&l, SYS_getppid) && has_call(&l, SYS_getsid));
+	assert_false(has_call(&l, SYS_ptrace));
+	assert_true(has_pair(&l, SYS_getppid, SYS_getsid));
+	assert_false(has_pair(&l, SYS_getsid, SYS_getppid));
+	total = l.total;
+	assert_true(total > 10);
+	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_WATCH, &err));
+	assert_int_equal(run_in(&e->pod[0], "/proc/self/exe", argv, env), 0);
+	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
+	assert_int_equal(l.total, total);
+	/* another tenant begins anew */
+	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 8, &l, &err));
+	assert_int_equal(l.total, 0);
+	bh_trace_unlearn(t, e->pod[0].slot);
+	bh_trace_close(t);
+}
+
 /* A task of the pod from before: its children are of its tree. */
 static void what_runs_already_is_adopted(void **state)
 {
@@ -422,11 +469,16 @@ int main(int argc, char **argv)
 		T(a_full_ring_loses_nothing_new), T(what_is_refused_executes_nothing),
 		T(paths_and_users_are_refused),	  T(a_policy_is_for_one_tenant),
 		T(it_lives_on_without_a_handle),  T(the_mode_changes_while_it_runs),
-		T(what_runs_already_is_adopted),
+		T(what_runs_already_is_adopted),  T(calls_are_learnt),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "child") == 0)
 		return 0;
+	if (argc > 1 && strcmp(argv[1], "calls") == 0) {
+		syscall(SYS_getppid);
+		syscall(SYS_getsid, 0);
+		return 0;
+	}
 	if (!dp_isolate()) {
 		puts("needs root");
 		return 77;

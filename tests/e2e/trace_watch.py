@@ -150,7 +150,8 @@ def balanced(node):
 
 
 def modes(node, box, pod):
-    for mode, wanted in (("light", False), ("watch", True), ("off", False), ("watch", True)):
+    for mode, wanted in (("light", False), ("watch", True), ("off", False), ("learn", True), ("light", False),
+                         ("watch", True)):
         equal(node.ask("runtime", mode)["mode"], mode, f"mode {mode}")
         path = f"/etc/mode-{os.urandom(4).hex()}"
         box.sh(f"echo > {path}")

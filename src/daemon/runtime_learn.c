@@ -1,0 +1,106 @@
+#include "daemon/runtime_learn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/observe.h"
+#include "daemon/runtime_detect.h"
+#include "datapath/trace.h"
+
+struct bh_learning {
+	struct bh_daemon *d;
+	struct bh_trace *trace;
+	struct bh_detection *detection;
+	struct bh_trace_learn *known[BH_MAX_SLOTS]; /* as fed; owned */
+	bool is_full;				    /* told once */
+};
+
+static unsigned bits_of(const __u64 *words, size_t n)
+{
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bits += (unsigned)__builtin_popcountll(words[i]);
+	return bits;
+}
+
+static void feed_new(struct bh_learning *l, const struct bh_endpoint *ep,
+		     const struct bh_trace_learn *was, const struct bh_trace_learn *now)
+{
+	struct bh_detection_calls calls = {.n_words = BH_ARRAY_SIZE(now->calls)};
+	__u64 set[BH_ARRAY_SIZE(now->calls)];
+	uint64_t ts_ns = bh_datapath_now_ns(), copy[BH_ARRAY_SIZE(now->calls)];
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(set); i++)
+		copy[i] = set[i] = now->calls[i] & ~was->calls[i];
+	calls.set = copy;
+	calls.all_pairs = bits_of(now->bloom, BH_ARRAY_SIZE(now->bloom));
+	calls.new_pairs = calls.all_pairs - bits_of(was->bloom, BH_ARRAY_SIZE(was->bloom));
+	if (!bits_of(set, BH_ARRAY_SIZE(set)) && !calls.new_pairs)
+		return;
+	bh_detection_feed_calls(l->detection, ep, &calls, ts_ns, bh_wall_ms(ts_ns));
+}
+
+static void learn(struct bh_learning *l, const struct bh_endpoint *ep)
+{
+	struct bh_trace_learn *was = l->known[ep->slot], now;
+	struct bh_err err;
+
+	if (bh_trace_learned(l->trace, ep->slot, ep->generation, &now, &err) < 0) {
+		if (!l->is_full)
+			bh_error("system calls are not learnt: %s", err.text);
+		l->is_full = true;
+		return;
+	}
+	if (!was) {
+		was = l->known[ep->slot] = calloc(1, sizeof(*was));
+		if (!was)
+			return;
+		was->generation = ep->generation;
+	}
+	if (was->generation != ep->generation)
+		*was = (struct bh_trace_learn){.generation = ep->generation};
+	if (now.total != was->total)
+		feed_new(l, ep, was, &now);
+	*was = now;
+}
+
+void bh_learning_tick(struct bh_learning *l)
+{
+	bh_vec_each (it, &l->d->endpoints.eps) {
+		if ((*it)->owns_cookie)
+			learn(l, *it);
+	}
+}
+
+void bh_learning_forget(struct bh_learning *l, uint32_t slot)
+{
+	free(l->known[slot]);
+	l->known[slot] = NULL;
+	bh_trace_unlearn(l->trace, slot);
+}
+
+int bh_learning_open(struct bh_daemon *d, struct bh_trace *t, struct bh_detection *x,
+		     struct bh_learning **ret, struct bh_err *err)
+{
+	struct bh_learning *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return bh_fail(err, ENOMEM, "learning");
+	l->d = d;
+	l->trace = t;
+	l->detection = x;
+	*ret = l;
+	return 0;
+}
+
+void bh_learning_close(struct bh_learning *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(l->known); i++)
+		free(l->known[i]);
+	free(l);
+}
