@@ -174,6 +174,24 @@ void bh_baseline_confirm_all(struct bh_baseline *b)
 	}
 }
 
+void bh_baseline_forget_replicas(struct bh_baseline *b)
+{
+	struct bh_map_entry *e;
+	size_t pos;
+	int i;
+
+	memset(b->replica, 0, sizeof(b->replica));
+	memset(b->unit_of, 0, sizeof(b->unit_of));
+	for (i = 0; i < BH_BASE_KINDS; i++) {
+		for (pos = 0; (e = bh_map_next(&b->facts[i], &pos));) {
+			struct bh_base_fact *f = e->value;
+
+			f->sound = 0;
+			memset(f->last_unit, 0, sizeof(f->last_unit));
+		}
+	}
+}
+
 /* ---- learning ---- */
 
 static int replica_of(struct bh_baseline *b, uint64_t pod_id)

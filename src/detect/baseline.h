@@ -113,6 +113,9 @@ const char *bh_baseline_waits_for(const struct bh_baseline *b, char *out, size_t
 /* Closes it when nothing is waited for; true when it is closed. `observe` calls it per unit. */
 bool bh_baseline_try_close(struct bh_baseline *b);
 void bh_baseline_close(struct bh_baseline *b);
+/* Pods' numbers mean something on their node only: after this none of the pods that come is taken
+ * for one that was seen. */
+void bh_baseline_forget_replicas(struct bh_baseline *b);
 /* An operator confirms what was seen in one replica only. */
 void bh_baseline_confirm_all(struct bh_baseline *b);
 
@@ -129,6 +132,8 @@ int bh_baseline_merge(struct bh_baseline *b, const struct bh_baseline *from, str
 
 /* Canonical JSON of a baseline: sorted, one line per key, equal baselines are equal bytes. */
 int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out);
+/* The replicas are those of the node that wrote it, so that a daemon goes on where it stopped; call
+ * bh_baseline_forget_replicas for a text from elsewhere. */
 int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, struct bh_err *err);
 
 /* ---- signatures (signed.c) ---- */

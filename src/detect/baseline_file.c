@@ -61,10 +61,11 @@ static int write_kind(const struct bh_baseline *b, enum bh_base_kind kind, struc
 		const struct bh_base_fact *f = keys.v[i]->value;
 
 		bh_str_add(out, i ? ",\n   " : "\n   ");
-		add_json(out, json_pack("{s:s, s:i, s:i, s:b, s:I, s:I}", "key", keys.v[i]->key,
-					"units", (int)f->units, "replicas", (int)f->replicas,
-					"confirmed", (int)f->is_confirmed, "first",
-					(json_int_t)f->first_s, "last", (json_int_t)f->last_s));
+		add_json(out,
+			 json_pack("{s:s, s:i, s:i, s:i, s:b, s:I, s:I}", "key", keys.v[i]->key,
+				   "units", (int)f->units, "replicas", (int)f->replicas, "seenBy",
+				   (int)f->sound, "confirmed", (int)f->is_confirmed, "first",
+				   (json_int_t)f->first_s, "last", (json_int_t)f->last_s));
 	}
 	bh_str_add(out, keys.n ? "\n  ]" : "]");
 	bh_vec_done(&keys);
@@ -92,8 +93,11 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 	add_json(out, json_pack("{s:s, s:s, s:s, s:s, s:s}", "namespace", b->ns, "ownerKind",
 				b->owner_kind, "owner", b->owner, "container", b->container,
 				"imageDigest", b->image_digest));
+	bh_str_add(out, ",\n \"replicas\": [");
+	for (i = 0; i < BH_BASE_REPLICAS; i++)
+		bh_str_fmt(out, "%s\"%016llx\"", i ? ", " : "", (unsigned long long)b->replica[i]);
 	bh_str_fmt(out,
-		   ",\n \"closed\": %s, \"starts\": %u, \"units\": %u, \"overflow\": %llu, "
+		   "],\n \"closed\": %s, \"starts\": %u, \"units\": %u, \"overflow\": %llu, "
 		   "\"threshold\": %.3f,\n \"facts\": {",
 		   b->is_closed ? "true" : "false", b->starts, b->units,
 		   (unsigned long long)b->overflow, b->threshold);
@@ -110,7 +114,7 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t *j,
 		     struct bh_err *err)
 {
-	int64_t units = 1, replicas = 0, first = 0, last = 0;
+	int64_t units = 1, replicas = 0, sound = 0, first = 0, last = 0;
 	struct bh_base_fact *f;
 	bool confirmed = false;
 	const char *key = NULL;
@@ -122,6 +126,8 @@ static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t
 		r = bh_json_get_int(j, "units", true, 1, MAX_COUNT, &units, err);
 	if (!r)
 		r = bh_json_get_int(j, "replicas", true, 0, UINT8_MAX, &replicas, err);
+	if (!r)
+		r = bh_json_get_int(j, "seenBy", false, 0, UINT8_MAX, &sound, err);
 	if (!r)
 		r = bh_json_get_bool(j, "confirmed", true, &confirmed, err);
 	if (!r)
@@ -139,6 +145,7 @@ static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t
 	}
 	*f = (struct bh_base_fact){.units = (uint32_t)units,
 				   .replicas = (uint8_t)replicas,
+				   .sound = (uint8_t)sound,
 				   .is_confirmed = confirmed,
 				   .first_s = first,
 				   .last_s = last};
@@ -195,6 +202,22 @@ static int read_bloom(struct bh_baseline *b, const json_t *root, struct bh_err *
 	return 0;
 }
 
+static int read_replicas(struct bh_baseline *b, const json_t *root, struct bh_err *err)
+{
+	json_t *list = NULL;
+	size_t i;
+	int r = bh_json_get_arr(root, "replicas", false, &list, err);
+
+	for (i = 0; !r && i < BH_BASE_REPLICAS && i < json_array_size(list); i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+
+		if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+			return bh_fail(err, EINVAL, "'replicas' has '%.20s'", text ? text : "");
+		b->replica[i] = strtoull(text, NULL, 16);
+	}
+	return r;
+}
+
 static int read_head(const json_t *root, struct bh_baseline **ret, struct bh_err *err)
 {
 	static const char *const names[] = {"namespace", "ownerKind", "owner", "container",
@@ -238,6 +261,8 @@ int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, str
 		r = read_facts(b, root, err);
 	if (!r)
 		r = read_bloom(b, root, err);
+	if (!r)
+		r = read_replicas(b, root, err);
 	if (r)
 		return bh_note(err, r, "baseline");
 	threshold = json_number_value(json_object_get(root, "threshold"));

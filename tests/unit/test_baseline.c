@@ -319,6 +319,19 @@ static void test_file_round_trip(void **state)
 	assert_int_equal(again->workload, b->workload);
 	assert_int_equal(bh_baseline_write(again, &two), 0);
 	assert_string_equal(one.s, two.s);
+	/* the same pod after a restart is no second one; a pod of another node is */
+	again->is_closed = false;
+	assert_int_equal(bh_baseline_has(again, BH_BASE_PATH, "/odd \"name\"\\\xc3\xa9"),
+			 BH_BASE_UNCONFIRMED);
+	see(again, BH_BASE_PATH, "/odd \"name\"\\\xc3\xa9", 1, 50);
+	assert_int_equal(again->starts, b->starts);
+	assert_int_equal(bh_baseline_has(again, BH_BASE_PATH, "/odd \"name\"\\\xc3\xa9"),
+			 BH_BASE_UNCONFIRMED);
+	bh_baseline_forget_replicas(again);
+	see(again, BH_BASE_PATH, "/odd \"name\"\\\xc3\xa9", 1, 50);
+	assert_int_equal(again->starts, b->starts + 1);
+	assert_int_equal(bh_baseline_has(again, BH_BASE_PATH, "/odd \"name\"\\\xc3\xa9"),
+			 BH_BASE_KNOWN);
 	assert_int_equal(bh_baseline_diff(b, again, &diff), 0);
 	bh_assert_ok(&err, bh_baseline_read(one.s, one.n, &more, &err));
 	more->is_closed = false;
