@@ -133,9 +133,9 @@ static const EVP_MD *hash_of(const struct bh_key *k, enum bh_sig_form form)
 {
 	if (k->kind == BH_KEY_ED25519)
 		return NULL;
-	if (form == BH_SIG_BUNDLE && k->kind == BH_KEY_P384)
+	if (form != BH_SIG_CLASSIC && k->kind == BH_KEY_P384)
 		return EVP_sha384();
-	if (form == BH_SIG_BUNDLE && k->kind == BH_KEY_P521)
+	if (form != BH_SIG_CLASSIC && k->kind == BH_KEY_P521)
 		return EVP_sha512();
 	return EVP_sha256();
 }
@@ -151,7 +151,7 @@ int bh_key_verify(const struct bh_key *k, enum bh_sig_form form, const struct bh
 	if (is_ec && !ecdsa_is_der(signature))
 		return bh_flaw(flaw, BH_WORD_SIGNATURE_INVALID, "no ECDSA signature in DER");
 	if (verifies(k, hash_of(k, form), message, signature) ||
-	    (is_ec && form == BH_SIG_BUNDLE && verifies(k, EVP_sha256(), message, signature)))
+	    (is_ec && form != BH_SIG_CLASSIC && verifies(k, EVP_sha256(), message, signature)))
 		return 0;
 	/* sigstore prehashes here (Ed25519ph), which OpenSSL 3.0 cannot verify */
 	if (k->kind == BH_KEY_ED25519 && form == BH_SIG_BUNDLE)

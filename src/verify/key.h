@@ -14,7 +14,7 @@ enum bh_key_kind { BH_KEY_P256, BH_KEY_P384, BH_KEY_P521, BH_KEY_RSA, BH_KEY_ED2
 enum bh_sig_form {
 	BH_SIG_CLASSIC, /* SHA-256 whatever the curve; Ed25519 over the message */
 	BH_SIG_BUNDLE,	/* the curve's own hash, for P-384 and P-521 SHA-256 as well */
-	BH_SIG_LOG,	/* what logs sign: SHA-256, Ed25519 over the message */
+	BH_SIG_LOG,	/* what logs sign: the same hashes, Ed25519 over the message */
 };
 
 struct bh_key {

@@ -86,7 +86,7 @@ static bool line_is_by(const struct line *l, const struct line *origin, const st
 	b64 = strndup(space + 1, (size_t)(l->at + l->n - space - 1));
 	if (!b64 || bh_b64_decode(b64, strlen(b64), &sig))
 		return false;
-	ok = sig.n > 4 && !memcmp(sig.v, log->id, 4);
+	ok = sig.n > 4 && !memcmp(sig.v, log->note_id, 4);
 	tail = (struct bh_blob){sig.v + 4, sig.n - 4};
 	ok = ok && !bh_key_verify(&log->key, BH_SIG_LOG, text, &tail, &flaw);
 	bh_blob_done(&sig);

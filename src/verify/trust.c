@@ -67,22 +67,30 @@ static char *host_of(const char *url)
 	return host ? strndup(host + 3, strcspn(host + 3, "/?#")) : NULL;
 }
 
-static int parse_log_id(const json_t *j, struct bh_log *log, struct bh_flaw *flaw)
+/* {"keyId": base64} of at least n bytes; the first n are kept. */
+static int parse_key_id(const json_t *j, unsigned char *ret, size_t n, struct bh_flaw *flaw)
 {
 	struct bh_blob id = {0};
-	int r;
+	int r = bh_vjson_b64(j, "keyId", 128, &id, flaw);
 
-	if (!bh_vjson_get(j, "logId")) {
-		memcpy(log->id, log->key.spki, sizeof(log->id));
-		return 0;
-	}
-	r = bh_vjson_b64(bh_vjson_obj(j, "logId"), "keyId", 128, &id, flaw);
-	if (!r && id.n != sizeof(log->id))
-		r = bh_flaw(flaw, BH_WORD_MALFORMED, "logId.keyId has not 32 bytes");
+	if (!r && id.n < n)
+		r = bh_flaw(flaw, BH_WORD_MALFORMED, "a log's keyId is too short");
 	if (!r)
-		memcpy(log->id, id.v, sizeof(log->id));
+		memcpy(ret, id.v, n);
 	bh_blob_done(&id);
 	return r;
+}
+
+static int parse_log_ids(const json_t *j, struct bh_log *log, struct bh_flaw *flaw)
+{
+	const json_t *id = bh_vjson_obj(j, "logId"), *note = bh_vjson_obj(j, "checkpointKeyId");
+	int r = 0;
+
+	memcpy(log->id, log->key.spki, sizeof(log->id));
+	if (id)
+		r = parse_key_id(id, log->id, sizeof(log->id), flaw);
+	memcpy(log->note_id, log->id, sizeof(log->note_id));
+	return !r && note ? parse_key_id(note, log->note_id, sizeof(log->note_id), flaw) : r;
 }
 
 /* 1: left out, its key is of no kind we know. */
@@ -103,7 +111,7 @@ static int parse_log(const json_t *j, struct bh_log *log, struct bh_flaw *flaw)
 	if (r)
 		return 1;
 	log->host = host_of(bh_vjson_str(j, "baseUrl"));
-	return parse_log_id(j, log, flaw);
+	return parse_log_ids(j, log, flaw);
 }
 
 static int parse_logs(const json_t *list, struct bh_logs *logs, struct bh_flaw *flaw)

@@ -14,6 +14,7 @@
 struct bh_log {
 	struct bh_key key;
 	unsigned char id[BH_SHA256_LEN]; /* logId.keyId */
+	unsigned char note_id[4];	 /* of checkpointKeyId, else of logId: names it in notes */
 	char *host;			 /* of baseUrl; NULL when there is none */
 	int64_t start_s, end_s;		 /* both ends inclusive */
 };

@@ -33,6 +33,7 @@ static void make_key(void)
 	some_log.key = key;
 	some_log.host = strdup(text);
 	memcpy(some_log.id, key.spki, sizeof(some_log.id));
+	memcpy(some_log.note_id, key.spki, sizeof(some_log.note_id));
 }
 
 static void must_explain(const struct bh_flaw *flaw)

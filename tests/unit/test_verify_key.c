@@ -81,6 +81,9 @@ static void test_hashes(void **state)
 	check(rsa, EVP_sha256(), BH_SIG_BUNDLE, BH_WORD_OK);
 	check(rsa, EVP_sha1(), BH_SIG_CLASSIC, BAD);
 	check(rsa, EVP_sha512(), BH_SIG_LOG, BAD);
+	check(p384, EVP_sha384(), BH_SIG_LOG, BH_WORD_OK);
+	check(p384, EVP_sha256(), BH_SIG_LOG, BH_WORD_OK);
+	check(p256, EVP_sha384(), BH_SIG_LOG, BAD);
 	check(ed, NULL, BH_SIG_CLASSIC, BH_WORD_OK);
 	check(ed, NULL, BH_SIG_LOG, BH_WORD_OK);
 	EVP_PKEY_free(p256);

@@ -128,6 +128,7 @@ static int make_rig(void **state)
 	EVP_PKEY_up_ref(r->key);
 	assert_int_equal(bh_key_init(&r->log.key, r->key, &flaw), 0);
 	memcpy(r->log.id, r->log.key.spki, sizeof(r->log.id));
+	memcpy(r->log.note_id, r->log.id, sizeof(r->log.note_id));
 	r->log.host = strdup("log.test");
 	*state = r;
 	return 0;
