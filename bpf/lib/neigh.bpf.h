@@ -1,7 +1,8 @@
 /* neigh.bpf.h - the Ethernet header, ARP and neighbour discovery.
  *
  * The one list of what needs no policy: ARP and neighbour discovery about the pod's own addresses,
- * and router advertisements towards the pod. */
+ * and towards the pod announcements: of a router, and of an address that moved. No pod can make
+ * such a one for another's address: it would not get out of its own interface. */
 #pragma once
 
 #include "lib/parse.bpf.h"
@@ -56,6 +57,14 @@ static __always_inline int arp_own(const struct bh_slot *slot, const struct pkt 
 	return addr_own(slot, p->slot, &a, 0) != ADDR_NOT_OWN;
 }
 
+/* Gratuitous ARP: somebody tells everybody where an address is now. */
+static __always_inline int arp_announces(const struct arp_eth4 *arp)
+{
+	__be32 sender = *(const __be32 *)arp->spa;
+
+	return sender != 0 && sender == *(const __be32 *)arp->tpa;
+}
+
 static __always_inline int arp_check(struct __sk_buff *skb, struct pkt *p,
 				     const struct bh_slot *slot)
 {
@@ -70,7 +79,7 @@ static __always_inline int arp_check(struct __sk_buff *skb, struct pkt *p,
 		return BH_R_ARP;
 	p->kind = PK_NEIGH;
 	if (p->dir == BH_INGRESS)
-		return arp_own(slot, p, arp->tpa) ? 0 : BH_R_ARP;
+		return arp_own(slot, p, arp->tpa) || arp_announces(arp) ? 0 : BH_R_ARP;
 	if (!(slot->flags & BH_SLOT_NO_MAC) && !mac_is(arp->sha, slot))
 		return BH_R_ARP;
 	if (*(const __be32 *)arp->spa == 0) /* a probe: is my address free? */

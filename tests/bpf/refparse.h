@@ -275,6 +275,8 @@ static inline int ref_arp(const struct ref_world *w, const uint8_t *a, unsigned 
 	memcpy(target + 12, a + 24, 4);
 	if (memcmp(a, head, 6) || a[6] != 0 || a[7] < 1 || a[7] > 2)
 		return BH_R_ARP;
+	if (dir == BH_INGRESS && !ref_zero(a + 14, 4) && memcmp(a + 14, a + 24, 4) == 0)
+		return 0; /* an announcement */
 	if (dir == BH_INGRESS)
 		return ref_own(w, target, false) >= 0 ? 0 : BH_R_ARP;
 	if (memcmp(a + 8, w->mac, 6))
