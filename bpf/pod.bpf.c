@@ -64,6 +64,31 @@ static __always_inline int pkt_decide(struct __sk_buff *skb, struct pkt *p)
 	return f ? conn_decide(skb, p, f) : conn_decide(skb, p, NULL);
 }
 
+static __always_inline int pkt_judge_later(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict = frag_match(p);
+
+	if (verdict == FRAG_EARLY) {
+		verdict = frag_early(skb, p);
+		if (verdict == BH_R_FRAGMENT && frag_await(p))
+			return BH_R_FRAGMENT_TABLE;
+		return verdict;
+	}
+	if (!verdict)
+		verdict = pkt_decide(skb, p);
+	return verdict_passes(verdict) ? BH_R_FRAGMENT | (verdict & VERDICT_COUNTED) : verdict;
+}
+
+static __always_inline int pkt_judge_error(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict = icmp_open(skb, p);
+
+	if (!verdict)
+		verdict = pkt_decide(skb, p);
+	icmp_close(skb, p);
+	return verdict_passes(verdict) ? BH_R_ICMP_RELATED : BH_R_ICMP_ORPHAN;
+}
+
 /* Packets that must be understood as part of something else first. */
 static __always_inline int pkt_judge_rare(struct __sk_buff *skb, struct pkt *p)
 {
@@ -71,25 +96,19 @@ static __always_inline int pkt_judge_rare(struct __sk_buff *skb, struct pkt *p)
 
 	if (p->kind == PK_NEIGH)
 		return BH_R_NEIGHBOUR;
-	if (p->kind == PK_LATER) {
-		verdict = frag_match(skb, p);
-		if (!verdict)
-			verdict = pkt_decide(skb, p);
-		return verdict_passes(verdict) ? BH_R_FRAGMENT | (verdict & VERDICT_COUNTED)
-					       : verdict;
-	}
-	if (p->kind == PK_ICMP_ERR) {
-		verdict = icmp_open(skb, p);
-		if (!verdict)
-			verdict = pkt_decide(skb, p);
-		icmp_close(skb, p);
-		return verdict_passes(verdict) ? BH_R_ICMP_RELATED : BH_R_ICMP_ORPHAN;
-	}
+	if (p->kind == PK_LATER)
+		return pkt_judge_later(skb, p);
+	if (p->kind == PK_ICMP_ERR)
+		return pkt_judge_error(skb, p);
 	if (p->kind != PK_CONN)
 		return BH_R_MALFORMED;
+	/* a first fragment */
+	verdict = frag_first(p);
+	if (verdict)
+		return verdict;
 	verdict = pkt_decide(skb, p);
-	if ((p->flags & PF_FRAG) && verdict_passes(verdict) && frag_remember(p))
-		return BH_R_FRAGMENT_TABLE;
+	if (!verdict_passes(verdict))
+		frag_denied(skb, p);
 	return verdict;
 }
 
@@ -185,8 +204,8 @@ int bh_sweep(struct bh_sweep_args *args)
 	return 0;
 }
 
-/* Arms the timer that sweeps, from now on and for as long as the map is pinned. Run again after an upgrade: the new
- * program's callback takes over. Lists what older programs left unlisted. */
+/* Arms the timer that sweeps, from now on and for as long as the map is pinned. Run again after an
+ * upgrade: the new program's callback takes over. Lists what older programs left unlisted. */
 SEC("syscall")
 int bh_timer_start(void *ctx)
 {

@@ -178,7 +178,7 @@ static __always_inline void conn_question(const struct pkt *p, const struct bh_s
 	a->port = g->dir == BH_EGRESS ? p->rport : p->lport;
 	a->proc = g->proc;
 	a->proto = p->proto;
-	a->is_any_port = p->kind == PK_LATER;
+	a->is_some_port = p->kind == PK_LATER;
 }
 
 static __always_inline int conn_is_self(const struct __sk_buff *skb, const struct pkt *p,
@@ -223,7 +223,7 @@ static __always_inline int conn_judge(struct __sk_buff *skb, const struct pkt *p
 	if (!slot || p->epoch < 2) /* nothing was published yet */
 		return BH_R_TABLE_INCOMPLETE;
 	conn_question(p, slot, g, &a);
-	if (likely(!a.is_any_port && !conn_is_self(skb, p, g)))
+	if (likely(!a.is_some_port && !conn_is_self(skb, p, g)))
 		m = memo_of(&a, &p->remote);
 	reason = m ? memo_recall(m, &a, &p->remote, p->epoch) : BH_R_NONE;
 	if (reason == BH_R_NONE) {

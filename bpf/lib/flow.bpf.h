@@ -41,10 +41,20 @@ static __always_inline int flow_has_expired(const struct bh_flow *f)
 	return unlikely(until_ns != 0) && bpf_ktime_get_ns() >= until_ns;
 }
 
+/* An echo request is nobody's answer, nor an answer its own request, whatever the identifier: that
+ * of a ping may be the number that stands for the type at the other end. */
+static __always_inline int flow_is_other_ping(const struct bh_flow *f, const struct pkt *p)
+{
+	return unlikely(p->icmp_port_is_type) && (p->lport | p->rport) &&
+	       (f->dir == p->dir) == !!(p->flags & PF_ANSWER);
+}
+
 /* What a node's own connection brings in must come from the node itself. */
 static __always_inline int flow_fits(const struct bh_flow *f, const struct pkt *p,
 				     const struct __sk_buff *skb)
 {
+	if (flow_is_other_ping(f, p))
+		return 0;
 	return likely(!(f->flags & BH_FLOW_NODE)) || f->dir == BH_EGRESS || p->dir == BH_EGRESS ||
 	       skb->ingress_ifindex == 0;
 }
@@ -146,6 +156,32 @@ static __always_inline void flow_init(struct bh_flow *f, const struct pkt *p, co
 	f->reason = g->reason;
 }
 
+/* Where it is noted that the two have talked; *ret_bit of it. */
+static __always_inline __u64 *talk_word(const struct pkt *p, __u64 *ret_bit)
+{
+	__u64 h = (p->remote.d[0] * HASH_64 ^ p->remote.d[1] ^ p->proto) * HASH_64;
+	__u32 slot = p->slot, i = h >> (64 - TALK_BITS);
+	struct bh_talk *t = bpf_map_lookup_elem(&talk, &slot);
+
+	*ret_bit = 1ULL << (i & 63);
+	return t ? &t->with[i >> 6] : NULL;
+}
+
+static __always_inline void talk_note(const struct pkt *p)
+{
+	__u64 bit, *w = talk_word(p, &bit);
+
+	if (w && unlikely(!(*w & bit)))
+		__sync_fetch_and_or(w, bit);
+}
+
+static __always_inline int talk_was(const struct pkt *p)
+{
+	__u64 bit, *w = talk_word(p, &bit);
+
+	return w && (*w & bit);
+}
+
 /* How many of the slot's entries such a flow may find in use. TCP can do without, and outsiders can
  * send from as many addresses as they like: neither may keep the pod itself from asking its DNS. */
 static __always_inline __u32 flow_share(const struct bh_slot *slot, __u8 proto, __u8 dir)
@@ -226,6 +262,8 @@ static __always_inline int flow_insert(const struct pkt *p, const struct grant *
 	r = bpf_map_update_elem(&flow, &key, &f, BPF_NOEXIST);
 	if (r == 0) {
 		flow_list(&key, f.turn);
+		if (p->proto != IPPROTO_TCP)
+			talk_note(p);
 		config_flow_full(0);
 		return FLOW_MADE;
 	}

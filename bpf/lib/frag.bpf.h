@@ -1,7 +1,12 @@
 /* frag.bpf.h - fragments: the first one tells the ports, the later ones share its decision.
  *
  * An entry in `frag` allows nothing: it only names the tuple, which is then decided like any other.
- */
+ *
+ * A program cannot hold packets back, so what comes before its first fragment is either dropped,
+ * and a datagram whose fragments arrive in another order is lost, or passed on not knowing the
+ * ports. It passes where policy allows this remote some port of the protocol, or where it may be
+ * the answer to something the pod is allowed to ask and did ask. It cannot do harm: nothing is
+ * delivered without the first fragment, whose ports are judged, and which it cannot overlap. */
 #pragma once
 
 #include "lib/conn.bpf.h"
@@ -22,38 +27,95 @@ static __always_inline void frag_key(const struct pkt *p, struct bh_frag_key *k)
 	k->dir = p->dir;
 }
 
-/* After the first fragment was allowed. */
-__noinline int frag_remember(const struct pkt *p)
+/* What is known of the packet's datagram, or NULL. */
+static __always_inline struct bh_frag *frag_of(const struct pkt *p, const struct bh_frag_key *key)
+{
+	struct bh_frag *f = bpf_map_lookup_elem(&frag, key);
+
+	if (!f || f->generation != p->generation ||
+	    (__s64)(p->now - f->seen_ns) > (__s64)FRAG_LIFE_NS)
+		return NULL;
+	return f;
+}
+
+/* Before a first fragment is judged: it tells the others what they belong to. 0, or the verdict. */
+__noinline int frag_first(const struct pkt *p)
 {
 	struct bh_frag_key key = {};
-	struct bh_frag f = {};
+	struct bh_frag new = {}, *f;
 
 	if (!p)
 		return BH_R_FRAGMENT_TABLE;
 	frag_key(p, &key);
-	f.seen_ns = p->now;
-	f.generation = p->generation;
-	f.first_end = p->frag_end;
-	f.flow = *PKT_KEY(p);
-	return bpf_map_update_elem(&frag, &key, &f, BPF_ANY) ? BH_R_FRAGMENT_TABLE : 0;
+	f = frag_of(p, &key);
+	if (f && f->is_waiting && f->bound < p->frag_end)
+		return BH_R_MALFORMED;
+	new.seen_ns = p->now;
+	new.generation = p->generation;
+	new.bound = p->frag_end;
+	new.flow = *PKT_KEY(p);
+	return bpf_map_update_elem(&frag, &key, &new, BPF_ANY) ? BH_R_FRAGMENT_TABLE : 0;
 }
 
-/* A fragment that came before its first one passes only if every port is allowed. */
-static __always_inline int frag_orphan(struct __sk_buff *skb, struct pkt *p)
+/* A fragment whose first one is not known: FRAGMENT, or why not. */
+__noinline int frag_early(struct __sk_buff *skb, struct pkt *p)
 {
-	struct grant g = {.dir = p->dir};
+	struct grant g = {};
 
-	if ((p->flags & PF_V6) && ip6_is_ext(p->proto))
+	if (!p || ((p->flags & PF_V6) && ip6_is_ext(p->proto)))
 		return BH_R_FRAGMENT_ORPHAN;
 	if (conn_is_spoofed(skb, p))
 		return BH_R_SPOOFED_IP;
-	if (verdict_passes(conn_judge_rare(skb, p, &g)) || (p->slot_flags & BH_SLOT_SHADOW))
+	g.dir = p->dir;
+	if ((p->slot_flags & BH_SLOT_SHADOW) || verdict_passes(conn_judge_rare(skb, p, &g)))
+		return BH_R_FRAGMENT;
+	g.dir = !p->dir;
+	if (talk_was(p) && verdict_passes(conn_judge_rare(skb, p, &g)))
 		return BH_R_FRAGMENT;
 	return BH_R_FRAGMENT_ORPHAN;
 }
 
-/* Gives a later fragment the tuple of its first one. 0, or the verdict. */
-__noinline int frag_match(struct __sk_buff *skb, struct pkt *p)
+/* After it was let pass: its first one may not overlap it. 0, or the verdict. */
+__noinline int frag_await(const struct pkt *p)
+{
+	struct bh_frag_key key = {};
+	struct bh_frag new = {}, *f;
+
+	if (!p)
+		return BH_R_FRAGMENT_TABLE;
+	frag_key(p, &key);
+	f = frag_of(p, &key);
+	new.seen_ns = p->now;
+	new.generation = p->generation;
+	new.bound = f && f->bound < p->frag_off ? f->bound : p->frag_off;
+	new.is_waiting = 1;
+	return bpf_map_update_elem(&frag, &key, &new, BPF_ANY) ? BH_R_FRAGMENT_TABLE : 0;
+}
+
+__noinline int frag_forget(const struct pkt *p)
+{
+	struct bh_frag_key key = {};
+
+	if (!p)
+		return 0;
+	frag_key(p, &key);
+	return bpf_map_delete_elem(&frag, &key);
+}
+
+/* After a first fragment was denied. Where others of the datagram would pass without it, its entry
+ * stays and denies them; elsewhere whoever is denied shall not fill the table. */
+static __always_inline void frag_denied(struct __sk_buff *skb, struct pkt *p)
+{
+	p->kind = PK_LATER;
+	if (frag_early(skb, p) != BH_R_FRAGMENT)
+		frag_forget(p);
+	p->kind = PK_CONN;
+}
+
+#define FRAG_EARLY 255
+
+/* Gives a later fragment the tuple of its first one. 0, FRAG_EARLY, or the verdict. */
+__noinline int frag_match(struct pkt *p)
 {
 	struct bh_frag_key key = {};
 	struct bh_frag *f;
@@ -61,11 +123,10 @@ __noinline int frag_match(struct __sk_buff *skb, struct pkt *p)
 	if (!p)
 		return BH_R_MALFORMED;
 	frag_key(p, &key);
-	f = bpf_map_lookup_elem(&frag, &key);
-	if (!f || f->generation != p->generation ||
-	    (__s64)(p->now - f->seen_ns) > (__s64)FRAG_LIFE_NS)
-		return frag_orphan(skb, p);
-	if (p->frag_off < f->first_end)
+	f = frag_of(p, &key);
+	if (!f || f->is_waiting)
+		return FRAG_EARLY;
+	if (p->frag_off < f->bound)
 		return BH_R_MALFORMED;
 	p->proto = f->flow.proto;
 	p->lport = f->flow.lport;

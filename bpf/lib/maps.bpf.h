@@ -110,7 +110,16 @@ struct bh_memo {
 };
 MAP(memo, PERCPU_ARRAY, __u32, struct bh_memo, 1 << MEMO_BITS, 0);
 
-/* Full: the least recently used datagram is forgotten, and its remaining fragments are dropped. */
+/* With whom the interface had connections other than TCP, roughly: a bit for several remotes and
+ * protocols. Cannot be full. Purged with the slot. */
+#define TALK_BITS 11
+struct bh_talk {
+	__u64 with[(1 << TALK_BITS) / 64];
+};
+MAP(talk, ARRAY, __u32, struct bh_talk, BH_MAX_SLOTS, 0);
+
+/* Full: the least recently used datagram is forgotten, and its remaining fragments are as those
+ * that come before their first. */
 MAP(frag, LRU_HASH, struct bh_frag_key, struct bh_frag, BH_MAX_FRAGS, 0);
 
 /* Full: the allow-list is refused, the quarantine stays closed. Absent: drop. */

@@ -255,6 +255,13 @@ __noinline int ip4_options(struct __sk_buff *skb, struct pkt *p, __u32 off, __u3
 	return 0;
 }
 
+/* Aggregates of more than 64 KB have no length in their header, only the kernel makes them, and
+ * nothing follows them. 0: it is none. */
+static __always_inline __u32 big_length(const struct __sk_buff *skb, const struct pkt *p, __u32 len)
+{
+	return skb->gso_size && len > 65535 && !(p->flags & PF_QUOTED) ? len : 0;
+}
+
 static __always_inline void pkt_set_addrs(struct pkt *p, const union addr *src,
 					  const union addr *dst)
 {
@@ -271,6 +278,8 @@ static __always_inline int ip4_parse(struct __sk_buff *skb, struct pkt *p, __u32
 		return pkt_missing(skb, off + sizeof(*ip));
 	len = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
+	if (unlikely(total == 0))
+		total = big_length(skb, p, avail);
 	if (ip->version != 4 || len < sizeof(*ip) || total < len)
 		return BH_R_MALFORMED;
 	addr_set4(&p->local, p->dir == BH_EGRESS ? ip->saddr : ip->daddr);
@@ -393,7 +402,9 @@ static __always_inline int ip6_parse(struct __sk_buff *skb, struct pkt *p, __u32
 		return pkt_missing(skb, off + sizeof(*ip));
 	payload = bpf_ntohs(ip->payload_len);
 	pkt_set_addrs(p, (const union addr *)&ip->saddr, (const union addr *)&ip->daddr);
-	/* payload 0 is a jumbogram, or nothing at all */
+	/* payload 0 is a jumbogram, an aggregate of the kernel's, or nothing at all */
+	if (payload == 0)
+		payload = big_length(skb, p, avail - sizeof(*ip));
 	if (ip->version != 6 || payload == 0)
 		return BH_R_MALFORMED;
 	if (payload > avail - sizeof(*ip)) {

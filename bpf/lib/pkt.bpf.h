@@ -15,7 +15,8 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
 
-#define BH_S 1000000000ULL /* nanoseconds */
+#define BH_S	1000000000ULL /* nanoseconds */
+#define HASH_64 0x9e3779b97f4a7c15ULL
 
 #define BH_IPPROTO_SCTP	  132
 #define BH_IPPROTO_ICMPV6 58

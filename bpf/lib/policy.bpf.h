@@ -14,7 +14,7 @@ struct ask {
 	__be16 port; /* of the responder */
 	__u16 proc;  /* BH_PROC_* or id */
 	__u8 proto;
-	__u8 is_any_port; /* the port is not known: allow only what every port would be */
+	__u8 is_some_port; /* the port is not known: is there one that would be allowed? */
 	/* answer */
 	__u8 reason;
 	__u8 allow;
@@ -58,21 +58,23 @@ static __always_inline __u32 class_of(const union addr *a, int v6, __u32 side, _
 
 #define PORT_CLASS_MISSING 0xffffffffu
 
+/* BH_PP_COUNT: a protocol whose ports no policy names. */
+static __always_inline __u32 port_proto(__u8 proto)
+{
+	if (proto == IPPROTO_TCP)
+		return BH_PP_TCP;
+	if (proto == IPPROTO_UDP)
+		return BH_PP_UDP;
+	return proto == BH_IPPROTO_SCTP ? BH_PP_SCTP : BH_PP_COUNT;
+}
+
 static __always_inline __u32 port_class_of(__u32 portmap_id, __u8 proto, __be16 port)
 {
 	const struct bh_portpage *page;
 	const struct bh_portmap *pm;
-	__u32 n = bpf_ntohs(port), pp, id;
+	__u32 n = bpf_ntohs(port), pp = port_proto(proto), id;
 
-	if (proto == IPPROTO_TCP)
-		pp = BH_PP_TCP;
-	else if (proto == IPPROTO_UDP)
-		pp = BH_PP_UDP;
-	else if (proto == 132)
-		pp = BH_PP_SCTP;
-	else
-		return 0;
-	if (portmap_id == 0)
+	if (pp >= BH_PP_COUNT || portmap_id == 0)
 		return 0;
 	pm = bpf_map_lookup_elem(&portmap, &portmap_id);
 	if (!pm)
@@ -82,9 +84,38 @@ static __always_inline __u32 port_class_of(__u32 portmap_id, __u8 proto, __be16 
 	return page ? page->class[n & 255] : PORT_CLASS_MISSING;
 }
 
-static __always_inline int proto_has_ports(__u8 proto)
+/* Does the row allow one of these 256 ports? */
+__noinline int page_has_allowed(const struct bh_row *r, __u32 page_id)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == 132;
+	const struct bh_portpage *page = bpf_map_lookup_elem(&portpage, &page_id);
+	__u32 i;
+
+	if (!r || !page)
+		return 0;
+	for (i = 0; i < 256; i++)
+		if (verdict_cell(r, page->class[i]) == CELL_ALLOW)
+			return 1;
+	return 0;
+}
+
+/* Does the row allow a port of the protocol? Asked for fragments that come too early only, so it
+ * may take its time: most pages are the same one, and most rows that allow anything say so soon. */
+__noinline int policy_some_port(const struct bh_row *r, __u32 portmap_id, __u32 pp)
+{
+	const struct bh_portmap *pm = bpf_map_lookup_elem(&portmap, &portmap_id);
+	__u32 i, id, last = BH_MAX_PORTPAGES;
+
+	if (!r || !pm || pp >= BH_PP_COUNT || verdict_allows_nothing(r))
+		return 0;
+	for (i = 0; i < 256; i++) {
+		id = pm->page[pp][i];
+		if (id == last)
+			continue;
+		if (page_has_allowed(r, id))
+			return 1;
+		last = id;
+	}
+	return 0;
 }
 
 static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 class,
@@ -123,8 +154,8 @@ static __always_inline void policy_eval_one(struct ask *a, __u32 id, const struc
 		r = &rs->dflt;
 		key.class = BH_CLASS_DEFAULT;
 	}
-	if (a->is_any_port && rs->portmap && proto_has_ports(a->proto)) {
-		a->allow = verdict_any_port(r);
+	if (unlikely(a->is_some_port) && rs->portmap && port_proto(a->proto) < BH_PP_COUNT) {
+		a->allow = policy_some_port(r, rs->portmap, port_proto(a->proto));
 		a->reason = a->allow ? BH_R_POLICY : BH_R_DEFAULT_DENY;
 		return;
 	}
@@ -215,11 +246,11 @@ static __always_inline __u64 memo_tag(const struct ask *a, __u32 epoch, __u8 rea
 /* Where the answer to a about remote would be. */
 static __always_inline struct bh_memo *memo_of(const struct ask *a, const union addr *remote)
 {
-	__u64 h = remote->d[0] * 0x9e3779b97f4a7c15ULL ^ remote->d[1];
+	__u64 h = remote->d[0] * HASH_64 ^ remote->d[1];
 	__u32 i;
 
 	h ^= (__u64)a->ruleset << 40 ^ (__u64)a->port << 16 ^ a->proto;
-	i = h * 0x9e3779b97f4a7c15ULL >> (64 - MEMO_BITS);
+	i = h * HASH_64 >> (64 - MEMO_BITS);
 	return bpf_map_lookup_elem(&memo, &i);
 }
 

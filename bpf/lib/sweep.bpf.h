@@ -147,6 +147,14 @@ static __always_inline void sweep_adopt(struct bh_sweeper *w, struct sweep *s)
 	(void)__sync_lock_test_and_set(&w->busy, 0);
 }
 
+static __always_inline void talk_forget(__u32 slot)
+{
+	struct bh_talk *t = bpf_map_lookup_elem(&talk, &slot);
+
+	if (t)
+		__builtin_memset(t, 0, sizeof(*t));
+}
+
 /* 0, or 1 when another sweep is running. */
 static __always_inline int sweep_run(struct bh_sweeper *w, struct sweep *s)
 {
@@ -155,6 +163,8 @@ static __always_inline int sweep_run(struct bh_sweeper *w, struct sweep *s)
 	s->now = bpf_ktime_get_ns(); /* the coarse clock is not for this program type */
 	clock_forget();
 	bpf_for_each_map_elem(&flow, sweep_flow, s, 0);
+	if (s->all)
+		talk_forget(s->slot);
 	if (s->edges_before_ns || s->all)
 		bpf_for_each_map_elem(&edge, sweep_edge, s, 0);
 	(void)__sync_lock_test_and_set(&w->busy, 0);

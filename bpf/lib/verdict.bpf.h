@@ -23,10 +23,9 @@ static __always_inline enum cell verdict_cell(const struct bh_row *row, __u32 po
 	return row->deny[word] & bit ? CELL_DENY_RULE : CELL_DENY;
 }
 
-/* Whatever the port: only a row that allows every port class says so. */
-static __always_inline int verdict_any_port(const struct bh_row *row)
+static __always_inline int verdict_allows_nothing(const struct bh_row *row)
 {
-	return (row->allow[0] & row->allow[1] & row->allow[2] & row->allow[3]) == ~0ULL;
+	return !(row->allow[0] | row->allow[1] | row->allow[2] | row->allow[3]);
 }
 
 /* Policy's denials: what a pod that is only watched passes nevertheless. */

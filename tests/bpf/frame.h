@@ -205,6 +205,20 @@ static inline void frame_build(struct frame *f, enum bh_dir dir, const struct sp
 		f->n = s->keep;
 }
 
+/* A real receiver looks at the checksum of the IPv4 header. */
+static inline void frame_checksum(struct frame *f)
+{
+	uint8_t *h = f->b + 14;
+	uint32_t sum = 0;
+
+	for (int i = 0; i < (h[0] & 15) * 2; i++)
+		sum += h[2 * i] << 8 | h[2 * i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~(sum + (sum >> 16));
+	h[10] = sum >> 8;
+	h[11] = sum;
+}
+
 static inline int frame_run(struct rig *r, enum bh_dir dir, const struct spec *s,
 			    uint32_t ingress_ifindex)
 {

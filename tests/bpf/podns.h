@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -287,4 +288,18 @@ static inline int podns_sendto(const char *addr, uint16_t port)
 	r = sendto(fd, "x", 1, 0, &a.sa, n) == 1 ? 0 : errno;
 	close(fd);
 	return r;
+}
+
+/* Sends a frame as if the device of this namespace had made it. */
+static inline void podns_put(const char *dev, const void *frame, size_t n)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_halen = 6};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	to.sll_ifindex = if_nametoindex(dev);
+	/* towards the pod, a drop comes back as ENOBUFS */
+	if (sendto(fd, frame, n, 0, (struct sockaddr *)&to, sizeof(to)) != (ssize_t)n)
+		assert_int_equal(errno, ENOBUFS);
+	close(fd);
 }

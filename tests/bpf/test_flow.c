@@ -373,8 +373,8 @@ static void test_instruction_ceilings(void **state)
 		const struct bpf_program *prog;
 		uint32_t ceiling;
 	} v[] = {
-		{r->pod->progs.bh_from_pod, 32000},
-		{r->pod->progs.bh_to_pod, 32000},
+		{r->pod->progs.bh_from_pod, 45000},
+		{r->pod->progs.bh_to_pod, 45000},
 		{r->pod->progs.bh_sweep, 4000},
 		{r->pod->progs.bh_timer_start, 12000}, /* a loop of SWEEP_SLICE turns */
 	};

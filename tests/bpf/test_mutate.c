@@ -136,6 +136,7 @@ static struct outcome run_frame(struct rig *r, enum bh_dir dir, const struct fra
 	struct outcome res = {.was_run = true};
 	struct bpf_program *p = dir == OUT ? r->pod->progs.bh_from_pod : r->pod->progs.bh_to_pod;
 	int fd = rig_fd(r->pod->maps.flow);
+	struct bh_frag_key frag;
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(p), &o)) {
 		res.was_run = false; /* the kernel makes no such skb */
@@ -153,6 +154,10 @@ static struct outcome run_frame(struct rig *r, enum bh_dir dir, const struct fra
 		res.has_flow = true;
 		bpf_map_delete_elem(fd, &res.key);
 	}
+	/* nor may a fragment meet another round's */
+	fd = rig_fd(r->pod->maps.frag);
+	while (bpf_map_get_next_key(fd, NULL, &frag) == 0)
+		bpf_map_delete_elem(fd, &frag);
 	return res;
 }
 
@@ -167,9 +172,9 @@ static bool agrees(const struct ref_result *want, const struct outcome *got)
 		return got->reason == 0 && !got->has_flow;
 	case REF_ERROR: /* there are no flows that it could be about */
 		return got->reason == BH_R_ICMP_ORPHAN && !got->has_flow;
-	case REF_LATER: /* an overlap with a first fragment of a former round is possible */
+	case REF_LATER:
 		return got->reason == 0 || got->reason == BH_R_FRAGMENT_ORPHAN ||
-		       got->reason == BH_R_MALFORMED || got->reason == BH_R_SPOOFED_IP;
+		       got->reason == BH_R_SPOOFED_IP;
 	case REF_TUPLE:
 		break;
 	}

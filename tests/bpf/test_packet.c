@@ -4,6 +4,14 @@
 #define ARP_HEAD   "0001080006040001"
 #define ARP_REPLY_ "0001080006040002"
 
+/* The pod may ping its friend, who may nothing. */
+static void set_one_way(struct rig *r)
+{
+	rig_row(r, RIG_RULES_IN, RIG_FRIEND, (struct bh_row){.allow = {0}});
+}
+static const struct spec ping_8 = {ICMP(POD, PAL, 8), .id = 8};
+static const struct spec ping_128 = {ICMP6(POD_6, PAL_6, 128), .id = 128};
+
 static const struct row rows[] = {
 	/* who */
 	{"no such endpoint", set_unregistered, .dir = OUT, .spec = {TCP(POD, WEB, 1, 80, F_SYN)},
@@ -148,6 +156,30 @@ static const struct row rows[] = {
 	 .dir = IN,
 	 .spec = {ICMP6(PAL_6, POD_6, 129), .id = 7},
 	 .want = BH_R_ESTABLISHED},
+	{"pong whose identifier is the type",
+	 set_one_way,
+	 {{&ping_8, OUT}},
+	 .dir = IN,
+	 .spec = {ICMP(PAL, POD, 0), .id = 8},
+	 .want = BH_R_ESTABLISHED},
+	{"ping back whose identifier is the type",
+	 set_one_way,
+	 {{&ping_8, OUT}},
+	 .dir = IN,
+	 .spec = {ICMP(PAL, POD, 8), .id = 8},
+	 .want = BH_R_DEFAULT_DENY},
+	{"ping back whose identifier is the type 6",
+	 set_one_way,
+	 {{&ping_128, OUT}},
+	 .dir = IN,
+	 .spec = {ICMP6(PAL_6, POD_6, 128), .id = 128},
+	 .want = BH_R_DEFAULT_DENY},
+	{"pong to its own ping",
+	 set_one_way,
+	 {{&ping_8, OUT}},
+	 .dir = OUT,
+	 .spec = {ICMP(POD, PAL, 0), .id = 8},
+	 .want = BH_R_NO_CONNECTION},
 	{"ping where ports are allowed", NULL, .dir = OUT, .spec = {ICMP(POD, WEB, 8), .id = 7},
 	 .want = BH_R_DEFAULT_DENY},
 	/* the node */

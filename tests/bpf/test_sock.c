@@ -294,7 +294,7 @@ static void test_instruction_ceiling(void **state)
 		uint32_t n = sizeof(info);
 
 		assert_int_equal(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &n), 0);
-		if (info.verified_insns > 12000)
+		if (info.verified_insns > 24000) /* policy's loops over ports included */
 			fail_msg("%s: %u instructions verified", info.name, info.verified_insns);
 	}
 }

@@ -226,11 +226,13 @@ def headers(r):
          Raw(bytes([0x55]) + bytes(ip / datagram(m))[1:])),
         ("IPv6 in an IPv4 ethertype", lambda m: r.l2(friend.mac, type=0x0800) /
          Raw(bytes(ip6 / datagram(m)))),
-        # where every port is allowed a later fragment may come first; here only some are
-        ("a later fragment of nothing", lambda m: r.l2(narrow.mac) /
-         IP(src=pod.ip4, dst=narrow.ip4, frag=100, id=77, proto=17) / Raw(m * 4)),
-        ("a later IPv6 fragment of nothing", lambda m: r.l2(narrow.mac) /
-         IPv6(src=pod.ip6, dst=narrow.ip6) / IPv6ExtHdrFragment(offset=100, id=78, nh=17) /
+        # a later fragment may come first where some port of its protocol is allowed, not elsewhere
+        ("a later fragment of nothing", lambda m: r.l2(foe.mac) /
+         IP(src=pod.ip4, dst=foe.ip4, frag=100, id=77, proto=17) / Raw(m * 4)),
+        ("a later fragment of a protocol without ports", lambda m: r.l2(narrow.mac) /
+         IP(src=pod.ip4, dst=narrow.ip4, frag=100, id=77, proto=6) / Raw(m * 4)),
+        ("a later IPv6 fragment of nothing", lambda m: r.l2(foe.mac) /
+         IPv6(src=pod.ip6, dst=foe.ip6) / IPv6ExtHdrFragment(offset=100, id=78, nh=17) /
          Raw(m * 4)),
         ("a fragment that writes over the ports", lambda m: [
             r.l2(narrow.mac) / IP(src=pod.ip4, dst=narrow.ip4, flags="MF", id=80, proto=17) /
@@ -269,6 +271,8 @@ def denied(r):
         ("ping over IPv6", lambda m: r.l2() / ip6 / ICMPv6EchoRequest(data=m)),
         ("UDP in fragments", lambda m: [r.l2() / f for f in
                                         fragment(ip / datagram(m * 80), fragsize=400)]),
+        ("fragments to another port", lambda m: [r.l2(r.narrow.mac) / f for f in fragment(
+            IP(src=pod.ip4, dst=r.narrow.ip4, id=82) / datagram(m * 80, 54), fragsize=400)]),
         ("GRE", lambda m: r.l2() / IP(src=pod.ip4, dst=foe.ip4, proto=47) / Raw(b"\0" * 4 + m)),
         ("IP in IP", lambda m: r.l2() / ip / ip / datagram(m)),
         ("to the pod's MAC with the friend's address",
@@ -304,6 +308,10 @@ def main():
         r.arrives("fragments to an allowed port", lambda m: [
             r.l2(narrow.mac) / f for f in fragment(
                 IP(src=pod.ip4, dst=narrow.ip4, id=81) / datagram(m * 80), fragsize=400)], "narrow")
+        r.arrives("fragments backwards", lambda m: [
+            r.l2(narrow.mac) / f for f in reversed(fragment(
+                IP(src=pod.ip4, dst=narrow.ip4, id=83) / datagram(m * 80), fragsize=400))],
+                  "narrow")
     with part("forged addresses"):
         r.batch(addresses(r))
     with part("link layer"):
