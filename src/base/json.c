@@ -85,7 +85,8 @@ int bh_json_parse(const char *text, size_t len, size_t max_len, json_t **ret, st
 	if (r)
 		return r;
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
-	if (!j && json_error_code(&why) == json_error_out_of_memory)
+	/* where memory runs out inside of a string, jansson gives no reason at all */
+	if (!j && (json_error_code(&why) == json_error_out_of_memory || !*why.text))
 		return bh_fail(err, ENOMEM, "JSON of %zu bytes", len);
 	if (!j)
 		return bh_fail(err, EINVAL, "JSON line %d column %d: %s", why.line, why.column,

@@ -114,6 +114,7 @@ static void gather_bundle(struct bh_trial *t, const struct bh_image_source *sour
 		bh_trial_flaw(t, where, &flaw);
 		return;
 	}
+	bh_blob_done(&blob); /* reports are large, and what follows needs room of its own */
 	ev->where = strdup(where);
 	if (ev->where)
 		bh_trial_offer(t, ev, BH_USE_SIGNATURE | BH_USE_ATTESTATION);
