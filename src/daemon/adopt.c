@@ -181,4 +181,5 @@ void bh_adopt_sweep(struct bh_daemon *d)
 		bh_datapath_slots(d->dp, sweep_orphan, d);
 	if (dropped)
 		bh_reconcile_soon(d->reconciler);
+	bh_isolation_sweep(d->isolation);
 }

@@ -14,48 +14,19 @@
 #include "daemon/hostnet.h"
 #include "daemon/journal.h"
 #include "daemon/procs.h"
+#include "daemon/quarantine.h"
 #include "net/sockdiag.h"
 
-#define MAX_ALLOW  64
 #define BH_TICK_NS 10000000 /* the longest tick a kernel has, HZ=100 */
 #define RETRY_MS   5000
 
-struct record {
-	char *ns, *name, *reason, *by;
-	int64_t since_s, expires_s; /* expires INT64_MAX: never */
-	struct bh_qallow_entry allow[MAX_ALLOW];
-	size_t n_allow;
-	json_t *allow_text;
-	bool is_frozen;
-};
-
 struct bh_isolation {
 	struct bh_daemon *d;
-	struct bh_map records; /* "ns/name" > struct record, owned */
+	struct bh_map records; /* "ns/name" > struct bh_quarantine, owned */
 	struct bh_source *timer;
 };
 
-static void record_free(void *p)
-{
-	struct record *rec = p;
-
-	if (!rec)
-		return;
-	free(rec->ns);
-	free(rec->name);
-	free(rec->reason);
-	free(rec->by);
-	json_decref(rec->allow_text);
-	free(rec);
-}
-
-static void record_freep(struct record **rec)
-{
-	record_free(*rec);
-	*rec = NULL;
-}
-
-static struct record *find(const struct bh_isolation *q, const char *ns, const char *name)
+static struct bh_quarantine *find(const struct bh_isolation *q, const char *ns, const char *name)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
 
@@ -67,27 +38,6 @@ bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *
 	return find(q, ns, name) != NULL;
 }
 
-static int parse_allow(struct record *rec, const json_t *allow, struct bh_err *err)
-{
-	size_t n = json_array_size(allow);
-
-	if (n > MAX_ALLOW)
-		return bh_fail(err, E2BIG, "%zu allow entries; at most %d fit", n, MAX_ALLOW);
-	for (size_t i = 0; i < n; i++) {
-		const char *text = json_string_value(json_array_get(allow, i));
-		int r;
-
-		if (!text)
-			return bh_fail(err, EINVAL, "allow[%zu]: expected a string", i);
-		r = bh_qallow_parse(text, &rec->allow[i], err);
-		if (r < 0)
-			return bh_note(err, r, "allow '%s'", text);
-	}
-	rec->n_allow = n;
-	rec->allow_text = allow ? json_deep_copy(allow) : json_array();
-	return rec->allow_text ? 0 : bh_fail(err, ENOMEM, "allow");
-}
-
 static json_t *time_json(int64_t t)
 {
 	char text[32];
@@ -95,71 +45,8 @@ static json_t *time_json(int64_t t)
 	return t == INT64_MAX ? json_null() : json_string(bh_time_format(t, text));
 }
 
-/* As stored; times stay numbers so that nothing is lost. */
-static int record_save(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
-{
-	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", rec->ns, rec->name);
-	BH_CLEANUP(bh_freep) char *text = NULL;
-	BH_CLEANUP(bh_json_decrefp)
-	json_t *j = json_pack("{ss ss ss ss sI sI sO sb}", "namespace", rec->ns, "name", rec->name,
-			      "reason", rec->reason, "by", rec->by, "since",
-			      (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s,
-			      "allow", rec->allow_text, "frozen", rec->is_frozen);
-
-	if (j)
-		text = json_dumps(j, JSON_COMPACT);
-	if (!key || !text)
-		return bh_fail(err, ENOMEM, "quarantine record");
-	return bh_store_put(q->d->store, "quarantine", key, text, err);
-}
-
-static int record_load(const char *key, const char *json, void *arg)
-{
-	struct bh_isolation *q = arg;
-	BH_CLEANUP(bh_json_decrefp) json_t *j = NULL;
-	BH_CLEANUP(record_freep) struct record *rec = calloc(1, sizeof(*rec));
-	const char *ns = NULL, *name = NULL, *reason = "", *by = "";
-	json_t *allow = NULL;
-	struct bh_err err = {0};
-	int r = bh_json_parse(json, strlen(json), 1 << 20, &j, &err);
-
-	if (!rec)
-		return -ENOMEM;
-	if (!r)
-		r = bh_json_get_str(j, "namespace", true, &ns, &err);
-	if (!r)
-		r = bh_json_get_str(j, "name", true, &name, &err);
-	if (!r)
-		r = bh_json_get_str(j, "reason", false, &reason, &err);
-	if (!r)
-		r = bh_json_get_str(j, "by", false, &by, &err);
-	if (!r)
-		r = bh_json_get_int(j, "since", true, 0, INT64_MAX, &rec->since_s, &err);
-	if (!r)
-		r = bh_json_get_int(j, "expires", true, 0, INT64_MAX, &rec->expires_s, &err);
-	if (!r)
-		r = bh_json_get_bool(j, "frozen", false, &rec->is_frozen, &err);
-	if (!r)
-		r = bh_json_get_arr(j, "allow", false, &allow, &err);
-	if (!r)
-		r = parse_allow(rec, allow, &err);
-	if (r < 0) {
-		bh_error("quarantine record '%s' is unreadable: %s", key, err.text);
-		return 0;
-	}
-	rec->ns = bh_strf("%s", ns);
-	rec->name = bh_strf("%s", name);
-	rec->reason = bh_strf("%s", reason);
-	rec->by = bh_strf("%s", by);
-	if (!rec->ns || !rec->name || !rec->reason || !rec->by ||
-	    bh_map_set_s(&q->records, key, rec))
-		return -ENOMEM;
-	(void)BH_TAKE(rec);
-	return 0;
-}
-
 /* Applies flags and allow-list to every interface of the pod. Returns how many there are. */
-static int apply_flags(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
+static int apply_flags(struct bh_isolation *q, const struct bh_quarantine *rec, struct bh_err *err)
 {
 	uint32_t set = BH_SLOT_QUARANTINE | (rec->n_allow ? BH_SLOT_QALLOW : 0);
 	uint32_t clear = rec->n_allow ? 0 : BH_SLOT_QALLOW;
@@ -180,7 +67,7 @@ static int apply_flags(struct bh_isolation *q, const struct record *rec, struct 
 	return n;
 }
 
-static int apply_allow(struct bh_isolation *q, const struct record *rec, struct bh_err *err)
+static int apply_allow(struct bh_isolation *q, const struct bh_quarantine *rec, struct bh_err *err)
 {
 	bh_vec_each (it, &q->d->endpoints.eps) {
 		int r;
@@ -197,7 +84,7 @@ static int apply_allow(struct bh_isolation *q, const struct record *rec, struct 
 int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_t *ret_flags,
 			 struct bh_err *err)
 {
-	const struct record *rec = find(q, ep->ns, ep->name);
+	const struct bh_quarantine *rec = find(q, ep->ns, ep->name);
 
 	*ret_flags = 0;
 	if (!rec)
@@ -211,7 +98,7 @@ struct passed {
 	uint64_t last_ns, packets;
 };
 
-static int sum_passed(struct bh_isolation *q, const struct record *rec, struct passed *ret,
+static int sum_passed(struct bh_isolation *q, const struct bh_quarantine *rec, struct passed *ret,
 		      struct bh_err *err)
 {
 	*ret = (struct passed){0};
@@ -249,9 +136,9 @@ static char *caller_text(const struct bh_caller *by)
 }
 
 static int record_new(const struct bh_isolate_request *rq, const struct bh_caller *by,
-		      struct record **ret, struct bh_err *err)
+		      struct bh_quarantine **ret, struct bh_err *err)
 {
-	BH_CLEANUP(record_freep) struct record *rec = calloc(1, sizeof(*rec));
+	BH_CLEANUP(bh_quarantine_freep) struct bh_quarantine *rec = calloc(1, sizeof(*rec));
 	int r;
 
 	if (!rec)
@@ -264,7 +151,7 @@ static int record_new(const struct bh_isolate_request *rq, const struct bh_calle
 		return bh_fail(err, ENOMEM, "quarantine");
 	rec->since_s = bh_now_s();
 	rec->expires_s = rq->ttl_s ? rec->since_s + rq->ttl_s : INT64_MAX;
-	r = parse_allow(rec, rq->allow, err);
+	r = bh_quarantine_set_allow(rec, rq->allow, err);
 	if (r < 0)
 		return r;
 	*ret = BH_TAKE(rec);
@@ -307,6 +194,45 @@ static int end_connections(struct bh_isolation *q, const struct bh_isolate_reque
 	return r;
 }
 
+/* The same for a pod without an interface. */
+static int end_hostnet(struct bh_isolation *q, const struct bh_isolate_request *rq,
+		       const struct bh_quarantine *rec, struct cut *c, struct bh_err *err)
+{
+	struct bh_err later = {0};
+	int r = bh_hostnet_stop_packets(q->d, rec->cgroup, rec->cgroup_id, err);
+
+	if (bh_hostnet_end_sockets(q->d, rec->cgroup, &c->sockets, r < 0 ? &later : err) < 0 && !r)
+		r = err->code;
+	if (rq->freeze &&
+	    bh_hostnet_act(rec->cgroup, BH_HOSTNET_FREEZE, &c->frozen, r < 0 ? &later : err) < 0 &&
+	    !r)
+		r = err->code;
+	if (rq->kill &&
+	    bh_hostnet_act(rec->cgroup, BH_HOSTNET_KILL, &c->killed, r < 0 ? &later : err) < 0 &&
+	    !r)
+		r = err->code;
+	return r;
+}
+
+/* A pod that has no interface here may be a hostNetwork pod. */
+static int find_hostnet(struct bh_isolation *q, const struct bh_isolate_request *rq,
+			struct bh_quarantine *rec, struct bh_err *err)
+{
+	int r = bh_hostnet_find(q->d, rq->ns, rq->name, &rec->cgroup, &rec->cgroup_id, err);
+
+	if (!r && rq->evidence)
+		r = bh_fail(err, EOPNOTSUPP,
+			    "pod '%s/%s' is on the node's network: its evidence "
+			    "would be the node's",
+			    rq->ns, rq->name);
+	if (!r && rec->n_allow)
+		r = bh_fail(err, EOPNOTSUPP,
+			    "pod '%s/%s' is on the node's network: it can only be "
+			    "cut off as a whole",
+			    rq->ns, rq->name);
+	return r;
+}
+
 /* Time from the command to the last packet that passed, rounded up. Packets carry the kernel's
  * tick, which lags by up to BH_TICK_NS: one that may have passed after the command did so before
  * the cut, for every run that began later saw the flag. */
@@ -317,7 +243,7 @@ static uint64_t last_packet_ns(const struct cut *c)
 	return c->after.last_ns + BH_TICK_NS > c->began_ns ? c->cut_ns - c->began_ns : 0;
 }
 
-static json_t *receipt_json(const struct record *rec, const struct bh_isolate_request *rq,
+static json_t *receipt_json(const struct bh_quarantine *rec, const struct bh_isolate_request *rq,
 			    const struct cut *c)
 {
 	uint64_t last = last_packet_ns(c);
@@ -342,7 +268,7 @@ static void timer_arm(struct bh_isolation *q)
 	size_t pos = 0;
 
 	while ((e = bh_map_next(&q->records, &pos))) {
-		const struct record *rec = e->value;
+		const struct bh_quarantine *rec = e->value;
 
 		if (rec->expires_s < next)
 			next = rec->expires_s;
@@ -356,7 +282,7 @@ static void timer_arm(struct bh_isolation *q)
 }
 
 /* Cuts every interface: the first thing that happens. */
-static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut *c,
+static int cut_off(struct bh_isolation *q, const struct bh_quarantine *rec, struct cut *c,
 		   struct bh_err *err)
 {
 	int n;
@@ -366,44 +292,45 @@ static int cut_off(struct bh_isolation *q, const struct record *rec, struct cut 
 	if (n < 0)
 		return n;
 	c->cut_ns = bh_datapath_now_ns();
-	if (!n)
-		return bh_hostnet_quarantine(q->d, rec->ns, rec->name, true, &c->sockets, err);
-	return apply_allow(q, rec, err);
+	if (n)
+		return apply_allow(q, rec, err);
+	n = bh_hostnet_cut(q->d, rec->cgroup_id, err);
+	c->cut_ns = bh_datapath_now_ns();
+	return n;
 }
 
-static int keep(struct bh_isolation *q, struct record **take_rec, struct bh_err *err)
+static int keep(struct bh_isolation *q, struct bh_quarantine **take_rec, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", (*take_rec)->ns, (*take_rec)->name);
-	struct record *rec = *take_rec;
+	struct bh_quarantine *rec = *take_rec;
 
 	if (!key || bh_map_set_s(&q->records, key, rec))
 		return bh_fail(err, ENOMEM, "quarantine");
 	*take_rec = NULL;
 	/* a record that cannot be written is known until we end, and can be released */
-	return record_save(q, rec, err);
+	return bh_quarantine_save(rec, q->d->store, err);
 }
 
 int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 	       const struct bh_caller *by, json_t **ret_receipt, struct bh_err *err)
 {
-	BH_CLEANUP(record_freep) struct record *rec = NULL;
+	BH_CLEANUP(bh_quarantine_freep) struct bh_quarantine *rec = NULL;
 	const struct bh_endpoint *ep = bh_endpoint_table_pod(&q->d->endpoints, rq->ns, rq->name);
 	struct bh_err why = {0};
-	struct record *kept;
+	struct bh_quarantine *kept;
 	struct cut c = {0};
 	int done = 0, r = record_new(rq, by, &rec, err);
 
 	if (!r && rq->evidence)
 		r = bh_evidence_check(rq->evidence, err);
 	if (!r && !ep)
-		r = bh_hostnet_check(q->d, rq->ns, rq->name, err);
+		r = find_hostnet(q, rq, rec, err);
 	if (!r)
 		r = cut_off(q, rec, &c, err);
 	if (r < 0)
 		return r;
 	kept = rec;
-	if (ep)
-		done = end_connections(q, rq, ep, &c, &why);
+	done = ep ? end_connections(q, rq, ep, &c, &why) : end_hostnet(q, rq, rec, &c, &why);
 	kept->is_frozen = rq->freeze && !done;
 	/* Whatever ran before the flag was set has ended after this. */
 	bh_datapath_wait_grace(q->d->dp);
@@ -433,7 +360,7 @@ int bh_isolation_recover(struct bh_isolation *q, const char *ns, const char *nam
 	const struct bh_isolate_request rq = {
 		.ns = ns, .name = name, .reason = "the kernel had it cut off; the record is lost"};
 	const struct bh_caller self = {.pid = getpid(), .uid = getuid()};
-	BH_CLEANUP(record_freep) struct record *rec = NULL;
+	BH_CLEANUP(bh_quarantine_freep) struct bh_quarantine *rec = NULL;
 	int r = record_new(&rq, &self, &rec, err);
 
 	if (!r)
@@ -453,10 +380,11 @@ static void unfreeze(const struct bh_endpoint *ep)
 }
 
 /* The interfaces go back to what policy says. */
-static void let_go(struct bh_isolation *q, const struct record *rec)
+static void let_go(struct bh_isolation *q, const struct bh_quarantine *rec)
 {
 	const struct bh_endpoint *first = NULL;
 	struct bh_err err = {0};
+	uint32_t n;
 
 	bh_vec_each (it, &q->d->endpoints.eps) {
 		struct bh_endpoint *ep = *it;
@@ -468,10 +396,48 @@ static void let_go(struct bh_isolation *q, const struct record *rec)
 		bh_datapath_set_flags(q->d->dp, ep->slot, 0, BH_SLOT_QUARANTINE | BH_SLOT_QALLOW);
 		bh_datapath_set_qallow(q->d->dp, ep->slot, NULL, 0, &err);
 	}
-	if (!first)
-		bh_hostnet_quarantine(q->d, rec->ns, rec->name, false, NULL, &err);
-	else if (rec->is_frozen)
+	if (first && rec->is_frozen)
 		unfreeze(first);
+	if (!rec->cgroup)
+		return;
+	bh_hostnet_uncut(q->d, rec->cgroup_id);
+	if (rec->is_frozen)
+		bh_hostnet_act(rec->cgroup, BH_HOSTNET_THAW, &n, &err);
+}
+
+/* The same pod in a new cgroup, as after a restart with another uid. */
+static void follow(struct bh_isolation *q, struct bh_quarantine *rec)
+{
+	BH_CLEANUP(bh_freep) char *dir = NULL;
+	struct bh_err err = {0};
+	uint64_t id = 0;
+
+	if (bh_hostnet_find(q->d, rec->ns, rec->name, &dir, &id, &err) < 0 || id == rec->cgroup_id)
+		return;
+	if (bh_hostnet_cut(q->d, id, &err) < 0 ||
+	    bh_hostnet_stop_packets(q->d, dir, id, &err) < 0) {
+		bh_error("quarantine of '%s/%s': %s", rec->ns, rec->name, err.text);
+		return;
+	}
+	bh_hostnet_uncut(q->d, rec->cgroup_id);
+	free(rec->cgroup);
+	rec->cgroup = BH_TAKE(dir);
+	rec->cgroup_id = id;
+	if (bh_quarantine_save(rec, q->d->store, &err) < 0)
+		bh_error("quarantine of '%s/%s': %s", rec->ns, rec->name, err.text);
+}
+
+void bh_isolation_sweep(struct bh_isolation *q)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&q->records, &pos))) {
+		struct bh_quarantine *rec = e->value;
+
+		if (rec->cgroup)
+			follow(q, rec);
+	}
 }
 
 int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
@@ -480,7 +446,7 @@ int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *nam
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
 	BH_CLEANUP(bh_freep) char *who = caller_text(by);
-	const struct record *rec = find(q, ns, name);
+	const struct bh_quarantine *rec = find(q, ns, name);
 	char since[32], released[32];
 	json_t *receipt;
 	int r;
@@ -511,18 +477,18 @@ json_t *bh_isolation_list(const struct bh_isolation *q)
 	size_t pos = 0;
 
 	while ((e = bh_map_next(&q->records, &pos))) {
-		const struct record *rec = e->value;
+		const struct bh_quarantine *rec = e->value;
 		char pod[600], since[32];
 
 		snprintf(pod, sizeof(pod), "%s/%s", rec->ns, rec->name);
-		json_array_append_new(rows,
-				      json_pack("{ss ss ss ss so sO sb sb}", "pod", pod, "since",
-						bh_time_format(rec->since_s, since), "reason",
-						rec->reason, "by", rec->by, "expires",
-						time_json(rec->expires_s), "allow", rec->allow_text,
-						"frozen", rec->is_frozen, "active",
-						bh_endpoint_table_pod(&q->d->endpoints, rec->ns,
-								      rec->name) != NULL));
+		json_array_append_new(
+			rows,
+			json_pack("{ss ss ss ss so sO sb sb}", "pod", pod, "since",
+				  bh_time_format(rec->since_s, since), "reason", rec->reason, "by",
+				  rec->by, "expires", time_json(rec->expires_s), "allow",
+				  rec->allow_text, "frozen", rec->is_frozen, "active",
+				  rec->cgroup || bh_endpoint_table_pod(&q->d->endpoints, rec->ns,
+								       rec->name)));
 	}
 	return rows;
 }
@@ -536,7 +502,7 @@ static void timer_fn(void *arg)
 	size_t pos = 0;
 
 	while ((e = bh_map_next(&q->records, &pos))) {
-		const struct record *rec = e->value;
+		const struct bh_quarantine *rec = e->value;
 		json_t *receipt = NULL;
 		struct bh_err err = {0};
 
@@ -556,6 +522,25 @@ static void timer_fn(void *arg)
 		bh_source_after(q->timer, RETRY_MS);
 }
 
+static int load_record(const char *key, const char *json, void *arg)
+{
+	BH_CLEANUP(bh_quarantine_freep) struct bh_quarantine *rec = NULL;
+	struct bh_isolation *q = arg;
+	struct bh_err err = {0};
+
+	if (bh_quarantine_load(json, &rec, &err) < 0) {
+		bh_error("quarantine record '%s' is unreadable: %s", key, err.text);
+		return 0;
+	}
+	if (rec->cgroup && (bh_hostnet_cut(q->d, rec->cgroup_id, &err) < 0 ||
+			    bh_hostnet_stop_packets(q->d, rec->cgroup, rec->cgroup_id, &err) < 0))
+		bh_warn("quarantine of '%s': %s", key, err.text);
+	if (bh_map_set_s(&q->records, key, rec))
+		return -ENOMEM;
+	(void)BH_TAKE(rec);
+	return 0;
+}
+
 static void isolation_closep(struct bh_isolation **q)
 {
 	bh_isolation_close(*q);
@@ -569,10 +554,10 @@ int bh_isolation_open(struct bh_daemon *d, struct bh_isolation **ret, struct bh_
 	if (!q)
 		return bh_fail(err, ENOMEM, "quarantine");
 	q->d = d;
-	bh_map_init(&q->records, record_free);
+	bh_map_init(&q->records, bh_quarantine_free);
 	r = bh_loop_timer(d->loop, UINT32_MAX, 0, timer_fn, q, &q->timer, err);
 	if (!r)
-		r = bh_store_each(d->store, "quarantine", record_load, q, err);
+		r = bh_store_each(d->store, "quarantine", load_record, q, err);
 	if (r < 0)
 		return bh_note(err, r, "quarantine records");
 	timer_arm(q);

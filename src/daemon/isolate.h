@@ -37,6 +37,8 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
 			 const char *reason, const struct bh_caller *by, json_t **ret_receipt,
 			 struct bh_err *err);
+/* Looks whether hostNetwork pods that are cut off have come back under another cgroup. */
+void bh_isolation_sweep(struct bh_isolation *q);
 /* Rows of `quarantine --list`. */
 json_t *bh_isolation_list(const struct bh_isolation *q);
 bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name);

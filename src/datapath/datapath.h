@@ -148,6 +148,17 @@ int bh_datapath_quarantine_cgroup(struct bh_datapath *dp, uint64_t cgroup_id, bo
 int bh_datapath_destroy_sockets(struct bh_datapath *dp, int netns_fd, uint64_t cookie,
 				uint32_t *ret_destroyed, struct bh_err *err);
 
+/* The same for those of one cgroup (not of the ones below it) in our own network namespace, whose
+ * cookie is given. */
+int bh_datapath_destroy_cgroup_sockets(struct bh_datapath *dp, uint64_t cookie, uint64_t cgroup_id,
+				       uint32_t *ret_destroyed, struct bh_err *err);
+/* Stops every packet from and to the sockets of a cgroup and of those below it (cgroup_fd: its
+ * directory, cgroup_id: its inode). Pinned: it outlives the daemon. Cutting twice is once. */
+int bh_datapath_cut_cgroup(struct bh_datapath *dp, int cgroup_fd, uint64_t cgroup_id,
+			   struct bh_err *err);
+/* Lets them pass again; the cgroup may be gone. */
+void bh_datapath_uncut_cgroup(struct bh_datapath *dp, uint64_t cgroup_id);
+
 /* Facts. An edge with its exact counters: the map's plus those of its live flows. */
 struct bh_edge_fact {
 	struct bh_edge_key key;

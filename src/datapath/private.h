@@ -62,6 +62,8 @@ enum bh_dp_object { BH_OBJ_POD, BH_OBJ_SOCK, BH_OBJ_KILL, BH_OBJ_SUM, BH_OBJ_COU
 	X(SOCK_CREATE, "bh_sock_create", BH_OBJ_SOCK, BPF_CGROUP_INET_SOCK_CREATE)                 \
 	X(KILL_TCP, "bh_kill_tcp", BH_OBJ_KILL, 0)                                                 \
 	X(KILL_UDP, "bh_kill_udp", BH_OBJ_KILL, 0)                                                 \
+	X(CUT_IN, "bh_cut_in", BH_OBJ_KILL, 0)                                                     \
+	X(CUT_OUT, "bh_cut_out", BH_OBJ_KILL, 0)                                                   \
 	X(SUM, "bh_sum", BH_OBJ_SUM, 0)
 
 enum bh_dp_prog {

@@ -1,0 +1,33 @@
+/* quarantine.h - the record of one quarantine, and its form in the database. Cutting is isolate's.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "datapath/datapath.h"
+#include "store/store.h"
+
+#define BH_QUARANTINE_ALLOW 64
+
+struct bh_quarantine {
+	char *ns, *name, *reason, *by;
+	int64_t since_s, expires_s; /* expires INT64_MAX: never */
+	struct bh_qallow_entry allow[BH_QUARANTINE_ALLOW];
+	size_t n_allow;
+	json_t *allow_text;
+	char *cgroup; /* directory of a hostNetwork pod's cgroup; NULL: the pod has interfaces */
+	uint64_t cgroup_id;
+	bool is_frozen;
+};
+
+/* For bh_map: takes a struct bh_quarantine. */
+void bh_quarantine_free(void *p);
+void bh_quarantine_freep(struct bh_quarantine **rec);
+/* Fills the allow-list from an array of "CIDR[:PORT/PROTO]" (NULL: empty). */
+int bh_quarantine_set_allow(struct bh_quarantine *rec, const json_t *allow, struct bh_err *err);
+int bh_quarantine_save(const struct bh_quarantine *rec, struct bh_store *store, struct bh_err *err);
+/* From the database's text. The caller owns *ret. */
+int bh_quarantine_load(const char *json, struct bh_quarantine **ret, struct bh_err *err);
