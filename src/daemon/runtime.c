@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/baselines.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
 #include "daemon/observe.h"
@@ -37,6 +38,7 @@ struct bh_runtime {
 	struct bh_daemon *d;
 	struct bh_trace *trace; /* NULL: does not load here */
 	struct bh_detection *detection;
+	struct bh_baselines *baselines;
 	struct bh_learning *learning; /* NULL while there is no trace */
 	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;
@@ -221,6 +223,8 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
+	if (rt->ticks % FORGET_TICKS == 0)
+		bh_baselines_save(rt->baselines);
 }
 
 void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
@@ -286,6 +290,7 @@ static int change_mode(struct bh_runtime *rt, struct bh_err *err)
 int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err)
 {
 	rt->wanted = mode;
+	bh_baselines_set(rt->baselines, mode == BH_RUNTIME_LEARN);
 	if (rt->trace)
 		return change_mode(rt, err);
 	return mode == BH_RUNTIME_OFF ? 0 : bh_fail(err, EOPNOTSUPP, "%s", rt->trouble);
@@ -372,10 +377,13 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 		return bh_fail(err, ENOMEM, "tracing");
 	rt->d = d;
 	rt->wanted = d->cfg->runtime_mode;
-	r = bh_detection_open(
-		&(struct bh_detection_options){d->journal, on_wish, count_replicas, rt},
-		&rt->detection, err);
+	r = bh_baselines_open(d->store, &rt->baselines, err);
+	if (!r)
+		r = bh_detection_open(&(struct bh_detection_options){d->journal, rt->baselines,
+								     on_wish, count_replicas, rt},
+				      &rt->detection, err);
 	if (r < 0) {
+		bh_baselines_close(rt->baselines);
 		free(rt);
 		return r;
 	}
@@ -394,8 +402,14 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_learning_close(rt->learning);
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);
+	bh_baselines_close(rt->baselines);
 	bh_vec_done(&rt->wishes);
 	free(rt);
+}
+
+struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt)
+{
+	return rt->baselines;
 }
 
 /* ---- verb ---- */

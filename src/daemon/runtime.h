@@ -10,6 +10,7 @@
 
 struct bh_edge_fact;
 struct bh_endpoint;
+struct bh_baselines;
 struct bh_runtime;
 
 /* Opens the tracer in the configured mode. What fails is told by bh_runtime_trouble. */
@@ -24,6 +25,8 @@ int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct
 /* Policies, pods or what is enforced changed: gives the kernel what it refuses by itself. Cheap
  * when nothing of it concerns us. rt may be NULL. */
 void bh_runtime_changed(struct bh_runtime *rt);
+/* The baselines; borrowed. */
+struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt);
 /* Once in a few seconds: announces what a full ring left in the sets, forgets former tenants. */
 void bh_runtime_tick(struct bh_runtime *rt);
 /* Call before an endpoint goes: what it did is told under its name. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/journal.h"
+#include "daemon/baselines.h"
 #include "detect/detect.h"
 #include "endpoint/endpoint.h"
 #include "event/ocsf_process.h"
@@ -339,6 +340,14 @@ static void on_finding(const struct bh_finding *f, void *arg)
 	x->opt.on_wish(x->ep, &wish, x->opt.arg);
 }
 
+/* Judged first: what a detector takes exception to confirms nothing. */
+static void feed(struct bh_detection *x, const struct bh_activity *a)
+{
+	bh_detect_feed(x->detect, a);
+	bh_baselines_feed(x->opt.baselines, a, x->wall_ms / 1000,
+			  bh_detect_pod_is_suspect(x->detect, a->subject->pod_id));
+}
+
 static void feed_denied(struct bh_detection *x, struct bh_activity *a)
 {
 	uint64_t set[CALL_WORDS] = {0};
@@ -348,7 +357,7 @@ static void feed_denied(struct bh_detection *x, struct bh_activity *a)
 	a->kind = BH_ACT_SYSCALLS;
 	a->u.syscalls.set = set;
 	a->u.syscalls.n_words = CALL_WORDS;
-	bh_detect_feed(x->detect, a);
+	feed(x, a);
 }
 
 /* What an exec says besides: a container began, an id changed behind the kernel's back. */
@@ -360,20 +369,20 @@ static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 		more.kind = BH_ACT_START;
 		more.u.start.is_privileged = (x->ev->caps & ALL_CAPS) == ALL_CAPS;
 		more.u.start.uid = x->ev->uid;
-		bh_detect_feed(x->detect, &more);
+		feed(x, &more);
 	}
 	if (x->ev->flags & BH_TRACE_F_UID_GAINED) {
 		more.kind = BH_ACT_SETID;
 		memset(&more.u, 0, sizeof(more.u));
 		more.u.setid.old_uid = 1; /* some other one than 0 */
-		bh_detect_feed(x->detect, &more);
+		feed(x, &more);
 	}
 	if (x->ev->flags & BH_TRACE_F_NETNS_LEFT) {
 		more.kind = BH_ACT_NETNS;
-		bh_detect_feed(x->detect, &more);
+		feed(x, &more);
 	}
 	a->kind = BH_ACT_EXEC;
-	bh_detect_feed(x->detect, a);
+	feed(x, a);
 }
 
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -412,7 +421,7 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		set_call(ev, &a);
 	}
 	if (a.kind != BH_ACT_NONE)
-		bh_detect_feed(x->detect, &a);
+		feed(x, &a);
 }
 
 /* What comes from no record: an activity of nobody in particular, seen at ts_ns. */
@@ -435,7 +444,7 @@ static void feed_plain(struct bh_detection *x, const struct bh_endpoint *ep, str
 	x->wall_ms = wall_ms;
 	subject_of(x, owner, &subject);
 	a->subject = &subject;
-	bh_detect_feed(x->detect, a);
+	feed(x, a);
 	x->ep = NULL;
 	x->ev = NULL;
 }
@@ -501,6 +510,7 @@ void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *e
 	x->ev = &none;
 	x->wall_ms = wall_ms;
 	subject_of(x, owner, &subject);
+	pod.baseline = bh_baselines_find(x->opt.baselines, &subject);
 	bh_detect_set_pod(x->detect, &subject, &pod);
 	x->ep = NULL;
 	x->ev = NULL;

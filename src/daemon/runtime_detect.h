@@ -12,6 +12,7 @@
 struct bh_journal;
 struct bh_endpoint;
 struct bh_detection;
+struct bh_baselines;
 struct bh_runtime_policy;
 
 /* What a finding calls for, beyond telling. Called while an event is fed: it may only take note. */
@@ -21,7 +22,8 @@ struct bh_detection_wish {
 	const char *text; /* one sentence, for the record */
 };
 struct bh_detection_options {
-	struct bh_journal *journal; /* borrowed */
+	struct bh_journal *journal;	/* borrowed */
+	struct bh_baselines *baselines; /* borrowed */
 	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
 	/* how many replicas the endpoint's owner has on this node, and how many are cut off */
 	void (*count)(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,

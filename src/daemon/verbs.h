@@ -28,5 +28,8 @@ bh_verb_fn bh_verb_status, bh_verb_pods, bh_verb_flows, bh_verb_top;
 bh_verb_fn bh_verb_matrix, bh_verb_explain, bh_verb_exceptions, bh_verb_world;
 /* verbs_verify.c */
 bh_verb_fn bh_verb_verify;
+/* verbs_baseline.c */
+bh_verb_fn bh_verb_baseline_list, bh_verb_baseline_get, bh_verb_baseline_import,
+	bh_verb_baseline_reset, bh_verb_baseline_make, bh_verb_suggest;
 /* verbs_sync.c */
 bh_verb_fn bh_verb_sync;

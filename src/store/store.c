@@ -17,7 +17,8 @@
 #define QUARANTINE     "quarantine"
 
 /* Table names end up in SQL text, so they come from here and nowhere else. */
-static const char *const tables[] = {"endpoint", QUARANTINE, "object", "edge", "meta", "cursor"};
+static const char *const tables[] = {"endpoint", QUARANTINE, "object",	"edge",
+				     "meta",	 "cursor",   "baseline"};
 #define N_TABLES BH_ARRAY_SIZE(tables)
 
 struct bh_store {
@@ -424,6 +425,11 @@ int bh_store_get(struct bh_store *s, const char *table, const char *key, char **
 		return fail(s, rc, table, err);
 	*ret = text;
 	return 0;
+}
+
+void bh_store_trim(struct bh_store *s)
+{
+	sqlite3_db_release_memory(s->db);
 }
 
 int bh_store_each(struct bh_store *s, const char *table,

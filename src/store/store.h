@@ -19,13 +19,15 @@ void bh_store_close(struct bh_store *s);
 void bh_store_closep(struct bh_store **s);
 
 /* Rows are JSON texts under (table, key); tables: "endpoint", "quarantine", "object", "edge",
- * "meta", "cursor". Writing "quarantine" is synchronised to disk before it returns. */
+ * "meta", "cursor", "baseline". Writing "quarantine" is synchronised to disk before it returns. */
 int bh_store_put(struct bh_store *s, const char *table, const char *key, const char *json,
 		 struct bh_err *err);
 int bh_store_del(struct bh_store *s, const char *table, const char *key, struct bh_err *err);
 /* *ret: the row's text, which the caller owns; NULL when there is none. */
 int bh_store_get(struct bh_store *s, const char *table, const char *key, char **ret,
 		 struct bh_err *err);
+/* Gives back what is held in memory of the database. */
+void bh_store_trim(struct bh_store *s);
 /* fn: nonzero ends the walk and is returned. Key order. */
 int bh_store_each(struct bh_store *s, const char *table,
 		  int (*fn)(const char *key, const char *json, void *arg), void *arg,

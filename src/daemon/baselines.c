@@ -1,0 +1,325 @@
+#include "daemon/baselines.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "daemon/baselines_parts.h"
+#include "daemon/runtime_detect.h"
+#include "store/store.h"
+
+#define MAX_WORKLOADS 4096
+#define MAX_TEXT      (8u << 20)
+#define TABLE	      "baseline"
+
+struct held {
+	struct bh_baseline *b;
+	bool is_changed; /* since it was saved */
+};
+
+struct bh_baselines {
+	struct bh_store *store;
+	struct bh_map held; /* workload number > struct held */
+	bool is_on, is_full;
+};
+
+static void held_free(void *p)
+{
+	struct held *h = p;
+
+	bh_baseline_free(h->b);
+	free(h);
+}
+
+static char *name_of(const struct bh_baseline *b)
+{
+	return bh_strf("%s/%s", b->ns, b->owner);
+}
+
+static char *row_key(const struct bh_baseline *b)
+{
+	return bh_strf("%016llx", (unsigned long long)b->workload);
+}
+
+static int hold(struct bh_baselines *l, struct bh_baseline **take_b, struct held **ret)
+{
+	struct held *h = calloc(1, sizeof(*h));
+
+	if (!h || bh_map_set(&l->held, &(*take_b)->workload, sizeof((*take_b)->workload), h)) {
+		free(h);
+		return -ENOMEM;
+	}
+	h->b = BH_TAKE(*take_b);
+	*ret = h;
+	return 0;
+}
+
+/* ---- the database ---- */
+
+static int load_row(const char *key, const char *json, void *arg)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	struct bh_baselines *l = arg;
+	struct bh_err err = {0};
+	struct held *h;
+
+	if (bh_baseline_read(json, strlen(json), &b, &err) < 0) {
+		bh_warn("baseline '%s' cannot be read: %s", key, err.text);
+		return 0;
+	}
+	return hold(l, &b, &h);
+}
+
+static void save_one(struct bh_baselines *l, struct held *h)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str text = {0};
+	BH_CLEANUP(bh_freep) char *key = row_key(h->b);
+	struct bh_err err = {0};
+
+	if (!key || bh_baseline_write(h->b, &text))
+		bh_error("a baseline is not saved: no memory");
+	else if (bh_store_put(l->store, TABLE, key, bh_str_text(&text), &err) < 0)
+		bh_error("a baseline is not saved: %s", err.text);
+	else
+		h->is_changed = false;
+}
+
+void bh_baselines_save(struct bh_baselines *l)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&l->held, &pos))) {
+		struct held *h = e->value;
+
+		if (h->is_changed)
+			save_one(l, h);
+	}
+}
+
+int bh_baselines_open(struct bh_store *store, struct bh_baselines **ret, struct bh_err *err)
+{
+	struct bh_baselines *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return bh_fail(err, ENOMEM, "baselines");
+	l->store = store;
+	l->held.free_value = held_free;
+	r = bh_store_each(store, TABLE, load_row, l, err);
+	if (r < 0) {
+		bh_baselines_close(l);
+		return r == -ENOMEM ? bh_fail(err, ENOMEM, "baselines") : r;
+	}
+	*ret = l;
+	return 0;
+}
+
+void bh_baselines_close(struct bh_baselines *l)
+{
+	if (!l)
+		return;
+	bh_baselines_save(l);
+	bh_map_done(&l->held);
+	free(l);
+}
+
+/* ---- learning ---- */
+
+void bh_baselines_set(struct bh_baselines *l, bool is_on)
+{
+	l->is_on = is_on;
+}
+
+struct bh_baseline *bh_baselines_find(const struct bh_baselines *l, const struct bh_subject *s)
+{
+	struct held *h = bh_map_get(&l->held, &s->workload, sizeof(s->workload));
+
+	return h ? h->b : NULL;
+}
+
+static struct held *held_for(struct bh_baselines *l, const struct bh_subject *s)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	struct held *h = bh_map_get(&l->held, &s->workload, sizeof(s->workload));
+	struct bh_err err;
+
+	if (h)
+		return h;
+	if (l->held.count >= MAX_WORKLOADS) {
+		if (!l->is_full)
+			bh_warn("more than %d workloads: the others are not learnt", MAX_WORKLOADS);
+		l->is_full = true;
+		return NULL;
+	}
+	if (bh_baseline_new(s, NULL, &b, &err) < 0 || hold(l, &b, &h))
+		return NULL;
+	return h;
+}
+
+void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int64_t now_s,
+		       bool is_suspect)
+{
+	struct held *h = l->is_on ? held_for(l, a->subject) : NULL;
+
+	if (!h || h->b->is_closed)
+		return;
+	if (bh_baseline_observe(h->b, a, now_s, is_suspect) < 0)
+		h->b->overflow++; /* it will not close over what it could not keep */
+	h->is_changed = true;
+}
+
+/* ---- by name ---- */
+
+/* "ns/owner", or "ns/pod" of one of its pods. */
+static struct held *find(const struct bh_baselines *l, const char *workload)
+{
+	const char *slash = strchr(workload, '/');
+	struct bh_map_entry *e;
+	char owner[256];
+	size_t pos = 0;
+
+	if (!slash)
+		return NULL;
+	bh_detection_owner(slash + 1, owner);
+	while ((e = bh_map_next(&l->held, &pos))) {
+		struct held *h = e->value;
+
+		if (strlen(h->b->ns) == (size_t)(slash - workload) &&
+		    !strncmp(h->b->ns, workload, (size_t)(slash - workload)) &&
+		    (!strcmp(h->b->owner, slash + 1) || !strcmp(h->b->owner, owner)))
+			return h;
+	}
+	return NULL;
+}
+
+static struct held *find_or_fail(const struct bh_baselines *l, const char *workload,
+				 struct bh_err *err)
+{
+	struct held *h = find(l, workload);
+
+	if (!h)
+		bh_fail(err, ENOENT,
+			"there is no baseline of '%s'; `bulkhead baseline list` shows all, and "
+			"mode "
+			"learn makes them",
+			workload);
+	return h;
+}
+
+static json_t *kinds_json(const struct bh_baseline *b)
+{
+	json_t *all = json_object();
+
+	for (int k = 0; k < BH_BASE_KINDS; k++) {
+		struct bh_map_entry *e;
+		int confirmed = 0;
+		size_t pos = 0;
+
+		while ((e = bh_map_next(&b->facts[k], &pos)))
+			confirmed += ((const struct bh_base_fact *)e->value)->is_confirmed;
+		json_object_set_new(all, bh_base_kind_name(k),
+				    json_pack("{s:I, s:i, s:f}", "seen",
+					      (json_int_t)b->facts[k].count, "confirmed", confirmed,
+					      "unseen", bh_baseline_unseen(b, k)));
+	}
+	return all;
+}
+
+int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err *err)
+{
+	json_t *rows = json_array();
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&l->held, &pos))) {
+		const struct bh_baseline *b = ((struct held *)e->value)->b;
+		BH_CLEANUP(bh_freep) char *name = name_of(b);
+		char wait[200];
+
+		json_array_append_new(
+			rows,
+			json_pack("{s:s, s:s, s:s?, s:i, s:i, s:I, s:o}", "workload",
+				  name ? name : "", "state", b->is_closed ? "closed" : "learning",
+				  "waitsFor",
+				  b->is_closed ? NULL
+					       : bh_baseline_waits_for(b, wait, sizeof(wait)),
+				  "starts", (int)b->starts, "units", (int)b->units, "overflow",
+				  (json_int_t)b->overflow, "keys", kinds_json(b)));
+	}
+	if (json_array_size(rows) != l->held.count) {
+		json_decref(rows);
+		return bh_fail(err, ENOMEM, "baselines");
+	}
+	*ret = rows;
+	return 0;
+}
+
+int bh_baselines_text(const struct bh_baselines *l, const char *workload, char **ret,
+		      struct bh_err *err)
+{
+	struct held *h = find_or_fail(l, workload, err);
+	struct bh_str text = {0};
+
+	if (!h)
+		return err->code;
+	if (bh_baseline_write(h->b, &text)) {
+		bh_str_done(&text);
+		return bh_fail(err, ENOMEM, "baseline");
+	}
+	*ret = bh_str_take(&text);
+	return *ret ? 0 : bh_fail(err, ENOMEM, "baseline");
+}
+
+int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_workload,
+			struct bh_err *err)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	struct held *h;
+	int r = strlen(text) > MAX_TEXT ? bh_fail(err, EFBIG, "a baseline of more than 8 MiB")
+					: bh_baseline_read(text, strlen(text), &b, err);
+
+	if (r < 0)
+		return r;
+	h = bh_map_get(&l->held, &b->workload, sizeof(b->workload));
+	if (h)
+		r = bh_baseline_merge(h->b, b, err);
+	else if (hold(l, &b, &h))
+		r = bh_fail(err, ENOMEM, "baselines");
+	if (r < 0)
+		return r;
+	h->is_changed = true;
+	save_one(l, h);
+	*ret_workload = name_of(h->b);
+	return *ret_workload ? 0 : bh_fail(err, ENOMEM, "baselines");
+}
+
+int bh_baselines_reset(struct bh_baselines *l, const char *workload, struct bh_err *err)
+{
+	struct held *h = find_or_fail(l, workload, err);
+	BH_CLEANUP(bh_freep) char *key = NULL;
+	uint64_t number;
+	int r;
+
+	if (!h)
+		return err->code;
+	key = row_key(h->b);
+	r = key ? bh_store_del(l->store, TABLE, key, err) : bh_fail(err, ENOMEM, "baseline");
+	if (r < 0)
+		return r;
+	number = h->b->workload;
+	bh_map_del(&l->held, &number, sizeof(number));
+	return 0;
+}
+
+int bh_baselines_make(const struct bh_baselines *l, const char *workload, enum bh_made what,
+		      const struct bh_world *w, json_t **ret, struct bh_err *err)
+{
+	struct held *h = find_or_fail(l, workload, err);
+
+	return h ? bh_make(h->b, what, w, ret, err) : err->code;
+}
