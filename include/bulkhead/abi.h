@@ -12,28 +12,28 @@
 
 #define BH_ABI_VERSION 1
 
-#define BH_MAX_SLOTS	 4096  /* pod interfaces on a node; slot 0 is never used */
-#define BH_IFINDEX_ARRAY 65536 /* ifindex below this: array look-up */
-#define BH_MAX_RULESETS	 8192  /* id 0: never allow anything */
-#define BH_MAX_PORTMAPS	 2048  /* id 0: every port in port class 0 */
-#define BH_MAX_PORTPAGES 16384 /* id 0: 256 times port class 0 */
-#define BH_PORT_CLASSES	 256   /* per ruleset; class 0: ports no rule names, other protocols */
-#define BH_PORT_WORDS	 (BH_PORT_CLASSES / 64)
-#define BH_MAX_PEERS	 262144
-#define BH_MAX_CIDRS	 65536
-#define BH_MAX_ROWS	 1048576
-#define BH_MAX_PROCROWS	 65536
-#define BH_MAX_EXES	 4096
-#define BH_MAX_FLOWS	 262144
-#define BH_MAX_EDGES	 131072
-#define BH_MAX_FRAGS	 16384
-#define BH_MAX_QALLOW	 16384
-#define BH_INLINE_ADDRS	 2   /* of each family, per interface; more are looked up in `local` */
-#define BH_MAX_ADDRS	 250 /* per interface */
-#define BH_UNTIL_CHAIN	 8   /* rulesets a decision follows through expiries */
-#define BH_QALLOW_PORTS	 16
-#define BH_PATH_MAX	 256 /* executable paths in policy and events, with NUL */
-#define BH_COMM_LEN	 16
+#define BH_MAX_SLOTS	   4096	 /* pod interfaces on a node; slot 0 is never used */
+#define BH_IFINDEX_ARRAY   65536 /* ifindex below this: array look-up */
+#define BH_MAX_RULESETS	   8192	 /* id 0: never allow anything */
+#define BH_MAX_PORTMAPS	   2048	 /* id 0: every port in port class 0 */
+#define BH_MAX_PORTPAGES   16384 /* id 0: 256 times port class 0 */
+#define BH_PORT_CLASSES	   256	 /* per ruleset; class 0: ports no rule names, other protocols */
+#define BH_PORT_WORDS	   (BH_PORT_CLASSES / 64)
+#define BH_MAX_PEERS	   262144
+#define BH_MAX_CIDRS	   65536
+#define BH_MAX_ROWS	   1048576
+#define BH_MAX_PROCROWS	   65536
+#define BH_MAX_EXES	   4096
+#define BH_MAX_FLOWS	   262144
+#define BH_MAX_EDGES	   131072
+#define BH_MAX_FRAGS	   16384
+#define BH_MAX_QALLOW	   16384
+#define BH_INLINE_ADDRS	   2  /* of each family, per interface; more are looked up in `local` */
+#define BH_MAX_ADDRS	   250 /* per interface */
+#define BH_UNTIL_CHAIN	   8  /* rulesets a decision follows through expiries */
+#define BH_QALLOW_PORTS	   16
+#define BH_PATH_MAX	   256 /* executable paths in policy and events, with NUL */
+#define BH_COMM_LEN	   16
 
 enum bh_dir {
 	BH_EGRESS = 0,	/* from the pod */
@@ -51,33 +51,33 @@ enum bh_node_mode { BH_NODE_ALLOW, BH_NODE_KUBELET, BH_NODE_DENY };
 /* map `config`, ARRAY[1], mmapable, one writer (the daemon).
  *
  * Publishing: tables are double-buffered. Every table value that depends on policy has two sides;
- * the side in use is epoch & 1. The daemon fills the idle side, reads it back, and stores epoch +
- * 1: that one aligned store switches every pod at once. Flow entries carry the epoch they were
- * decided under and are decided again when it has moved on. A program reads epoch once per packet.
- * The daemon waits for a grace period (all programs that saw the old epoch have ended) before it
- * writes the side that became idle. */
+ * the side in use is epoch & 1. The daemon fills the idle side, reads it back, and stores epoch + 1:
+ * that one aligned store switches every pod at once. Flow entries carry the epoch they were decided
+ * under and are decided again when it has moved on. A program reads epoch once per packet. The
+ * daemon waits for a grace period (all programs that saw the old epoch have ended) before it writes
+ * the side that became idle. */
 struct bh_config {
-	__u64 kubelet_cgroup;	/* cgroup id whose sockets are exempt when node_mode is kubelet */
-	__u32 epoch;		/* starts at 2; side in use: epoch & 1 */
-	__u32 abi;		/* BH_ABI_VERSION */
-	__u32 node_mode;	/* enum bh_node_mode */
+	__u64 kubelet_cgroup; /* cgroup id whose sockets are exempt when node_mode is kubelet */
+	__u32 epoch;	      /* starts at 2; side in use: epoch & 1 */
+	__u32 abi;	      /* BH_ABI_VERSION */
+	__u32 node_mode;      /* enum bh_node_mode */
 	__u32 keep_established; /* 1: a policy change does not cut live flows (quarantine does) */
-	__u32 has_cidrs[2];	/* per side: 0 lets a decision skip the prefix look-up */
+	__u32 has_cidrs[2];   /* per side: 0 lets a decision skip the prefix look-up */
 	__u32 has_hostnet_quarantine; /* 1: socket hooks look for quarantined cgroups */
-	__u32 flow_full;	      /* 1 while the last flow insert failed for want of room */
-	__u32 has_hurried; /* 1 while the daemon has the kernel's grace periods expedited */
-	__u32 tick_ns;	   /* of a jiffy; 0: not known, packets ask a slower clock */
-	__u64 clock_ns;	   /* written by BPF: bpf_jiffies64() * tick_ns + this is the time of
-			    * bpf_ktime_get_coarse_ns(); 0: to be measured */
+	__u32 flow_full;      /* 1 while the last flow insert failed for want of room */
+	__u32 has_hurried;    /* 1 while the daemon has the kernel's grace periods expedited */
+	__u32 tick_ns;	      /* of a jiffy; 0: not known, packets ask a slower clock */
+	__u64 clock_ns; /* written by BPF: bpf_jiffies64() * tick_ns + this is the time of
+			 * bpf_ktime_get_coarse_ns(); 0: to be measured */
 	__u32 pad[2];
 };
 _Static_assert(sizeof(struct bh_config) == 64, "bh_config");
 
 /* map `endpoint`, ARRAY[BH_MAX_SLOTS], mmapable: one pod interface. */
-#define BH_SLOT_LIVE	   1u  /* registered; without it: drop, reason no-endpoint */
-#define BH_SLOT_SHUT	   2u  /* nothing but ARP and ND for own addresses passes */
-#define BH_SLOT_QUARANTINE 4u  /* nothing passes, not even ARP, except by the allow-list */
-#define BH_SLOT_QALLOW	   8u  /* the quarantine has an allow-list in `qallow` (then ARP/ND pass) */
+#define BH_SLOT_LIVE	   1u /* registered; without it: drop, reason no-endpoint */
+#define BH_SLOT_SHUT	   2u /* nothing but ARP and ND for own addresses passes */
+#define BH_SLOT_QUARANTINE 4u /* nothing passes, not even ARP, except by the allow-list */
+#define BH_SLOT_QALLOW	   8u /* the quarantine has an allow-list in `qallow` (then ARP/ND pass) */
 #define BH_SLOT_SHADOW	   16u /* policy denials are counted, not enforced */
 #define BH_SLOT_MORE_ADDRS 32u /* addresses beyond the inline ones are in `local` */
 #define BH_SLOT_NO_MAC	   64u /* the interface has no MAC check (layer 3 device) */
@@ -102,9 +102,9 @@ _Static_assert(sizeof(struct bh_slot) == 96, "bh_slot");
 
 /* map `usage`, ARRAY[BH_MAX_SLOTS], written by BPF with atomics. */
 struct bh_usage {
-	__u32 flows;	     /* entries of this slot in `flow` */
-	__u32 edges;	     /* entries of this slot in `edge` */
-	__u64 flow_refused;  /* flows not made for want of quota or room */
+	__u32 flows; /* entries of this slot in `flow` */
+	__u32 edges; /* entries of this slot in `edge` */
+	__u64 flow_refused; /* flows not made for want of quota or room */
 	__u64 edge_overflow; /* packets counted in the overflow edge */
 	__u64 pad;
 };
@@ -146,8 +146,8 @@ struct bh_lpm6 {
 
 /* map `ruleset`, ARRAY[BH_MAX_RULESETS]: immutable while any side uses it.
  *
- * One row is {allow, cond}: bit c of allow says that port class c is allowed whoever opens it; bit
- * c of cond says that it depends on the executable (look in `procrow`). Both 0: denied. deny marks
+ * One row is {allow, cond}: bit c of allow says that port class c is allowed whoever opens it; bit c
+ * of cond says that it depends on the executable (look in `procrow`). Both 0: denied. deny marks
  * cells that an explicit Deny rule closed; it only chooses the reason. */
 struct bh_row {
 	__u64 allow[BH_PORT_WORDS];
@@ -156,8 +156,7 @@ struct bh_row {
 };
 _Static_assert(sizeof(struct bh_row) == 96, "bh_row");
 
-#define BH_RULESET_OPEN 1u /* nothing selects the pod in this direction and the default is allow   \
-			    */
+#define BH_RULESET_OPEN 1u /* nothing selects the pod in this direction and the default is allow */
 #define BH_RULESET_KEEP 2u /* every policy behind it lets live connections outlive a change */
 struct bh_ruleset {
 	__u64 until_ns; /* bpf_ktime_get_ns from which `next` decides instead; 0: for ever */
@@ -214,25 +213,25 @@ struct bh_flow_key {
 };
 _Static_assert(sizeof(struct bh_flow_key) == 24, "bh_flow_key");
 
-#define BH_FLOW_REPLIED	 1u /* a packet came back */
-#define BH_FLOW_NODE	 2u /* decided by the node exemption, from a packet that proved it */
+#define BH_FLOW_REPLIED 1u  /* a packet came back */
+#define BH_FLOW_NODE	2u  /* decided by the node exemption, from a packet that proved it */
 #define BH_FLOW_FIN_INIT 4u /* the initiator's end sent FIN */
 #define BH_FLOW_FIN_RESP 8u
-#define BH_FLOW_RST	 16u
-#define BH_FLOW_REBUILT	 32u  /* made again from a live socket */
-#define BH_FLOW_CUT	 64u  /* refused when it was decided again; forgotten soon */
-#define BH_FLOW_SELF	 128u /* the pod to itself, through a service */
+#define BH_FLOW_RST	16u
+#define BH_FLOW_REBUILT 32u /* made again from a live socket */
+#define BH_FLOW_CUT 64u /* refused when it was decided again; forgotten soon */
+#define BH_FLOW_SELF 128u /* the pod to itself, through a service */
 struct bh_flow {
 	__u64 first_ns;
 	__u64 last_ns;
 	__u64 until_ns; /* the decision's ruleset expires then; 0: never */
-	__u64 packets;	/* not yet moved to the edge */
+	__u64 packets; /* not yet moved to the edge */
 	__u64 bytes;
 	__u32 epoch;
 	__u32 generation;
-	__u16 proc;  /* enum of the opener, for deciding again */
-	__u8 dir;    /* enum bh_dir of the initiator as seen from the pod */
-	__u8 flags;  /* BH_FLOW_* */
+	__u16 proc; /* enum of the opener, for deciding again */
+	__u8 dir;   /* enum bh_dir of the initiator as seen from the pod */
+	__u8 flags; /* BH_FLOW_* */
 	__u8 reason; /* why it was allowed */
 	__u8 pad;
 	__u16 turn; /* of its place in the sweeper's ring; 0: it has none */
@@ -253,9 +252,8 @@ struct bh_edge_key {
 };
 _Static_assert(sizeof(struct bh_edge_key) == 24, "bh_edge_key");
 
-#define BH_EDGE_UNSENT 1u /* no ring record has announced it yet */
-#define BH_EDGE_OVERFLOW                                                                           \
-	2u /* stands for every edge beyond the slot's quota: remote, port, proto 0 */
+#define BH_EDGE_UNSENT	 1u /* no ring record has announced it yet */
+#define BH_EDGE_OVERFLOW 2u /* stands for every edge beyond the slot's quota: remote, port, proto 0 */
 struct bh_edge {
 	__u64 first_ns; /* bpf_ktime_get_ns */
 	__u64 last_ns;
@@ -282,8 +280,8 @@ _Static_assert(sizeof(struct bh_frag_key) == 40, "bh_frag_key");
 struct bh_frag {
 	__u64 seen_ns; /* valid for 30 s after it */
 	__u32 generation;
-	__u16 bound;	 /* end of the first fragment: no later one may overlap it; while it is
-			  * awaited, the lowest offset that passed: it may not reach there */
+	__u16 bound; /* end of the first fragment: no later one may overlap it; while it is awaited,
+		      * the lowest offset that passed: it may not reach beyond */
 	__u8 is_waiting; /* later fragments came first; flow is not known */
 	__u8 pad;
 	struct bh_flow_key flow; /* whose ports and counters the fragments share */
@@ -309,7 +307,7 @@ struct bh_qallow {
 struct bh_opener {
 	__u32 generation;
 	__u32 slot;
-	__u32 proc;	 /* BH_PROC_* or id */
+	__u32 proc; /* BH_PROC_* or id */
 	__u32 connected; /* 1: connect() ran on it, so the pod is the initiator */
 };
 
@@ -318,9 +316,9 @@ struct bh_opener {
 struct bh_sweep_args {
 	__u64 edges_before_ns; /* forget edges last used before it and announced; 0: none */
 	__u32 slot_plus_one;   /* 0: every slot; else only this slot plus 1 */
-	__u32 all;   /* 1: not only idle flows, all of them (and all edges of the slot given) */
-	__u32 flows; /* out: entries removed from `flow` */
-	__u32 edges; /* out: entries removed from `edge` */
+	__u32 all;	       /* 1: not only idle flows, all of them (and all edges of the slot given) */
+	__u32 flows;	       /* out: entries removed from `flow` */
+	__u32 edges;	       /* out: entries removed from `edge` */
 };
 _Static_assert(sizeof(struct bh_sweep_args) == 24, "bh_sweep_args");
 
@@ -330,8 +328,8 @@ struct bh_drop {
 	__u64 bytes;
 };
 
-/* Ring record in `events`. A full ring loses only the announcement: the edge stays marked UNSENT
- * and the daemon's sweep announces it. */
+/* Ring record in `events`. A full ring loses only the announcement: the edge stays marked UNSENT and
+ * the daemon's sweep announces it. */
 #define BH_EVENT_VERSION 1
 enum bh_event_type { BH_EVENT_EDGE = 1 };
 struct bh_event_edge {

@@ -136,7 +136,8 @@ static void test_early_by_protocol(void **state)
 		t.proto = (const uint8_t[]){6, 17, 132, 47}[i];
 		assert_int_equal(out(r, &t), 0);
 	}
-	rig_row(r, RIG_RULES_OUT, RIG_WEB, (struct bh_row){.allow = {2}, .cond = {4}}); /* by executable */
+	rig_row(r, RIG_RULES_OUT, RIG_WEB,
+		(struct bh_row){.allow = {2}, .cond = {4}}); /* by executable */
 	t.frag_id++;
 	t.proto = 17;
 	assert_int_equal(out(r, &t), BH_R_FRAGMENT_ORPHAN);
