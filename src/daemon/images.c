@@ -103,6 +103,13 @@ static int make_question(struct bh_images *im, struct want *w)
 	return w->question ? 0 : -ENOMEM;
 }
 
+/* ns NULL: no pod is known, and what is about certain namespaces cannot be told to apply. */
+static bool applies_to(const struct bh_image_policy *p, const char *ns,
+		       const struct bh_image_ref *ref)
+{
+	return (ns || !p->match.namespaces.n) && bh_image_policy_applies(p, ns, ref);
+}
+
 /* *ret_applies: at least one policy of any mode is about the image. */
 static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *ns,
 		     const char *image, bool *ret_applies)
@@ -122,8 +129,7 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 				 .reference = strdup(image)};
 
 		for (size_t i = 0; i < n; i++) {
-			if ((int)policies[i]->mode != mode ||
-			    !bh_image_policy_applies(policies[i], ns, &ref))
+			if ((int)policies[i]->mode != mode || !applies_to(policies[i], ns, &ref))
 				continue;
 			json_array_append_new(x.names, json_string(policies[i]->name));
 			x.on_error = stricter(x.on_error, policies[i]->on_error);
@@ -383,16 +389,35 @@ static uint64_t clock_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static int start_wait(struct bh_images *im, const char *ns, const char *name,
-		      struct bh_image_wait **ret, struct outcome *o, struct bh_err *err)
+/* Who asks: a pod, or the runtime about an image. */
+struct subject {
+	const char *ns, *name;
+	const char *image; /* NULL: those of the pod */
+};
+
+static int collect_for(struct bh_images *im, struct bh_image_wait *w, const struct subject *s,
+		       struct outcome *o)
+{
+	bool applies;
+
+	w->pod = s->image ? strdup("") : bh_strf("%s/%s", s->ns, s->name);
+	if (!w->pod)
+		return -ENOMEM;
+	if (!s->image)
+		return collect(im, w, s->ns, s->name, o);
+	if (bh_image_files_trouble(im->files))
+		worsen(o, BH_IMAGES_RETRY, "%s", bh_image_files_trouble(im->files));
+	return add_wants(im, w, NULL, s->image, &applies);
+}
+
+static int start_wait(struct bh_images *im, const struct subject *s, struct bh_image_wait **ret,
+		      struct outcome *o, struct bh_err *err)
 {
 	struct bh_image_wait *w = calloc(1, sizeof(*w));
 	int r = bh_image_files_refresh(im->files, clock_ms(), err);
 
-	if (w)
-		w->pod = bh_strf("%s/%s", ns, name);
-	if (!r && (!w || !w->pod || collect(im, w, ns, name, o)))
-		r = bh_fail(err, ENOMEM, "images of pod '%s/%s'", ns, name);
+	if (!r && (!w || collect_for(im, w, s, o)))
+		r = bh_fail(err, ENOMEM, "verdict about images");
 	if (!r) {
 		w->im = im;
 		r = find_answers(im, w, err);
@@ -405,8 +430,13 @@ static int start_wait(struct bh_images *im, const char *ns, const char *name,
 	return 0;
 }
 
-int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_images_fn *fn,
-		  void *arg, struct bh_image_wait **ret, struct bh_err *err)
+struct listener {
+	bh_images_fn *fn;
+	void *arg;
+};
+
+static int ask(struct bh_images *im, const struct subject *s, const struct listener *l,
+	       struct bh_image_wait **ret, struct bh_err *err)
 {
 	struct bh_image_wait *w = NULL;
 	struct outcome o = {0};
@@ -414,24 +444,38 @@ int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_ima
 
 	*ret = NULL;
 	if (!im) {
-		fn(BH_IMAGES_ALLOW, "", arg);
+		l->fn(BH_IMAGES_ALLOW, "", l->arg);
 		return 0;
 	}
-	r = start_wait(im, ns, name, &w, &o, err);
+	r = start_wait(im, s, &w, &o, err);
 	if (r)
 		return r;
 	if (o.outcome >= BH_IMAGES_RETRY || is_complete(w)) {
 		conclude(im, w, &o);
 		wait_free(w);
-		fn(o.outcome, o.text, arg);
+		l->fn(o.outcome, o.text, l->arg);
 		return 0;
 	}
-	w->fn = fn;
-	w->arg = arg;
+	w->fn = l->fn;
+	w->arg = l->arg;
 	w->next = im->waits;
 	im->waits = w;
 	*ret = w;
 	return 0;
+}
+
+int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_images_fn *fn,
+		  void *arg, struct bh_image_wait **ret, struct bh_err *err)
+{
+	return ask(im, &(struct subject){.ns = ns, .name = name}, &(struct listener){fn, arg}, ret,
+		   err);
+}
+
+int bh_images_ask_image(struct bh_images *im, const char *reference, bh_images_fn *fn, void *arg,
+			struct bh_image_wait **ret, struct bh_err *err)
+{
+	return ask(im, &(struct subject){.image = reference}, &(struct listener){fn, arg}, ret,
+		   err);
 }
 
 /* ---- opening ---- */

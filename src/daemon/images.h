@@ -32,6 +32,10 @@ void bh_images_close(struct bh_images *im);
 /* fn is called once: before this returns (then *ret is NULL), or from the loop. */
 int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_images_fn *fn,
 		  void *arg, struct bh_image_wait **ret, struct bh_err *err);
+/* The same about one image that no pod is known for: the policies that name no namespaces judge it.
+ */
+int bh_images_ask_image(struct bh_images *im, const char *reference, bh_images_fn *fn, void *arg,
+			struct bh_image_wait **ret, struct bh_err *err);
 /* fn will not be called. w may be NULL. */
 void bh_images_forget(struct bh_image_wait *w);
 

@@ -168,6 +168,7 @@ static const struct verb {
 	{"baseline.make", ANYONE, bh_verb_baseline_make},
 	{"baseline.import", ROOT, bh_verb_baseline_import},
 	{"baseline.reset", ROOT, bh_verb_baseline_reset},
+	{"image.judge", ROOT, bh_verb_image_judge},
 	{"quarantine", ROOT, verb_quarantine},
 	{"quarantine.list", ANYONE, verb_quarantine_list},
 	{"release", ROOT, verb_release},

@@ -24,6 +24,8 @@ int bh_pod_text_parse(const char *text, struct bh_pod_ref_text *ret, struct bh_e
 
 /* verbs_show.c */
 bh_verb_fn bh_verb_status, bh_verb_pods, bh_verb_flows, bh_verb_top;
+/* verbs_image.c */
+bh_verb_fn bh_verb_image_judge;
 /* verbs_policy.c */
 bh_verb_fn bh_verb_matrix, bh_verb_explain, bh_verb_exceptions, bh_verb_world;
 /* verbs_verify.c */

@@ -6,7 +6,8 @@ Layer 2  pure code          layers 0 and 1 without fs and loop; the edges below;
                             clocks, libbpf or netlink: time and kernel answers come as arguments
 Layer 3  the outside world  layers 0 to 2, itself; one library per folder
 Layer 4  programs           daemon: all below. worker: no datapath, net, store. cli: layers 0 to 2
-                            and ctl. cni: layers 0, 1 and ctl. Neither cli nor cni sees libbpf.
+                            and ctl. cni and verifier: layers 0, 1 and ctl. None of these three sees
+                            libbpf.
 """
 import re
 
@@ -32,6 +33,7 @@ L4 = {
     "worker": ["worker", "base", *L2, "http", "kube", "registry", "ctl"],
     "cli": ["cli", "base", *L2, "ctl"],
     "cni": ["cni", "base", "ctl"],
+    "verifier": ["verifier", "base", "ctl"],
 }
 # Libraries and the only places that may know them.
 LIBRARIES = {

@@ -2,6 +2,7 @@
 """Images at ADD: a pod whose image is not what a policy demands gets no network, or is cut off; one
 verification serves many pods; what nobody can find out is decided by the policy, not by chance."""
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -154,6 +155,28 @@ def undecided(w):
     w.content.sign("team/late", digest, w.key.sign)
 
 
+def pulls(w):
+    """containerd's verifier: asked about what is about to be pulled, it asks the daemon."""
+    def verify(name, digest, socket=w.node.socket):
+        p = subprocess.run([os.path.join(t.BIN, "bulkhead-image-verifier"), "-name", name,
+                            "-digest", digest, "-stdin-media-type",
+                            "application/vnd.oci.descriptor.v1+json"], input='{"size":1}',
+                           env={"BULKHEAD_SOCKET": socket}, capture_output=True, text=True,
+                           timeout=20, preexec_fn=t.die_with_parent)
+        return p.returncode, p.stdout
+    bare = w.content.image("team/bare", "v1", b"unsigned")
+    equal(verify(w.bare, bare)[0], 0, "policies of namespaces have no say in a pull")
+    w.rule("node", {"match": {"images": ["127.0.0.1*/**"]}})
+    equal(verify(w.signed, w.image)[0], 0, "signed: pulled")
+    code, said = verify(w.bare, bare)
+    check(code == 1 and "no-signature" in said, "unsigned: not pulled, and why", said)
+    equal(verify("registry.example/x:v1", w.image)[0], 0, "an image that no policy is about")
+    equal(verify(w.signed, "sha256:short")[0], 1, "no digest: not pulled")
+    code, said = verify(w.signed, w.image, "/nowhere")
+    check(code == 1 and said, "no daemon: not pulled, and why", said)
+    w.node.remove("images-node.yaml")
+
+
 def slow(w):
     """A registry that hangs holds up nobody else."""
     w.delay_s = 20
@@ -190,7 +213,7 @@ def broken_policy(w):
 
 def run():
     w = World()
-    for fn in (accepts_and_refuses, modes, remembers, undecided, slow, broken_policy):
+    for fn in (accepts_and_refuses, modes, remembers, undecided, pulls, slow, broken_policy):
         with part(fn.__name__):
             fn(w)
 
