@@ -285,6 +285,7 @@ int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_wor
 
 	if (r < 0)
 		return r;
+	bh_baseline_forget_replicas(b);
 	h = bh_map_get(&l->held, &b->workload, sizeof(b->workload));
 	if (h)
 		r = bh_baseline_merge(h->b, b, err);
