@@ -212,8 +212,21 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
 struct sock_common {
 	unsigned short skc_family;
+	__u32 skc_rcv_saddr;
+	unsigned short skc_num;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct module {
+	char name[56];
 };
 
 struct sock {

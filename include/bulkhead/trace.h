@@ -95,6 +95,8 @@ enum bh_trace_class {
 	BH_CALL_URING,
 	BH_CALL_SOCKET,	 /* family, type, protocol */
 	BH_CALL_CONNECT, /* to a unix socket whose name is in trace_name; path: it */
+	BH_CALL_LISTEN,	 /* port, protocol, 1: loopback only; in light mode too, as what follows */
+	BH_CALL_SIGNAL,	 /* number, pid: to a task outside of the pod */
 	BH_CALL_FOREIGN, /* of another architecture's table; never decoded */
 	BH_CALL_DENIED,	 /* named by the slot's policy, and nothing else to say */
 	BH_CALL_CLASSES

@@ -75,6 +75,21 @@ static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
 		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
 }
 
+/* Of what was seen without a hook on calls: its usual one. */
+static const char *call_name(const struct bh_trace_event *ev, char *out, size_t n)
+{
+	static const char *const usual[BH_CALL_CLASSES] = {
+		[BH_CALL_LISTEN] = "listen",
+		[BH_CALL_SIGNAL] = "kill",
+		[BH_CALL_MODULE] = "init_module",
+		[BH_CALL_URING] = "io_uring_setup",
+	};
+
+	if (ev->call < BH_TRACE_CALLS)
+		return bh_syscall_name((int)ev->call, out, n);
+	return ev->kind == BH_TRACE_CALL ? usual[ev->op] : NULL;
+}
+
 /* The log gets what happened; forks and ends are for the detectors alone. */
 static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		      const struct bh_trace_event *ev)
@@ -88,9 +103,7 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 
 		bh_journal_event(rt->d->journal, bh_ocsf_process(ocsf, &p));
 	} else if (ev->kind != BH_TRACE_EXIT) {
-		struct bh_ocsf_act a = {time_ms, ev,
-					bh_syscall_name((int)ev->call, call, sizeof(call)),
-					pod_of(ep)};
+		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod_of(ep)};
 
 		bh_journal_event(rt->d->journal, bh_ocsf_act(ocsf, &a));
 	}

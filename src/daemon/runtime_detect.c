@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/journal.h"
 #include "daemon/baselines.h"
@@ -275,6 +276,19 @@ static void set_call(const struct bh_trace_event *ev, struct bh_activity *a)
 		break;
 	case BH_CALL_SOCKET:
 		set_socket(ev, a);
+		break;
+	case BH_CALL_LISTEN:
+		a->kind = BH_ACT_LISTEN;
+		a->u.listen.port = (uint16_t)ev->arg[0];
+		a->u.listen.proto = (uint8_t)ev->arg[1];
+		a->u.listen.is_loopback = ev->arg[2];
+		break;
+	case BH_CALL_SIGNAL:
+		a->kind = BH_ACT_SIGNAL;
+		a->u.target.signal = (int)ev->arg[0];
+		a->u.target.pid = (uint32_t)ev->arg[1];
+		a->u.target.kind =
+			ev->arg[1] == (uint64_t)getpid() ? BH_TARGET_BULKHEAD : BH_TARGET_OTHER;
 		break;
 	case BH_CALL_CONNECT:
 		a->kind = BH_ACT_FILE;

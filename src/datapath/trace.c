@@ -188,6 +188,8 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
 	t->watch_link = t->learn_link = -1;
+	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
+		t->extra_link[i] = -1;
 	r = open_steps(t, err);
 	if (r)
 		return r;
@@ -203,6 +205,8 @@ void bh_trace_close(struct bh_trace *t)
 	bh_trace_learn_end(t);
 	bh_trace_watch_end(t);
 	bpf_object__close(t->watch);
+	bh_trace_extra_end(t);
+	bpf_object__close(t->extra);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
 	if (t->slot)
@@ -279,6 +283,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		bh_trace_learn_end(t);
 	if (mode < BH_TRACE_WATCH)
 		bh_trace_watch_end(t);
+	if (mode < BH_TRACE_LIGHT)
+		bh_trace_extra_end(t);
 	if (mode < t->mode)
 		t->mode = mode;
 	__atomic_store_n(&t->config->mode, (uint32_t)mode, __ATOMIC_SEQ_CST);
@@ -287,6 +293,7 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 			r = attach_one(t, hooks[i].name, err);
 	if (r == 0 && t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT) {
 		t->mode = BH_TRACE_LIGHT;
+		bh_trace_extra_begin(t);
 		r = adopt_tasks(t, err);
 	}
 	if (r == 0 && mode >= BH_TRACE_WATCH)

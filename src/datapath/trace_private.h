@@ -23,11 +23,15 @@ enum bh_trace_map {
 		BH_T_COUNT
 };
 
+#define BH_TRACE_EXTRAS 4
+
 struct bh_trace {
 	struct bh_datapath *dp;
 	struct bpf_object *obj;
-	struct bpf_object *watch;   /* NULL: not loaded */
-	int watch_link, learn_link; /* -1: not attached */
+	struct bpf_object *watch;	 /* NULL: not loaded */
+	struct bpf_object *extra;	 /* NULL: not loaded */
+	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
+	int watch_link, learn_link;	 /* -1: not attached */
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
@@ -59,6 +63,10 @@ int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_watch_end(struct bh_trace *t);
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_learn_end(struct bh_trace *t);
+
+/* trace_extra.c: what loads of the optional programs; with light mode. */
+void bh_trace_extra_begin(struct bh_trace *t);
+void bh_trace_extra_end(struct bh_trace *t);
 
 /* trace_read.c */
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);

@@ -141,6 +141,21 @@ def calls(node, box, pod):
         check(name in got, f"{name} is told", sorted(got))
 
 
+def without_calls(node, box, pod):
+    """What light mode sees by itself."""
+    node.ask("runtime", "light")
+    box.sh("python3 -c 'import socket; s = socket.socket(); s.bind((\"0.0.0.0\", 4711)); s.listen()'")
+    victim = os.fork()
+    if not victim:
+        os.execvp("sleep", ["sleep", "60"])
+    box.sh(f"kill -CONT {victim}")
+    os.kill(victim, 9)
+    os.waitpid(victim, 0)
+    got = [(e["kernel"]["name"], ours(e)["arguments"]) for e in events(node, "kernel", pod)]
+    check(("listen", [4711, 6, 0, 0]) in got, "a listening port", got)
+    check(("kill", [18, victim, 0, 0]) in got, "a signal to a task outside", got)
+
+
 def balanced(node):
     r = node.ask("runtime")
     b = r["books"]
@@ -167,7 +182,8 @@ def main():
     box = Container(pod, volume=volume)
     for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage),
                      ("long arguments", long_args), ("files", files), ("mappings", maps),
-                     ("calls", calls), ("modes", modes)):
+                     ("calls", calls), ("modes", modes),
+                     ("without calls", without_calls)):
         with part(name):
             fn(node, box, pod.name)
     balanced(node)
