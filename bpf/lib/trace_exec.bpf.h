@@ -229,11 +229,47 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 	tail_args(s, p);
 }
 
+#define ENV_STRINGS 64
+
+/* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH. */
+static __always_inline int env_is_telling(const char *t)
+{
+	if (t[0] != 'L' || t[1] != 'D' || t[2] != '_')
+		return 0;
+	return (t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
+	       (t[3] == 'A' && t[4] == 'U' && t[5] == 'D') ||
+	       (t[3] == 'L' && t[4] == 'I' && t[5] == 'B');
+}
+
+/* Looks through the first strings of the environment. Not in light mode: it takes as long as all
+ * the rest. Before the path of the working directory, whose room it uses. */
+static __always_inline void record_env(struct exec_scratch *s, const struct task_struct *p)
+{
+	const struct bh_trace_config *cfg = trace_config_get();
+	__u64 at = p->mm->env_start, end = p->mm->env_end;
+	int i;
+
+	if (!cfg || cfg->mode < BH_TRACE_WATCH)
+		return;
+	for (i = 0; i < ENV_STRINGS && at < end; i++) {
+		long n = bpf_probe_read_user_str(s->walk.buf, PATH_HALF, (const void *)at);
+
+		if (n <= 0)
+			return;
+		if (env_is_telling(s->walk.buf)) {
+			s->flags |= BH_TRACE_F_PRELOAD;
+			return;
+		}
+		at += n;
+	}
+}
+
 static __always_inline int record_send(struct exec_scratch *s, const struct task_struct *p,
 				       const struct linux_binprm *bprm, int is_high)
 {
 	__u64 len;
 
+	record_env(s, p);
 	record_head(s, p);
 	record_numbers(s, p);
 	record_strings(s, p, bprm);

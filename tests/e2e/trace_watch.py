@@ -79,6 +79,13 @@ def long_args(node, box, pod):
           "long arguments are cut and say so")
 
 
+def environment(node, box, pod):
+    box.sh("cp /usr/bin/id /tmp/with; cp /usr/bin/id /tmp/without; "
+           "A=1 LD_PRELOAD=/tmp/x.so /tmp/with >/dev/null 2>&1; A=1 /tmp/without >/dev/null")
+    check(ours(started(node, pod, "/tmp/with")).get("preload"), "LD_PRELOAD is told")
+    check(not ours(started(node, pod, "/tmp/without")).get("preload"), "and its absence is not")
+
+
 def file_of(node, pod, path, activity):
     return [e for e in events(node, "file", pod) if e["file"].get("path") == path and
             e["activity_name"] == activity]
@@ -181,7 +188,8 @@ def main():
     volume = testing.tempdir()
     box = Container(pod, volume=volume)
     for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage),
-                     ("long arguments", long_args), ("files", files), ("mappings", maps),
+                     ("long arguments", long_args), ("environment", environment),
+                     ("files", files), ("mappings", maps),
                      ("calls", calls), ("modes", modes),
                      ("without calls", without_calls)):
         with part(name):
