@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_adopt.bpf.h"
+#include "lib/trace_script.bpf.h"
 
 #define SIGKILL 9
 
@@ -113,7 +114,7 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 
 /* What the task is from now on. */
 static __always_inline void exec_remember(struct exec_scratch *s, struct task_struct *p,
-					  __u64 self_exec, int is_sent)
+					  __u64 self_exec, __u32 script, int is_sent)
 {
 	struct bh_trace_task *t =
 		bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -126,6 +127,7 @@ static __always_inline void exec_remember(struct exec_scratch *s, struct task_st
 	t->dev = s->id.dev;
 	t->origin = s->id.origin;
 	t->self_exec = self_exec;
+	t->script = script;
 	t->slot = s->slot;
 	t->generation = s->generation;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
@@ -193,7 +195,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	exec_note(s, b, file);
 	exec_judge(s, b, file);
 	is_sent = exec_announce(s, b, p, bprm);
-	exec_remember(s, p, self_exec, is_sent);
+	exec_remember(s, p, self_exec, script_of(s, p, bprm), is_sent);
 }
 
 SEC("tp_btf/sched_process_exec")

@@ -175,7 +175,7 @@ static __always_inline void call_root(struct act_scratch *s, const struct bh_tra
 
 /* Classes that leave a file or name one. */
 static __always_inline int call_of_file(struct act_scratch *s, struct task_struct *p,
-					const struct bh_trace_task *t, __u8 class)
+					struct bh_trace_task *t, __u8 class)
 {
 	switch (class) {
 	case BH_CALL_OPEN:

@@ -197,6 +197,17 @@ static __always_inline long ring_send(int is_high, void *record, __u64 len)
 	return bpf_ringbuf_output(&trace_events, record, len, flags);
 }
 
+/* Of a last component, cut to the size and zero-padded; never 0. */
+static __always_inline __u32 name_hash(const struct bh_trace_name *n)
+{
+	const __u32 *word = (const __u32 *)n->text;
+	__u32 h = 2166136261u, i;
+
+	for (i = 0; i < sizeof(n->text) / 4; i++)
+		h = (h ^ word[i]) * 16777619u;
+	return h ? h : 1;
+}
+
 /* Unique: a CPU does not start two images within a microsecond. */
 static __always_inline __u64 exec_id_make(__u64 now)
 {

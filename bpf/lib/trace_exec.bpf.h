@@ -13,6 +13,7 @@ struct exec_scratch {
 	struct bh_trace_task task; /* as it was before */
 	struct bh_trace_allow_key allow;
 	struct bh_trace_mntns_key mntns;
+	struct bh_trace_name script;
 	struct file_id id;
 	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
 	__u32 pos; /* in the record's tail */

@@ -64,6 +64,35 @@ static __always_inline void file_collapse(struct act_scratch *s, const struct bh
 	__builtin_memcpy(k->name, name, sizeof(name));
 }
 
+/* Code that the image did not bring, though its interpreter did: as good as an exec of it. */
+static __always_inline void open_script(struct act_scratch *s, const struct file *f,
+					struct bh_trace_task *t)
+{
+	__u32 slot = t->slot;
+	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
+
+	t->script = 0;
+	if (!act_is_foreign(s->id.origin))
+		return;
+	if (pol && pol->generation == t->generation && (pol->origins >> (s->id.origin & 31) & 1)) {
+		struct bh_trace_slot *b = books_of(slot);
+
+		s->flags |= BH_TRACE_F_REFUSED;
+		if ((pol->flags & BH_TRACE_P_KILL) && bpf_send_signal(SIGKILL) == 0) {
+			s->flags |= BH_TRACE_F_KILLED;
+			if (b)
+				__sync_fetch_and_add(&b->killed, 1);
+		}
+	}
+	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_SCRIPT);
+	s->key.ino = s->id.ino;
+	s->key.dev = s->id.dev;
+	s->key.origin = s->id.origin;
+	s->is_high = 1;
+	act_walk(s, file_path(f));
+	act_note(s, t);
+}
+
 static __always_inline __u8 open_op(__u32 mode, __u32 bits)
 {
 	if (mode & FMODE_CREATED)
@@ -74,7 +103,7 @@ static __always_inline __u8 open_op(__u32 mode, __u32 bits)
 }
 
 static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
-				      const struct bh_trace_task *t)
+				      struct bh_trace_task *t)
 {
 	const struct file *f = act_file(p, s->ret);
 	const struct dentry *d;
@@ -88,6 +117,11 @@ static __always_inline void call_open(struct act_scratch *s, const struct task_s
 	mode = BPF_CORE_READ(f, f_mode);
 	bits = name_bits(s, d);
 	op = open_op(mode, bits);
+	if (t->script && !op && name_hash(&s->name) == t->script) {
+		file_identify(f, p, &s->id);
+		open_script(s, f, t);
+		return;
+	}
 	if (!op)
 		return;
 	file_identify(f, p, &s->id);

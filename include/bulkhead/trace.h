@@ -56,6 +56,8 @@ enum bh_trace_op {
 	BH_TRACE_OP_LINK,
 	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits */
 	BH_TRACE_OP_UNLINK,
+	BH_TRACE_OP_SCRIPT, /* opened by the interpreter that was started on it, and not the image's
+			     */
 	BH_TRACE_OPS
 };
 
@@ -208,7 +210,8 @@ struct bh_trace_task {
 	__u32 uid;
 	__u16 last_call; /* learn mode: system call number plus 1; 0: none yet */
 	__u8 origin;
-	__u8 pad[5];
+	__u8 pad;
+	__u32 script; /* hash of the name of the file an interpreter was started on; 0: none */
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
 };
 _Static_assert(sizeof(struct bh_trace_task) == 192, "bh_trace_task");

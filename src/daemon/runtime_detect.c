@@ -194,6 +194,15 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 	};
 }
 
+/* An interpreter with code that is not the image's: told as its exec, with where the script is
+ * from. */
+static void set_script(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	a->kind = BH_ACT_EXEC;
+	a->process.script = ev->path;
+	a->process.script_provenance = provenance_of(ev->origin);
+}
+
 static void set_map(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	if (ev->flags & BH_TRACE_F_ANON)
@@ -422,7 +431,10 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		a.u.exit.status = ev->status;
 		break;
 	case BH_TRACE_FILE:
-		set_file(ev, &a);
+		if (ev->op == BH_TRACE_OP_SCRIPT)
+			set_script(ev, &a);
+		else
+			set_file(ev, &a);
 		break;
 	case BH_TRACE_MAP:
 		set_map(ev, &a);

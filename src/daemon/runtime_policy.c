@@ -106,8 +106,11 @@ static int add_policy(struct bh_runtime_rules *r, struct bh_runtime_policy *p)
 
 	if (!r->first)
 		r->first = bh_runtime_policy_ref(p);
-	if (p->has_exec_origin)
+	if (p->has_exec_origin) {
 		add_origins(r, p);
+		r->needs_calls =
+			true; /* what interpreters are started on is seen when it is opened */
+	}
 	if (p->has_exec_allow)
 		res = add_allow(r, &p->exec_allow);
 	add_users(r, p);

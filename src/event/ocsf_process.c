@@ -190,6 +190,7 @@ static struct act_class class_of(const struct bh_trace_event *ev)
 		[BH_TRACE_OP_UNLINK] = {BH_OCSF_FILE, 4, "Delete"},
 		[BH_TRACE_OP_RENAME] = {BH_OCSF_FILE, 5, "Rename"},
 		[BH_TRACE_OP_CHMOD] = {BH_OCSF_FILE, 6, "Set Attributes"},
+		[BH_TRACE_OP_SCRIPT] = {BH_OCSF_FILE, 2, "Read"},
 		[BH_TRACE_OP_LINK] = {BH_OCSF_FILE, 99, "Link"},
 	};
 

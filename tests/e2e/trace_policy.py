@@ -76,6 +76,9 @@ def killing(node, box, pod):
     equal(box.sh("/mnt/t")[0], 137, "from a tmpfs, too")
     box.sh("python3 -c 'import os; f = os.memfd_create(\"h\"); os.write(f, open(\"/bin/true\","
            "\"rb\").read()); os.execve(f, [\"ls\"], {})'")
+    box.sh("printf 'echo ran > /tmp/ran2\\n' > /tmp/s.sh; chmod +x /tmp/s.sh")
+    equal((box.sh("sh /tmp/s.sh")[0], box.sh("/bin/dash -e /tmp/s.sh")[0], box.sh("ls /tmp/ran2")[0]),
+          (137, 137, 2), "interpreters of dropped scripts are killed before the first line")
     got = [e for e in events(node, "process", pod) if e["unmapped"]["bulkhead"].get("killed")]
     names = {e["process"]["file"]["path"] for e in got}
     equal(sorted(names), ["/memfd:h", "/mnt/t", "/opt/x/dropped"], "the log says what was killed")

@@ -61,6 +61,16 @@ def script(node, box, pod):
     equal(ours(found[0])["args"][-3:], ["/tmp/s.sh", "one", "two"], "with its arguments")
 
 
+    box.sh("printf 'pass\\n' > /tmp/evil.py; python3 -u /tmp/evil.py; cd /tmp; . /dev/null; "
+           "sh evil.sh 2>/dev/null; printf ':\\n' > evil2.sh; sh -e evil2.sh; cd /")
+    read = {e["file"]["path"]: e for e in events(node, "file", pod)
+            if e["activity_name"] == "Read" and ours(e)["provenance"] == "new"}
+    equal(sorted(read), ["/tmp/evil.py", "/tmp/evil2.sh", "/tmp/s.sh"],
+          "interpreters that run what the image did not bring")
+    names = {ours(e)["detector"] for e in events(node, "finding", pod)}
+    check(names, "and findings about them", sorted(names))
+
+
 def lineage(node, box, pod):
     box.sh("cd /usr; sh -c 'nice id; true' >/dev/null")
     e = started(node, pod, "/usr/bin/nice")
