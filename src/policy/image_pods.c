@@ -15,14 +15,14 @@ struct reading {
 
 static const struct bh_yaml *list_of(const struct bh_yaml *map, const char *key)
 {
-	const struct bh_yaml *n = bh_yaml_find(map, key);
+	const struct bh_yaml *n = map ? bh_yaml_find(map, key) : NULL;
 
 	return n && n->type == BH_YAML_LIST ? n : NULL;
 }
 
 static const char *text_of(const struct bh_yaml *map, const char *key, const char *otherwise)
 {
-	const struct bh_yaml *n = bh_yaml_find(map, key);
+	const struct bh_yaml *n = map ? bh_yaml_find(map, key) : NULL;
 
 	return n && n->type == BH_YAML_STRING && *n->text ? n->text : otherwise;
 }
