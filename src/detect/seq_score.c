@@ -16,7 +16,8 @@
 #define NOBODY	   SIZE_MAX
 
 static const char *const names[BH_SEQ_MEASURES] = {"mean", "tail", "burst", "mix"};
-static const double weights[BH_SEQ_MEASURES] = {1, 1, 1, 1};
+/* Where only short contexts are known, the mix is what is left to go by. */
+static const double weights[BH_SEQ_MEASURES] = {1, 1, 1, 2};
 
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
@@ -154,8 +155,8 @@ static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq
 		double least = one_call((enum bh_seq_measure)i, t->n);
 
 		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
-		/* one measure alone neither condemns without limit nor excuses the others */
-		s->total += weights[i] * fmax(-1, fmin(20, s->z[i]));
+		/* one measure alone does not condemn without limit, and none excuses the others */
+		s->total += weights[i] * fmax(0, fmin(20, s->z[i]));
 	}
 }
 
