@@ -106,7 +106,7 @@ struct bh_memo {
 	__u64 remote[2];
 	__u64 tag; /* epoch, port, protocol, reason; 0: empty */
 	__u32 ruleset;
-	__u32 pad;
+	__u32 seq; /* odd while it is being written */
 };
 MAP(memo, PERCPU_ARRAY, __u32, struct bh_memo, 1 << MEMO_BITS, 0);
 

@@ -243,37 +243,41 @@ static __always_inline __u64 memo_tag(const struct ask *a, __u32 epoch, __u8 rea
 	return (__u64)epoch << 32 | (__u64)a->port << 16 | (__u32)a->proto << 8 | reason;
 }
 
-/* Where the answer to a about remote would be. */
+/* Where the answer to a about remote would be. Protocols share it: few ports serve two of them. */
 static __always_inline struct bh_memo *memo_of(const struct ask *a, const union addr *remote)
 {
 	__u64 h = remote->d[0] * HASH_64 ^ remote->d[1];
 	__u32 i;
 
-	h ^= (__u64)a->ruleset << 40 ^ (__u64)a->port << 16 ^ a->proto;
+	h ^= (__u64)a->ruleset << 40 ^ (__u64)a->port << 16;
 	i = h * HASH_64 >> (64 - MEMO_BITS);
 	return bpf_map_lookup_elem(&memo, &i);
 }
 
-/* The reason, or BH_R_NONE. The tag is read twice because a real-time kernel may run another packet
- * of this CPU in between. */
-static __always_inline __u8 memo_recall(const struct bh_memo *m, const struct ask *a,
+/* The reason, or BH_R_NONE. A real-time kernel may run other packets of this CPU in between: an odd
+ * seq says that somebody is writing, another one than before that somebody has written. */
+static __always_inline __u8 memo_recall(const volatile struct bh_memo *m, const struct ask *a,
 					const union addr *remote, __u32 epoch)
 {
-	__u64 tag = *(volatile __u64 *)&m->tag;
+	__u32 seq = m->seq;
+	__u64 tag = m->tag;
 
-	if ((tag ^ memo_tag(a, epoch, 0)) > 0xff || m->ruleset != a->ruleset ||
-	    m->remote[0] != remote->d[0] || m->remote[1] != remote->d[1] ||
-	    *(volatile __u64 *)&m->tag != tag)
+	if ((seq & 1) || (tag ^ memo_tag(a, epoch, 0)) > 0xff || m->ruleset != a->ruleset ||
+	    m->remote[0] != remote->d[0] || m->remote[1] != remote->d[1] || m->seq != seq)
 		return BH_R_NONE;
 	return tag;
 }
 
-static __always_inline void memo_store(struct bh_memo *m, const struct ask *a,
+static __always_inline void memo_store(volatile struct bh_memo *m, const struct ask *a,
 				       const union addr *remote, __u32 epoch)
 {
-	*(volatile __u64 *)&m->tag = 0;
-	*(volatile __u64 *)&m->remote[0] = remote->d[0];
-	*(volatile __u64 *)&m->remote[1] = remote->d[1];
-	*(volatile __u32 *)&m->ruleset = a->ruleset;
-	*(volatile __u64 *)&m->tag = memo_tag(a, epoch, a->reason);
+	__u32 seq = m->seq;
+
+	if ((seq & 1) || __sync_val_compare_and_swap(&m->seq, seq, seq + 1) != seq)
+		return;
+	m->remote[0] = remote->d[0];
+	m->remote[1] = remote->d[1];
+	m->ruleset = a->ruleset;
+	m->tag = memo_tag(a, epoch, a->reason);
+	m->seq = seq + 2;
 }

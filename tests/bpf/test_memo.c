@@ -88,6 +88,42 @@ static void test_strangers_share_no_answer(void **state)
 	}
 }
 
+/* seq is the last word of an entry. */
+static void set_writing(struct rig *r, uint32_t writing)
+{
+	const struct bpf_map *m = r->pod->maps.memo;
+	size_t size = bpf_map__value_size(m), n = libbpf_num_possible_cpus();
+	char *v = calloc(n, size);
+
+	assert_non_null(v);
+	for (uint32_t i = 0; i < bpf_map__max_entries(m); i++) {
+		assert_int_equal(bpf_map_lookup_elem(rig_fd(m), &i, v), 0);
+		for (size_t cpu = 0; cpu < n; cpu++) {
+			uint32_t *seq = (uint32_t *)(v + (cpu + 1) * size) - 1;
+
+			*seq = (*seq & ~1u) | writing;
+		}
+		assert_int_equal(bpf_map_update_elem(rig_fd(m), &i, v, BPF_ANY), 0);
+	}
+	free(v);
+}
+
+/* On a real-time kernel a packet may be interrupted while it writes. */
+static void test_half_an_answer_is_none(void **state)
+{
+	struct rig *r = fresh(state);
+
+	assert_int_equal(tcp(r, OUT, WEB, 80), 0);
+	rig_row(r, RIG_RULES_OUT, RIG_WEB, (struct bh_row){.allow = {0}});
+	assert_int_equal(tcp(r, OUT, WEB, 80), 0); /* remembered */
+	set_writing(r, 1);
+	assert_int_equal(tcp(r, OUT, WEB, 80), BH_R_DEFAULT_DENY);
+	set_writing(r, 0);
+	assert_int_equal(tcp(r, OUT, WEB, 80), 0); /* nobody else wrote meanwhile */
+	r->cfg->epoch += 2;
+	assert_int_equal(tcp(r, OUT, WEB, 80), BH_R_DEFAULT_DENY);
+}
+
 /* Without a change of epoch tables do not change, so who changes them all the same shows whether
  * they are asked. */
 static void test_answers_end_with_the_epoch(void **state)
@@ -105,6 +141,43 @@ static void test_answers_end_with_the_epoch(void **state)
 	assert_int_equal(tcp(r, OUT, WEB, 80), BH_R_DEFAULT_DENY);
 	r->cfg->epoch += 2;
 	assert_int_equal(tcp(r, OUT, WEB, 80), 0);
+}
+
+/* So many that several get the first one's place. */
+static void test_no_two_rulesets_share(void **state)
+{
+	static const struct bh_ruleset nothing = {.portmap = RIG_PORTMAP};
+	struct rig *r = fresh(state);
+	uint32_t *in_force = &r->slots[RIG_SLOT].side[0].ruleset[OUT];
+
+	r->slots[RIG_SLOT].flow_quota = 100000;
+	for (uint32_t id = RIG_RULES_SPARE; id < BH_MAX_RULESETS; id++) {
+		*in_force = RIG_RULES_OUT;
+		assert_int_equal(tcp(r, OUT, WEB, 80), 0);
+		rig_put(r->pod->maps.ruleset, &id, &nothing);
+		*in_force = id;
+		assert_int_equal(tcp(r, OUT, WEB, 80), BH_R_DEFAULT_DENY);
+	}
+}
+
+static void test_protocols_do_not_share(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		uint16_t port;
+	} allowed[] = {{6, 80}, {17, 53}, {132, 99}};
+	struct rig *r = fresh(state);
+
+	for (unsigned i = 0; i < 3 * 3 * 2; i++) {
+		struct spec s = {.src = POD, .dst = WEB, .flags = F_SYN, .sport = 1000 + i};
+		unsigned p = i / 3 % 3, q = i % 3;
+
+		s.dport = allowed[p].port;
+		s.proto = allowed[p].proto;
+		assert_int_equal(frame_run(r, OUT, &s, 0), 0);
+		s.proto = allowed[q].proto;
+		assert_int_equal(frame_run(r, OUT, &s, 0), p == q ? 0 : BH_R_DEFAULT_DENY);
+	}
 }
 
 static void test_rulesets_do_not_share(void **state)
@@ -253,8 +326,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_changes_no_answer),
 		cmocka_unit_test(test_strangers_share_no_answer),
+		cmocka_unit_test(test_half_an_answer_is_none),
 		cmocka_unit_test(test_answers_end_with_the_epoch),
 		cmocka_unit_test(test_rulesets_do_not_share),
+		cmocka_unit_test(test_no_two_rulesets_share),
+		cmocka_unit_test(test_protocols_do_not_share),
 		cmocka_unit_test(test_the_node_is_asked_about_each_time),
 		cmocka_unit_test(test_gaps_are_not_remembered),
 		cmocka_unit_test(test_executables_are_asked_about_each_time),
