@@ -11,8 +11,10 @@ int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size)
 		return 0;
 	if (want > SIZE_MAX / 2 / size)
 		return -ENOMEM;
-	while (next < want)
+	if (*cap)
 		next *= 2;
+	if (next < want)
+		next = want;
 	if (next > SIZE_MAX / size)
 		return -ENOMEM;
 	p = realloc(*v, next * size);
@@ -21,4 +23,14 @@ int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size)
 	*v = p;
 	*cap = next;
 	return 0;
+}
+
+void bh_vec_shrink_(void **v, size_t *cap, size_t n, size_t size)
+{
+	void *p = n && n < *cap ? realloc(*v, n * size) : NULL;
+
+	if (!p)
+		return;
+	*v = p;
+	*cap = n;
 }

@@ -21,11 +21,18 @@
 		size_t n, cap;                                                                     \
 	}
 
-/* Makes room for at least `want` elements of `size` bytes. Returns 0 or -ENOMEM. */
+/* Makes room for at least `want` elements of `size` bytes: twice the room there is, or just what is
+ * wanted if that is more. Returns 0 or -ENOMEM. */
 int bh_vec_reserve_(void **v, size_t *cap, size_t want, size_t size);
 
 #define bh_vec_reserve(vec, want)                                                                  \
 	bh_vec_reserve_((void **)&(vec)->v, &(vec)->cap, (want), sizeof(*(vec)->v))
+
+/* Gives back room that is not used, for vectors that stay as they are for long. */
+void bh_vec_shrink_(void **v, size_t *cap, size_t n, size_t size);
+
+#define bh_vec_shrink(vec)                                                                         \
+	bh_vec_shrink_((void **)&(vec)->v, &(vec)->cap, (vec)->n, sizeof(*(vec)->v))
 
 /* Appends a copy of x. Returns 0 or -ENOMEM. */
 #define bh_vec_push(vec, x)                                                                        \

@@ -20,6 +20,7 @@
 #include "daemon/observe.h"
 #include "daemon/runtime.h"
 #include "daemon/sinks.h"
+#include "daemon/memory.h"
 #include "daemon/saved.h"
 #include "daemon/verbs.h"
 #include "daemon/world.h"
@@ -220,6 +221,7 @@ static void on_tick(void *arg)
 	bh_runtime_tick(d->runtime);
 	bh_journal_note_head(d->journal);
 	bh_adopt_sweep(d);
+	bh_memory_trim_heap();
 }
 
 static void on_terminate(void *arg)
@@ -421,6 +423,8 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 
 int bh_daemon_run(struct bh_daemon *d, struct bh_err *err)
 {
+	bh_store_trim(d->store);
+	bh_memory_trim();
 	bh_notify("READY=1");
 	bh_info("enforcing: node=%s pods=%zu revision=%llu", d->cfg->node_name, d->endpoints.eps.n,
 		(unsigned long long)bh_reconcile_state(d->reconciler).revision);

@@ -111,10 +111,10 @@ static void save(struct bh_keeper *k)
 	}
 	k->has_failed = false;
 	bh_objects_saved_done(k->d->objects);
-	if (s.n_written > MANY || k->is_start)
+	if (s.n_written > MANY || k->is_start) {
+		bh_store_trim(k->d->store);
 		bh_memory_trim();
-	else
-		bh_memory_trim_heap();
+	}
 	k->is_start = false;
 }
 

@@ -117,6 +117,7 @@ static int load_addresses(struct load *l, struct bh_err *err)
 		if (r == 0)
 			r = bh_kmap_each(&l->dp->map[f == BH_V4 ? BH_M_CIDR4 : BH_M_CIDR6],
 					 load_cidr, l, err);
+		bh_vec_shrink(&ts->peers[f]);
 		if (ts->peers[f].n)
 			qsort(ts->peers[f].v, ts->peers[f].n, sizeof(*ts->peers[f].v), peer_cmp);
 		if (ts->cidrs[f].n)

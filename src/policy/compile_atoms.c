@@ -12,14 +12,15 @@ struct work {
 	uint32_t procs;
 	bool has_ports; /* some port of the rule is a number */
 	uint32_t ports; /* these */
+	BH_VEC(struct bh_cm_atom) atoms;
 };
 
-static int add(const struct work *w, struct bh_cm_atom a)
+static int add(struct work *w, struct bh_cm_atom a)
 {
-	a.action = w->rule->action;
+	a.action = (uint8_t)w->rule->action;
 	a.procs = w->procs;
 	a.expires_s = w->rule->reason.expires_s;
-	return bh_vec_push(&w->policy->atoms[w->dir], a);
+	return bh_vec_push(&w->atoms, a);
 }
 
 /* A selector without requirements says nothing that "all" does not say. */
@@ -59,7 +60,7 @@ static int pred_of(const struct work *w, const struct bh_peer *peer, uint32_t *r
 	return r ? r : bh_cm_pred_pods(w->m, pair, w->rule->action, ret);
 }
 
-static int add_named(const struct work *w, const struct bh_peer *peer, const struct bh_port *port)
+static int add_named(struct work *w, const struct bh_peer *peer, const struct bh_port *port)
 {
 	struct bh_cm_atom a = {.name = port->name, .proto = port->proto};
 	struct bh_cm_family f = {
@@ -80,7 +81,7 @@ static int add_named(const struct work *w, const struct bh_peer *peer, const str
 	return r ? r : add(w, a);
 }
 
-static int add_peer(const struct work *w, const struct bh_peer *peer)
+static int add_peer(struct work *w, const struct bh_peer *peer)
 {
 	struct bh_cm_atom a = {.kind = BH_CM_ATOM_PLAIN, .ports = w->ports};
 	int r = 0;
@@ -188,34 +189,31 @@ static size_t lent(const struct bh_compile_memo *m)
 	return m->scopes.n + m->pairs.n + m->families.n + m->preds.n;
 }
 
-/* There are thousands of policies with a few atoms each: no spare room. */
-static void fit(struct bh_cm_policy *p, enum bh_dir dir)
+static void work_done(struct work *w)
 {
-	void *v = p->atoms[dir].n
-			  ? realloc(p->atoms[dir].v, p->atoms[dir].n * sizeof(*p->atoms[dir].v))
-			  : NULL;
-
-	if (!v)
-		return;
-	p->atoms[dir].v = v;
-	p->atoms[dir].cap = p->atoms[dir].n;
+	bh_vec_done(&w->atoms);
 }
 
 int bh_cm_atoms_build(struct bh_compile_memo *m, struct bh_cm_policy *p, enum bh_dir dir,
 		      struct bh_err *err)
 {
+	BH_CLEANUP(work_done) struct work w = {.m = m, .policy = p, .dir = dir};
 	size_t before = lent(m);
 
 	for (size_t i = 0; i < p->p->n_rules[dir]; i++) {
-		struct work w = {.m = m, .policy = p, .rule = &p->p->rules[dir][i], .dir = dir};
-		int r = add_rule(&w, err);
+		int r;
 
+		w.rule = &p->p->rules[dir][i];
+		w.procs = w.ports = 0;
+		r = add_rule(&w, err);
 		if (r)
 			return r;
 	}
 	if (lent(m) != before)
 		p->lends = true;
-	fit(p, dir);
+	bh_vec_shrink(&w.atoms);
+	p->atoms[dir].n = (uint32_t)w.atoms.n;
+	p->atoms[dir].v = BH_TAKE(w.atoms.v);
 	p->is_built[dir] = true;
 	return 0;
 }

@@ -106,23 +106,27 @@ enum bh_cm_atom_kind {
 
 /* One peer of one rule with the part of the rule's ports that can be told at once. */
 struct bh_cm_atom {
-	enum bh_cm_atom_kind kind;
-	enum bh_action action;
+	uint8_t kind, action; /* enum bh_cm_atom_kind, enum bh_action */
+	uint8_t proto;	      /* LOCAL */
 	uint32_t pred, ports, procs;
 	const char *name; /* LOCAL */
-	uint8_t proto;	  /* LOCAL */
 	int64_t expires_s;
+};
+/* As large as it must be: there are thousands of policies with a few atoms each. */
+struct bh_cm_atoms {
+	struct bh_cm_atom *v;
+	uint32_t n;
 };
 
 struct bh_cm_policy {
 	struct bh_policy *p; /* a reference */
+	struct bh_cm_atoms atoms[2];
+	int64_t counted_at_s; /* those in force then are counted */
 	uint32_t ns;
-	unsigned n_seen; /* times it stands in the world */
+	unsigned n_seen;     /* times it stands in the world */
+	unsigned n_selected; /* counted idents that it selects; if any, its atoms are counted */
 	bool is_built[2];
-	bool lends;	      /* the memo points into p: keep it until reset */
-	unsigned n_selected;  /* counted idents that it selects; if any, its atoms are counted */
-	int64_t counted_at_s; /* those in force then */
-	BH_VEC(struct bh_cm_atom) atoms[2];
+	bool lends; /* the memo points into p: keep it until reset */
 };
 
 /* ---- the world's idents ---- */

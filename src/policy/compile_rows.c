@@ -372,6 +372,8 @@ static int fill_anew(struct fill *f)
 	if (make_default(f) || add_rows(f, &f->all))
 		return -ENOMEM;
 	sort_cells(c);
+	bh_vec_shrink(&c->rows);
+	bh_vec_shrink(&c->procs);
 	c->is_filled = true;
 	return hash_cells(f);
 }

@@ -286,8 +286,8 @@ void bh_cm_policy_free(struct bh_cm_policy *p)
 	if (!p)
 		return;
 	bh_policy_unref(p->p);
-	bh_vec_done(&p->atoms[0]);
-	bh_vec_done(&p->atoms[1]);
+	free(p->atoms[0].v);
+	free(p->atoms[1].v);
 	free(p);
 }
 

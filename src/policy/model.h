@@ -125,7 +125,6 @@ struct bh_policy {
 	bool has_wide_spots;
 	char *file;
 	struct bh_place place;
-	const void *spots; /* packed: places of rules and peers */
 	/* For the object set: of the tree with places, and of the document's text; 0: not known. */
 	uint64_t tree_hash, text_hash;
 };

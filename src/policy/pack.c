@@ -257,7 +257,6 @@ static void put_spots(struct bh_policy *p, void *room, const struct wide_spot *v
 {
 	struct spot *narrow = room;
 
-	p->spots = room;
 	if (p->has_wide_spots) {
 		memcpy(room, v, n * sizeof(*v));
 		return;
@@ -273,6 +272,7 @@ static struct bh_place spot_of(const struct bh_policy *p, enum bh_dir dir, const
 			       size_t offset)
 {
 	struct bh_place place = {.file = p->file};
+	const void *spots = p + 1;
 	size_t d, i;
 
 	for (d = 0; d <= (size_t)dir; d++) {
@@ -280,11 +280,11 @@ static struct bh_place spot_of(const struct bh_policy *p, enum bh_dir dir, const
 			offset += 1 + p->rules[d][i].n_peers;
 	}
 	if (p->has_wide_spots) {
-		place.line = ((const struct wide_spot *)p->spots)[offset].line;
-		place.col = ((const struct wide_spot *)p->spots)[offset].col;
+		place.line = ((const struct wide_spot *)spots)[offset].line;
+		place.col = ((const struct wide_spot *)spots)[offset].col;
 	} else {
-		place.line = p->place.line + ((const struct spot *)p->spots)[offset].line;
-		place.col = ((const struct spot *)p->spots)[offset].col;
+		place.line = p->place.line + ((const struct spot *)spots)[offset].line;
+		place.col = ((const struct spot *)spots)[offset].col;
 	}
 	return place;
 }

@@ -152,8 +152,11 @@ int bh_shelf_new(const struct bh_shelf_kind *kind, void ***take_v, size_t n, str
 		return -ENOMEM;
 	}
 	if (*take_v) {
+		/* it grew by doubling and stays */
+		void **v = n ? realloc(*take_v, n * sizeof(*v)) : NULL;
+
 		free(s->v);
-		s->v = *take_v;
+		s->v = v ? v : *take_v;
 		*take_v = NULL;
 	}
 	s->n = n;

@@ -73,9 +73,35 @@ static void test_too_much_changes_nothing(void **state)
 	bh_vec_done(&v);
 }
 
+static void test_room(void **state)
+{
+	BH_VEC(int) v = {0};
+
+	(void)state;
+	/* Just what is wanted where that is more than twice. */
+	assert_int_equal(bh_vec_reserve(&v, 1001), 0);
+	assert_int_equal(v.cap, 1001);
+	for (int i = 0; i < 1002; i++)
+		assert_int_equal(bh_vec_push(&v, i), 0);
+	assert_int_equal(v.cap, 2002);
+	bh_vec_shrink(&v);
+	assert_int_equal(v.cap, 1002);
+	assert_int_equal(v.v[1001], 1001);
+	bh_vec_shrink(&v);
+	assert_int_equal(v.cap, 1002);
+	/* An empty one keeps its room. */
+	v.n = 0;
+	bh_vec_shrink(&v);
+	assert_int_equal(v.cap, 1002);
+	bh_vec_done(&v);
+	bh_vec_shrink(&v);
+	assert_null(v.v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_empty_vector),
 		cmocka_unit_test(test_push_and_walk),
 		cmocka_unit_test(test_reserve_keeps_the_elements),
