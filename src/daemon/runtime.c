@@ -21,7 +21,7 @@
 #include "event/ocsf_process.h"
 #include "policy/syscalls.h"
 
-#define READ_MAX     512   /* records in one turn of the loop */
+#define READ_MAX     128   /* records in one turn of the loop */
 #define DRAIN_MAX    16384 /* before an endpoint goes */
 #define FORGET_TICKS 12
 #define READ_MS	     250 /* ordinary events do not wake us */
@@ -47,6 +47,7 @@ struct bh_runtime {
 	uint64_t events;  /* that were told */
 	unsigned ticks;
 	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
+	bool has_policies;	      /* some RuntimePolicy was in force at the last look */
 	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
 	BH_VEC(struct wish) wishes;   /* that wait until no event is being read */
 	char trouble[160];
@@ -328,20 +329,19 @@ static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	return 0;
 }
 
-void bh_runtime_changed(struct bh_runtime *rt)
+/* Returns whether something is refused that only watch mode sees. */
+static bool apply_policies(struct bh_runtime *rt, const struct bh_runtime_policies *policies)
 {
 	bool needs_calls = false;
 	struct bh_err err = {0};
-	int r = 0;
 
-	if (!rt || !rt->trace)
-		return;
 	bh_vec_each (it, &rt->d->endpoints.eps) {
 		BH_CLEANUP(bh_runtime_rules_done) struct bh_runtime_rules rules = {0};
+		int r;
 
 		if (!(*it)->owns_cookie)
 			continue;
-		r = bh_runtime_rules_make(rt->d, *it, &rules, &err);
+		r = bh_runtime_rules_make(rt->d, policies, *it, &rules, &err);
 		if (!r)
 			r = apply_rules(rt, *it, &rules, &err);
 		if (r < 0)
@@ -349,6 +349,29 @@ void bh_runtime_changed(struct bh_runtime *rt)
 				 err.text);
 		needs_calls = needs_calls || rules.needs_calls;
 	}
+	return needs_calls;
+}
+
+static void policies_done(struct bh_runtime_policies *p)
+{
+	bh_vec_done(p);
+}
+
+void bh_runtime_changed(struct bh_runtime *rt)
+{
+	BH_CLEANUP(policies_done) struct bh_runtime_policies policies = {0};
+	bool needs_calls = false;
+	struct bh_err err = {0};
+
+	if (!rt || !rt->trace)
+		return;
+	if (bh_runtime_policies_collect(rt->d, &policies, &err) < 0) {
+		bh_error("%s", err.text);
+		return;
+	}
+	if (policies.n || rt->has_policies)
+		needs_calls = apply_policies(rt, &policies);
+	rt->has_policies = policies.n > 0;
 	if (needs_calls == rt->needs_calls)
 		return;
 	rt->needs_calls = needs_calls;
@@ -500,7 +523,9 @@ void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 		r = bh_runtime_set_mode(d->runtime, mode, &err);
 		bh_info("runtime mode: %s uid=%u pid=%d", name, (unsigned)by->uid, (int)by->pid);
 	}
-	if (!r)
+	if (!r && d->runtime->trace) {
+		read_rings(d->runtime, DRAIN_MAX);
 		bh_runtime_tick(d->runtime);
+	}
 	bh_verb_answer(rq, r, r ? NULL : runtime_json(d->runtime), &err);
 }

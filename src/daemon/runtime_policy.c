@@ -120,26 +120,33 @@ static int add_policy(struct bh_runtime_rules *r, struct bh_runtime_policy *p)
 	return res;
 }
 
-struct make {
-	const struct bh_pod *pod;
-	struct bh_runtime_rules *rules;
-};
-
-static int visit(struct bh_runtime_policy *p, void *arg)
+static int collect(struct bh_runtime_policy *p, void *arg)
 {
-	struct make *m = arg;
+	struct bh_runtime_policies *list = arg;
 
-	return bh_runtime_policy_selects(p, m->pod) ? add_policy(m->rules, p) : 0;
+	return bh_vec_push(list, p);
 }
 
-int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_endpoint *ep,
-			  struct bh_runtime_rules *ret, struct bh_err *err)
+int bh_runtime_policies_collect(const struct bh_daemon *d, struct bh_runtime_policies *ret,
+				struct bh_err *err)
+{
+	int r = bh_objects_runtime_policies(d->objects, collect, ret);
+
+	return r < 0 ? bh_fail(err, -r, "RuntimePolicies") : 0;
+}
+
+int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_runtime_policies *policies,
+			  const struct bh_endpoint *ep, struct bh_runtime_rules *ret,
+			  struct bh_err *err)
 {
 	const struct bh_world *w = bh_reconcile_state(d->reconciler).world;
 	struct bh_runtime_rules rules = {.kernel = {.generation = ep->generation}};
-	struct make m = {w ? bh_world_pod(w, ep->ns, ep->name) : NULL, &rules};
-	int r = m.pod ? bh_objects_runtime_policies(d->objects, visit, &m) : 0;
+	const struct bh_pod *pod = w && policies->n ? bh_world_pod(w, ep->ns, ep->name) : NULL;
+	int r = 0;
 
+	for (size_t i = 0; !r && pod && i < policies->n; i++)
+		if (bh_runtime_policy_selects(policies->v[i], pod))
+			r = add_policy(&rules, policies->v[i]);
 	if (r < 0) {
 		bh_runtime_rules_done(&rules);
 		return bh_fail(err, -r, "RuntimePolicies of pod '%s/%s'", ep->ns, ep->name);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/vec.h"
 #include "bulkhead/trace.h"
 #include "policy/runtime.h"
 
@@ -22,8 +23,13 @@ struct bh_runtime_rules {
 };
 void bh_runtime_rules_done(struct bh_runtime_rules *r);
 
+/* All that are in force; borrowed until the objects change. End with bh_vec_done. */
+BH_VEC_TYPE(bh_runtime_policies, struct bh_runtime_policy *);
+int bh_runtime_policies_collect(const struct bh_daemon *d, struct bh_runtime_policies *ret,
+				struct bh_err *err);
 /* Rules of the endpoint's pod in the world that is enforced. */
-int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_endpoint *ep,
-			  struct bh_runtime_rules *ret, struct bh_err *err);
+int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_runtime_policies *policies,
+			  const struct bh_endpoint *ep, struct bh_runtime_rules *ret,
+			  struct bh_err *err);
 /* Equal rules have equal sums. */
 uint64_t bh_runtime_rules_sum(const struct bh_runtime_rules *r);
