@@ -85,8 +85,15 @@ static int sweep_orphan(uint32_t slot, const struct bh_slot *entry, void *arg)
 	struct bh_daemon *d = arg;
 	struct bh_err err;
 
-	if (!d->endpoints.is_orphan[slot] || bh_link_exists(entry->ifindex))
+	if (!d->endpoints.is_orphan[slot])
 		return 0;
+	if (bh_link_exists(entry->ifindex)) {
+		if (bh_datapath_check(d->dp, slot, entry->ifindex, &err) < 0 &&
+		    bh_datapath_mend(d->dp, slot, entry->ifindex, &err) < 0)
+			bh_error("interface %u is in no record and not enforced: %s",
+				 entry->ifindex, err.text);
+		return 0;
+	}
 	if (bh_datapath_detach(d->dp, slot, &err) >= 0)
 		bh_endpoint_table_orphan(&d->endpoints, slot, false);
 	return 0;

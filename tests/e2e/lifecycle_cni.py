@@ -2,7 +2,6 @@
 """Lives of pods as runtimes really lead them: ADD again, names and addresses that come back, several
 interfaces, quarantine meanwhile, odd namespaces, what CHECK finds."""
 import copy
-import json
 import os
 import sys
 import time
@@ -251,10 +250,7 @@ def checks(node):
     check(got and "MAC" in got[2], "CHECK: another MAC address", got)
     pod.sh("ip link set eth0 down", f"ip link set eth0 address {mac}", "ip link set eth0 up")
     equal(again_with(pod.conf["result"]), None, "CHECK: all is well again")
-    index = json.loads(node.sh(f"ip -j link show {pod.host_if}"))[0]["ifindex"]
-    link = next(l["id"] for l in json.loads(run("bpftool", "-j", "link", "show"))
-                if l["type"] == "tcx" and l.get("ifindex") == index)
-    run("bpftool", "link", "detach", "id", link)
+    run("bpftool", "link", "detach", "pinned", node.link_pin(pod))
     got = again_with(pod.conf["result"])
     check(got and "not attached" in got[2], "CHECK: a program that somebody took away", got)
     wait_until(lambda: again_with(pod.conf["result"]) is None, 15, "the program is back")

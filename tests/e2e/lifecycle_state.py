@@ -100,6 +100,12 @@ def other_daemons(w):
     equal(set(w.states().values()), {"open"}, "second daemons: every pod is open")
 
 
+def inode(path):
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_ino
+    return None
+
+
 def damaged(w):
     """Without its records the kernel's pods stay shut, whoever comes and goes, until they are added
     again; and nothing of them is handed to others."""
@@ -122,6 +128,11 @@ def damaged(w):
         check(not any(is_allowed(g) for g in got), f"{how}: nothing reaches the old ones", got)
         got = w.a.agent.probe("tcp", new[0].ip4, 80, timeout=0.25)
         check(not is_allowed(got), f"{how}: they reach nothing", got)
+        pin = w.node.link_pin(w.a)
+        old = os.stat(pin).st_ino
+        run("bpftool", "link", "detach", "pinned", pin)
+        wait_until(lambda: inode(pin) not in (None, old), 15, "the program is attached again")
+        check(True, f"{how}: a program that was taken off such an interface is back")
         for pod in (w.a, w.b, w.z):
             w.node.chain.call(w.node.chain.conf["plugins"][-1], "ADD", pod.conf, pod.conf["result"])
         equal(w.states()["s/z"], "quarantined", f"{how}: a quarantine outlives its record")

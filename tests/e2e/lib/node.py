@@ -4,6 +4,7 @@ Everything is private to the test: the node is a network namespace with its own 
 runs in it with its own run, state, log and bpffs directories, and pods are made by the real plugins.
 The daemon's cgroup programs are global, but know pods by their network namespace's cookie.
 """
+import glob
 import json
 import os
 import random
@@ -203,6 +204,11 @@ class Node:
     def trouble(self):
         alive = "alive" if self.is_alive() else f"ended: {self.proc and self.proc.poll()}"
         return f"bulkheadd is {alive}; its log ends with:\n{self.log()}"
+
+    def link_pin(self, pod):
+        """Path of the pin of one of the programs on a pod's interface."""
+        index = json.loads(self.sh(f"ip -j link show {pod.host_if}"))[0]["ifindex"]
+        return glob.glob(self.path("bpffs", "bulkhead", "abi*", "links", f"{index}-ingress"))[0]
 
     # ---- command line ----
 
