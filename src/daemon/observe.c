@@ -358,6 +358,36 @@ void bh_observer_drain(struct bh_observer *o)
 	bh_datapath_ring_consume(o->d->dp, on_record, o);
 }
 
+struct repeat {
+	struct bh_observer *o;
+	uint64_t since_ns;
+};
+
+static int repeat_edge(const struct bh_edge_fact *e, void *arg)
+{
+	struct repeat *rp = arg;
+	const struct bh_endpoint *ep = endpoint_of(rp->o, e);
+	const struct bh_world *w = world_of(rp->o);
+	BH_CLEANUP(bh_freep) char *peer = NULL;
+	struct bh_ip remote;
+
+	if (!ep || !w || e->key.verdict != BH_ALLOWED || e->value.last_ns < rp->since_ns)
+		return 0;
+	memcpy(remote.b, e->key.remote, sizeof(remote.b));
+	peer = peer_name(rp->o, w, &remote);
+	bh_runtime_edge_again(rp->o->d->runtime, ep, e, peer);
+	return 0;
+}
+
+void bh_observer_repeat(struct bh_observer *o, uint64_t since_ns)
+{
+	struct repeat rp = {o, since_ns};
+	struct bh_err err = {0};
+
+	if (bh_datapath_edges(o->d->dp, 0, repeat_edge, &rp, &err) < 0)
+		bh_warn("edges are not told to baselines: %s", err.text);
+}
+
 struct sweep {
 	struct bh_observer *o;
 	BH_VEC(struct bh_edge_key) sent;
@@ -536,30 +566,6 @@ void bh_observer_follow(struct bh_observer *o, struct bh_request *rq,
 	bh_request_on_gone(rq, follower_gone, f);
 	if (!bh_observer_flows(o, filter, &rows, &err))
 		bh_request_more(rq, json_pack("{so}", "flows", rows));
-}
-
-static int total_edge(const struct bh_edge_fact *e, void *arg)
-{
-	struct bh_pod_totals *t = arg;
-
-	t->edges++;
-	t->flows += e->live_flows;
-	if (e->key.verdict == BH_ALLOWED) {
-		t->connections++;
-		t->passed_packets += e->value.packets;
-		t->passed_bytes += e->value.bytes;
-	} else {
-		t->dropped_packets += e->value.packets;
-		t->dropped_bytes += e->value.bytes;
-	}
-	return 0;
-}
-
-int bh_observer_totals(struct bh_observer *o, uint32_t slot, struct bh_pod_totals *ret,
-		       struct bh_err *err)
-{
-	*ret = (struct bh_pod_totals){0};
-	return bh_datapath_edges(o->d->dp, slot, total_edge, ret, err);
 }
 
 int bh_observer_open(struct bh_daemon *d, struct bh_observer **ret, struct bh_err *err)

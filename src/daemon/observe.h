@@ -23,6 +23,9 @@ void bh_observer_drain(struct bh_observer *o);
  * kernel to the database. */
 void bh_observer_sweep(struct bh_observer *o);
 
+/* Tells the tracer's baselines of every allowed edge that was used since. */
+void bh_observer_repeat(struct bh_observer *o, uint64_t since_ns);
+
 struct bh_flow_filter {
 	const char *ns, *name; /* pod; NULL: all */
 	int verdict;	       /* enum bh_verdict, -1: both */
@@ -36,11 +39,5 @@ void bh_observer_follow(struct bh_observer *o, struct bh_request *rq,
 /* Moves a leaving endpoint's edges to the database. Call before its slot is purged. */
 void bh_observer_keep(struct bh_observer *o, const struct bh_endpoint *ep);
 
-struct bh_pod_totals {
-	uint64_t passed_packets, passed_bytes, dropped_packets, dropped_bytes, flows, edges,
-		connections;
-};
-int bh_observer_totals(struct bh_observer *o, uint32_t slot, struct bh_pod_totals *ret,
-		       struct bh_err *err);
 /* Wall clock of a bpf_ktime_get_ns value. */
 int64_t bh_wall_ms(uint64_t ktime_ns);

@@ -46,6 +46,7 @@ struct bh_runtime {
 	uint64_t unnamed; /* events whose pod nobody knows */
 	uint64_t events;  /* that were told */
 	unsigned ticks;
+	uint64_t repeated_ns;	      /* up to then edges were told to the baselines; 0: none */
 	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
 	bool has_policies;	      /* some RuntimePolicy was in force at the last look */
 	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
@@ -224,6 +225,16 @@ static void on_timer(void *arg)
 		read_rings(rt, READ_MAX);
 }
 
+/* Edges are announced once; a baseline has to hear of those that were there before, and of those
+ * that still are. */
+static void repeat_edges(struct bh_runtime *rt)
+{
+	uint64_t since_ns = rt->repeated_ns;
+
+	rt->repeated_ns = bh_datapath_now_ns();
+	bh_observer_repeat(rt->d->observer, since_ns);
+}
+
 void bh_runtime_tick(struct bh_runtime *rt)
 {
 	struct bh_err err;
@@ -234,6 +245,8 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	read_rings(rt, READ_MAX);
 	if (bh_trace_mode(rt->trace) == BH_TRACE_LEARN)
 		bh_learning_tick(rt->learning);
+	if (rt->wanted == BH_RUNTIME_LEARN && (!rt->repeated_ns || rt->ticks % FORGET_TICKS == 0))
+		repeat_edges(rt);
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
@@ -241,10 +254,11 @@ void bh_runtime_tick(struct bh_runtime *rt)
 		bh_baselines_save(rt->baselines);
 }
 
-void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
-		     const struct bh_edge_fact *e, const char *peer)
+static void feed_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		      const struct bh_edge_fact *e, const char *peer, bool is_repeat)
 {
 	struct bh_detection_edge edge = {
+		.is_repeat = is_repeat,
 		.is_egress = e->key.dir == BH_EGRESS,
 		.is_denied = e->key.verdict == BH_DENIED,
 		.proto = e->key.proto,
@@ -254,13 +268,27 @@ void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		.peer = peer,
 	};
 	BH_CLEANUP(bh_freep) char *comm = bh_strf("%.*s", BH_COMM_LEN, e->value.comm);
+	uint64_t ts_ns;
 
 	if (!rt || rt->wanted == BH_RUNTIME_OFF)
 		return;
 	memcpy(edge.remote.b, e->key.remote, sizeof(edge.remote.b));
 	edge.comm = comm ? comm : "";
-	bh_detection_feed_edge(rt->detection, ep, &edge, e->value.last_ns,
-			       bh_wall_ms(e->value.last_ns));
+	/* a repeated one counts for the time it is told in */
+	ts_ns = is_repeat ? bh_datapath_now_ns() : e->value.last_ns;
+	bh_detection_feed_edge(rt->detection, ep, &edge, ts_ns, bh_wall_ms(ts_ns));
+}
+
+void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		     const struct bh_edge_fact *e, const char *peer)
+{
+	feed_edge(rt, ep, e, peer, false);
+}
+
+void bh_runtime_edge_again(struct bh_runtime *rt, const struct bh_endpoint *ep,
+			   const struct bh_edge_fact *e, const char *peer)
+{
+	feed_edge(rt, ep, e, peer, true);
 }
 
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep)
@@ -304,6 +332,7 @@ static int change_mode(struct bh_runtime *rt, struct bh_err *err)
 int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err)
 {
 	rt->wanted = mode;
+	rt->repeated_ns = 0;
 	bh_baselines_set(rt->baselines, mode == BH_RUNTIME_LEARN);
 	if (rt->trace)
 		return change_mode(rt, err);

@@ -25,6 +25,9 @@ int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct
 /* Policies, pods or what is enforced changed: gives the kernel what it refuses by itself. Cheap
  * when nothing of it concerns us. rt may be NULL. */
 void bh_runtime_changed(struct bh_runtime *rt);
+/* The same for one that was told before: for the baselines only. */
+void bh_runtime_edge_again(struct bh_runtime *rt, const struct bh_endpoint *ep,
+			   const struct bh_edge_fact *e, const char *peer);
 /* The baselines; borrowed. */
 struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt);
 /* Once in a few seconds: announces what a full ring left in the sets, forgets former tenants. */

@@ -23,6 +23,7 @@ struct bh_detection {
 	const struct bh_endpoint *ep;
 	const struct bh_trace_event *ev;
 	int64_t wall_ms;
+	bool is_repeat; /* it was judged before, and is only still so */
 };
 
 /* ---- whose ---- */
@@ -366,7 +367,8 @@ static void on_finding(const struct bh_finding *f, void *arg)
 /* Judged first: what a detector takes exception to confirms nothing. */
 static void feed(struct bh_detection *x, const struct bh_activity *a)
 {
-	bh_detect_feed(x->detect, a);
+	if (!x->is_repeat)
+		bh_detect_feed(x->detect, a);
 	bh_baselines_feed(x->opt.baselines, a, x->wall_ms / 1000,
 			  bh_detect_pod_is_suspect(x->detect, a->subject->pod_id));
 }
@@ -521,7 +523,9 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 		.peer = peer_of(edge->peer),
 		.peer_name = name,
 	};
+	x->is_repeat = edge->is_repeat;
 	feed_plain(x, ep, &a, wall_ms);
+	x->is_repeat = false;
 }
 
 void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,

@@ -56,6 +56,7 @@ struct bh_detection_edge {
 	uint32_t pid, uid; /* 0: not known */
 	const char *comm;  /* "" when not known */
 	const char *peer;  /* "NS/NAME", "node" or an address */
+	bool is_repeat;	   /* known before: for the baseline alone, which counts when it is seen */
 };
 void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep,
 			    const struct bh_detection_edge *edge, uint64_t ts_ns, int64_t wall_ms);

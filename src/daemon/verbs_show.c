@@ -10,9 +10,10 @@
 #include "daemon/degraded.h"
 #include "daemon/isolate.h"
 #include "daemon/observe.h"
-#include "daemon/subset.h"
-#include "daemon/verbs.h"
 #include "daemon/sinks.h"
+#include "daemon/subset.h"
+#include "daemon/totals.h"
+#include "daemon/verbs.h"
 #include "daemon/world.h"
 
 #define MAX_MAPS 64
@@ -234,7 +235,7 @@ static json_t *pod_json(struct bh_daemon *d, const struct bh_endpoint *ep)
 	struct bh_err err;
 	char pod[600], mac[18] = "", since[32];
 
-	bh_observer_totals(d->observer, ep->slot, &t, &err);
+	bh_pod_totals(d->dp, ep->slot, &t, &err);
 	snprintf(pod, sizeof(pod), "%s/%s", ep->ns, ep->name);
 	if (ep->has_mac)
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1],
@@ -321,7 +322,7 @@ void bh_verb_top(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 		struct bh_err err;
 		char pod[600];
 
-		bh_observer_totals(d->observer, (*it)->slot, &t, &err);
+		bh_pod_totals(d->dp, (*it)->slot, &t, &err);
 		snprintf(pod, sizeof(pod), "%s/%s", (*it)->ns, (*it)->name);
 		json_array_append_new(pods, json_pack("{ss sI sI sI sI sI}", "pod", pod, "packets",
 						      (json_int_t)t.passed_packets, "bytes",

@@ -266,9 +266,11 @@ int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *t
 		f = fact_add(b, kind, text);
 		if (!f)
 			return -ENOMEM;
-		f->first_s = s->now_s;
+		f->first_s = f->last_s = s->now_s;
 	}
-	f->last_s = s->now_s;
+	/* what is told late may be older */
+	f->first_s = s->now_s < f->first_s ? s->now_s : f->first_s;
+	f->last_s = s->now_s > f->last_s ? s->now_s : f->last_s;
 	count_sighting(f, replica, slice, s->is_suspect);
 	return 0;
 }

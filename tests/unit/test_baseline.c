@@ -343,6 +343,21 @@ static void test_file_round_trip(void **state)
 	assert_string_equal(diff.s, "- listen TCP 81\n");
 }
 
+/* What is told late does not make a file that cannot be read back. */
+static void test_late_sightings(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless(), *back = NULL;
+	BH_CLEANUP(bh_str_done) struct bh_str text = {0};
+	struct bh_err err;
+
+	(void)state;
+	see(b, BH_BASE_EXEC, "/bin/a", 1, 5);
+	see(b, BH_BASE_EXEC, "/bin/a", 1, 3);
+	assert_int_equal(bh_baseline_write(b, &text), 0);
+	bh_assert_ok(&err, bh_baseline_read(text.s, text.n, &back, &err));
+	assert_int_equal(bh_baseline_diff(b, back, &text), 0);
+}
+
 static void test_bad_files(void **state)
 {
 	static const struct {
@@ -444,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_detectors),
 		cmocka_unit_test(test_system_calls),
 		cmocka_unit_test(test_file_round_trip),
+		cmocka_unit_test(test_late_sightings),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_signature),
 	};
