@@ -45,7 +45,9 @@ static void memo_done(struct bh_compile_memo *m)
 		bh_map_done(maps[i]);
 	vecs_done(m);
 	bh_nummap_done(&m->class_ids);
-	free(m->spare_peers);
+	bh_vec_done(&m->spare_peers);
+	bh_vec_done(&m->spare_pages);
+	bh_vec_done(&m->spare_portmaps);
 	bh_arena_done(&m->arena);
 	bh_arena_done(&m->cidr_arena);
 	bh_arena_done(&m->part_arena);
@@ -116,12 +118,22 @@ static void note_size(struct bh_compile_memo *m)
 	m->fresh_ns = m->ns.n;
 }
 
+/* Moves an array to where the next compile looks for one. */
+#define recycle(spare, array, cap_)                                                                \
+	do {                                                                                       \
+		if (!(spare)->v) {                                                                 \
+			(spare)->v = BH_TAKE(array);                                               \
+			(spare)->cap = (cap_);                                                     \
+		}                                                                                  \
+	} while (0)
+
 void bh_compile_recycle(struct bh_compile_memo *m, struct bh_tables *t)
 {
-	if (t && !m->spare_peers) {
-		m->spare_peers = BH_TAKE(t->peers);
-		m->n_spare_peers = t->cap_peers;
-	}
+	if (!t)
+		return;
+	recycle(&m->spare_peers, t->peers, t->cap_peers);
+	recycle(&m->spare_pages, t->pages, t->cap_pages);
+	recycle(&m->spare_portmaps, t->portmaps, t->cap_portmaps);
 	bh_tables_free(t);
 }
 

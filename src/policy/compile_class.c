@@ -324,12 +324,13 @@ static int add_cidrs(struct bh_cm_job *j)
  */
 static int peers_room(struct bh_compile_memo *m, struct bh_tables *t, size_t n)
 {
-	if (m->spare_peers && m->n_spare_peers >= n) {
-		t->peers = BH_TAKE(m->spare_peers);
-		t->cap_peers = m->n_spare_peers;
+	if (m->spare_peers.v && m->spare_peers.cap >= n) {
+		t->cap_peers = m->spare_peers.cap;
+		t->peers = BH_TAKE(m->spare_peers.v);
+		m->spare_peers.cap = 0;
 		return 0;
 	}
-	free(BH_TAKE(m->spare_peers));
+	bh_vec_done(&m->spare_peers);
 	t->cap_peers = n + n / 64 + 16;
 	t->peers = malloc(t->cap_peers * sizeof(*t->peers));
 	return t->peers ? 0 : -ENOMEM;

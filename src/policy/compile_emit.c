@@ -244,19 +244,34 @@ static int emit_all(struct emit *e, struct bh_err *err)
 	return r;
 }
 
+#define take_spare(to, from)                                                                       \
+	do {                                                                                       \
+		(to)->v = (from)->v;                                                               \
+		(to)->cap = (from)->cap;                                                           \
+		(from)->v = NULL;                                                                  \
+		(from)->cap = 0;                                                                   \
+	} while (0)
+
 int bh_cm_emit(struct bh_cm_job *j, struct bh_err *err)
 {
 	struct emit e = {.j = j, .subject = &(struct bh_subject){"", ""}};
+	struct bh_compile_memo *m = j->m;
 	struct bh_tables *t = j->t;
-	int r = emit_all(&e, err);
+	int r;
+
+	take_spare(&e.pages, &m->spare_pages);
+	take_spare(&e.portmaps, &m->spare_portmaps);
+	r = emit_all(&e, err);
 
 	/* also after a failure: bh_tables_free knows what is whose */
 	t->rulesets = e.rulesets.v;
 	t->n_rulesets = e.rulesets.n;
 	t->portmaps = e.portmaps.v;
 	t->n_portmaps = e.portmaps.n;
+	t->cap_portmaps = e.portmaps.cap;
 	t->pages = e.pages.v;
 	t->n_pages = e.pages.n;
+	t->cap_pages = e.pages.cap;
 	bh_map_done(&e.ids);
 	return r;
 }

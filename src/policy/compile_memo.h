@@ -299,8 +299,10 @@ struct bh_compile_memo {
 	struct bh_nummap class_ids;			 /* by parts */
 	BH_VEC(struct bh_cm_class) classes, old_classes; /* sorted by content, 0 first */
 	BH_VEC(uint32_t) scratch;
-	struct bh_tpeer *spare_peers; /* of tables that are gone; NULL: none */
-	size_t n_spare_peers;	      /* room in it */
+	/* Room for the next tables' arrays, from tables that are gone. */
+	BH_VEC(struct bh_tpeer) spare_peers;
+	BH_VEC(struct bh_tpage) spare_pages;
+	BH_VEC(struct bh_tportmap) spare_portmaps;
 
 	struct bh_map cells_ids;	 /* owns them */
 	struct bh_cm_cells *deny, *open; /* nothing allowed; everything allowed */

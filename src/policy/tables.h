@@ -78,9 +78,9 @@ struct bh_tables {
 	struct bh_tcidr *cidrs; /* sorted */
 	size_t n_cidrs;
 	struct bh_tpage *pages; /* index 0: all class 0 */
-	size_t n_pages;
+	size_t n_pages, cap_pages;
 	struct bh_tportmap *portmaps; /* index 0: all page 0 */
-	size_t n_portmaps;
+	size_t n_portmaps, cap_portmaps;
 	struct bh_truleset *rulesets;
 	size_t n_rulesets;
 	char **exes; /* executable paths named by rules, sorted */

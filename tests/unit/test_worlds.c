@@ -273,7 +273,10 @@ static char *compiled(const struct bed *b, struct bh_world *w, struct bh_compile
 	bh_assert_ok(&err, bh_compile_run(&rq, &t, &err));
 	text = bh_tables_print(t);
 	assert_non_null(text);
-	bh_tables_free(t);
+	if (memo)
+		bh_compile_recycle(memo, t);
+	else
+		bh_tables_free(t);
 	bh_subjects_done(&subjects);
 	return text;
 }
