@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,14 +18,19 @@
 
 #define MAX_HEADERS (64u * 1024)
 
+#define MAX_SOCKETS 16
+
 struct bh_http_client {
 	CURL *easy;
+	int sockets[MAX_SOCKETS]; /* open ones of the library's; beyond these, only time is lost */
+	size_t n_sockets;
 };
 
 /* One request while it runs. */
 struct transfer {
 	const struct bh_http_request *rq;
 	struct bh_http_reply *reply;
+	struct bh_http_client *client;
 	size_t cap, n_headers;
 	bool is_too_long, is_refused, has_no_memory;
 };
@@ -88,14 +94,31 @@ static bool address_of(const struct sockaddr *sa, struct bh_ip *ret)
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
 	struct transfer *t = arg;
+	struct bh_http_client *c = t->client;
 	struct bh_ip ip;
+	int fd;
 
 	(void)purpose;
 	if (!address_of(&a->addr, &ip) || (where_is(&ip) & t->rq->refuse)) {
 		t->is_refused = true;
 		return CURL_SOCKET_BAD;
 	}
-	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+	fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+	if (fd >= 0 && c->n_sockets < MAX_SOCKETS)
+		c->sockets[c->n_sockets++] = fd;
+	return fd;
+}
+
+/* Connections outlive requests, so this belongs to the client. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+	struct bh_http_client *c = arg;
+
+	for (size_t i = 0; i < c->n_sockets; i++) {
+		if (c->sockets[i] == fd)
+			c->sockets[i--] = c->sockets[--c->n_sockets];
+	}
+	return close(fd);
 }
 
 /* ---- what comes back ---- */
@@ -196,6 +219,23 @@ static void forget_headers(struct bh_http_reply *r)
 		bh_freep(all[i]);
 }
 
+/* Servers that write head and body apart hold the body back until the head is acknowledged, which a
+ * receiver with nothing to send does 40 ms later. */
+static int on_progress(void *arg, curl_off_t to_come, curl_off_t came, curl_off_t to_go,
+		       curl_off_t gone)
+{
+	const struct bh_http_client *c = arg;
+	int on = 1;
+
+	(void)to_come;
+	(void)came;
+	(void)to_go;
+	(void)gone;
+	for (size_t i = 0; i < c->n_sockets; i++)
+		setsockopt(c->sockets[i], IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+	return 0;
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
@@ -263,6 +303,11 @@ static void set_options(CURL *e, struct transfer *t, long timeout_ms)
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->client);
+	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(e, CURLOPT_XFERINFODATA, t->client);
+	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "bulkhead");
 	if (rq->form)
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, rq->form);
@@ -311,7 +356,7 @@ int bh_http_client_do(struct bh_http_client *c, const struct bh_http_request *rq
 		      struct bh_http_reply *ret, struct bh_err *err)
 {
 	struct bh_http_reply reply = {0};
-	struct transfer t = {.rq = rq, .reply = &reply};
+	struct transfer t = {.rq = rq, .reply = &reply, .client = c};
 	uint64_t now = bh_http_now_ms();
 	char text[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers = NULL;

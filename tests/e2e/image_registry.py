@@ -6,6 +6,7 @@ Everything lives on 127.0.0.1 of a network namespace of its own.
 import base64
 import json
 import os
+import ssl
 
 import image_lib
 from image_lib import r, t
@@ -113,6 +114,23 @@ def redirects(w):
         t.equal((a["exit"], a["reason"]), (4, "redirect"), f"a redirect to {place}")
 
 
+def tls(w):
+    """https is the rule: certificates are checked, and nothing falls back to plain http."""
+    cert, key = os.path.join(w.folder, "tls.crt"), os.path.join(w.folder, "tls.key")
+    t.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+          "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=127.0.0.1",
+          "-addext", "subjectAltName=IP:127.0.0.1")
+    reg = w.start(r.serve(w.content))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    reg.server.socket = context.wrap_socket(reg.server.socket, server_side=True)
+    secure = w.write("secure.yaml", w.policy_of({"insecureRegistries": []}))
+    a = w.verify(f"{reg.host}/team/app:v1", policy=secure)
+    t.equal((a["exit"], a["reason"]), (4, "registry"), "a certificate nobody knows: undecided")
+    t.check("certificate" in json.dumps(a), "and the sentence says so", a)
+    t.equal(reg.seen, [], "nothing was asked of it")
+
+
 def pages(w):
     """Lists of referrers in pages; a page of another server, one that never ends."""
     def empty(seen, more):
@@ -189,7 +207,7 @@ def policy_check(w):
 
 def run():
     w = image_lib.World()
-    for fn in (basics, bearer, basic, redirects, pages, stores, policy_check):
+    for fn in (basics, bearer, basic, redirects, tls, pages, stores, policy_check):
         with t.part(fn.__name__):
             fn(w)
 
