@@ -112,7 +112,7 @@ int bh_checkpoint_verify(const char *note, const struct bh_log *log, struct bh_c
 	struct bh_checkpoint found;
 	int r;
 
-	if (strlen(note) > MAX_NOTE || !gap)
+	if (strlen(note) > MAX_NOTE || !gap || note[strlen(note) - 1] != '\n')
 		return bad(flaw, "no signed note");
 	text.n = (size_t)(gap - note) + 1;
 	r = parse_text(note, &origin, &found, flaw);

@@ -215,6 +215,7 @@ static void test_checkpoint_changed(void **state)
 
 	assert_int_not_equal(bh_checkpoint_verify(note, &r->log, &point, &flaw), 0);
 	assert_int_not_equal(bh_checkpoint_verify("", &r->log, &point, &flaw), 0);
+	assert_int_not_equal(bh_checkpoint_verify("\n\nx", &r->log, &point, &flaw), 0);
 	assert_int_not_equal(bh_checkpoint_verify("\n\n", &r->log, &point, &flaw), 0);
 	free(note);
 	free(line);
