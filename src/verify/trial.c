@@ -328,6 +328,10 @@ static void name_signers(struct bh_trial *t)
 		if (by->until_s < t->verdict->until_s)
 			t->verdict->until_s = by->until_s;
 	}
+	/* where only attestations are demanded, whoever made them answers for the image */
+	for (size_t i = 0; !t->rules->signers.n && i < t->rules->attestations.n; i++)
+		if (t->attested[i].is_good)
+			bh_str_fmt(&names, "%s%s", names.n ? ", " : "", t->attested[i].who);
 	t->verdict->signer = names.n ? bh_str_take(&names) : NULL;
 	bh_str_done(&names);
 }
