@@ -62,6 +62,14 @@ static bool is_signed(const struct bh_trial *t)
 	return t->signed_by.n >= threshold_of(t);
 }
 
+bool bh_trial_is_satisfied(const struct bh_trial *t)
+{
+	for (size_t i = 0; i < t->rules->attestations.n; i++)
+		if (!t->attested[i].is_good)
+			return false;
+	return is_signed(t);
+}
+
 bool bh_trial_wants(const struct bh_trial *t, enum bh_use use)
 {
 	if (t->is_over)

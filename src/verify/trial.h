@@ -38,6 +38,9 @@ void bh_trial_done(struct bh_trial *t);
 
 bool bh_trial_wants(const struct bh_trial *t, enum bh_use use);
 
+/* true when nothing is missing any more. */
+bool bh_trial_is_satisfied(const struct bh_trial *t);
+
 /* Judges one signature and remembers what it shows. */
 void bh_trial_offer(struct bh_trial *t, const struct bh_evidence *ev, unsigned int uses);
 

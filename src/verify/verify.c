@@ -60,62 +60,71 @@ static bool resolve(const struct bh_image_query *q, const struct bh_image_ref *r
 	return true;
 }
 
+/* A store may hold the image too, which message signatures are about. */
+static void fetch_from_stores(struct bh_trial *t, const struct bh_image_query *q)
+{
+	for (size_t i = 0; i < q->n_stores && !t->manifest.n; i++) {
+		const struct bh_image_source *store = q->stores[i];
+		struct bh_fetch_why why = {.word = BH_WORD_OK};
+
+		if (store->manifest(store->ctx, t->digest, BH_IMAGE_MAX_MANIFEST, &t->manifest,
+				    &why) == BH_FETCH_FOUND &&
+		    !bh_digest_is_of(t->digest, t->manifest.v, t->manifest.n))
+			bh_blob_done(&t->manifest);
+	}
+}
+
 static void ask_stores(struct bh_trial *t, const struct bh_image_query *q)
 {
 	for (size_t i = 0; i < q->n_stores; i++)
 		bh_gather(t, q->stores[i]);
 }
 
-/* With a digest the stores may settle it alone, which is what they are for: no registry at hand. */
-static bool is_settled_by_stores(struct bh_trial *t, const struct bh_image_query *q)
+/* With a digest the stores may settle it alone, which is what they are for: no registry at hand.
+ * false: the image could not be had, and the verdict says so. */
+static bool judge_digest(struct bh_trial *t, const struct bh_image_query *q,
+			 const struct bh_image_ref *ref)
 {
-	if (!q->n_stores)
-		return false;
+	struct bh_blob manifest = {0};
+
+	fetch_from_stores(t, q);
 	ask_stores(t, q);
-	bh_trial_conclude(t);
-	return t->verdict->answer == BH_IMAGE_ACCEPT;
+	if (q->n_stores && bh_trial_is_satisfied(t))
+		return true;
+	if (!resolve(q, ref, &manifest, t->verdict)) {
+		bh_blob_done(&manifest);
+		return false;
+	}
+	bh_blob_done(&t->manifest);
+	t->manifest = manifest;
+	bh_gather(t, q->image);
+	return true;
 }
 
-/* Starts over, for the registry may hold what the stores lack. */
-static void restart(struct bh_image_verdict *v)
-{
-	char digest[BH_DIGEST_TEXT];
-
-	memcpy(digest, v->digest, sizeof(digest));
-	bh_image_verdict_done(v);
-	memcpy(v->digest, digest, sizeof(digest));
-}
-
-static void try_digest(const struct bh_image_rules *rules, const struct bh_image_query *q,
-		       const struct bh_image_ref *ref, struct bh_image_verdict *v)
-{
-	struct bh_trial t;
-	bool is_settled;
-
-	memcpy(v->digest, ref->digest, sizeof(v->digest));
-	if (!q->n_stores || bh_trial_init(&t, rules, v->digest, v))
-		return;
-	t.now_s = q->now_s;
-	is_settled = is_settled_by_stores(&t, q);
-	bh_trial_done(&t);
-	if (!is_settled)
-		restart(v);
-}
-
-static void try_image(const struct bh_image_rules *rules, const struct bh_image_query *q,
-		      const struct bh_image_ref *ref, struct bh_image_verdict *v)
+static void judge(const struct bh_image_rules *rules, const struct bh_image_query *q,
+		  const struct bh_image_ref *ref, struct bh_image_verdict *v)
 {
 	BH_CLEANUP(bh_blob_done) struct bh_blob manifest = {0};
 	struct bh_trial t;
+	bool is_judged = true;
 
-	if (!resolve(q, ref, &manifest, v) || bh_trial_init(&t, rules, v->digest, v))
+	if (!*ref->digest && !resolve(q, ref, &manifest, v))
 		return;
+	if (bh_trial_init(&t, rules, v->digest, v)) {
+		bh_trial_done(&t);
+		return;
+	}
 	t.now_s = q->now_s;
-	t.manifest = manifest;
-	manifest = (struct bh_blob){0};
-	ask_stores(&t, q);
-	bh_gather(&t, q->image);
-	bh_trial_conclude(&t);
+	if (*ref->digest) {
+		is_judged = judge_digest(&t, q, ref);
+	} else {
+		t.manifest = manifest;
+		manifest = (struct bh_blob){0};
+		ask_stores(&t, q);
+		bh_gather(&t, q->image);
+	}
+	if (is_judged)
+		bh_trial_conclude(&t);
 	bh_trial_done(&t);
 }
 
@@ -140,8 +149,6 @@ void bh_image_verify(const struct bh_image_rules *rules, const struct bh_image_q
 		end(ret_verdict, BH_IMAGE_REJECT, BH_WORD_REFERENCE);
 		return;
 	}
-	if (*ref.digest)
-		try_digest(rules, q, &ref, ret_verdict);
-	if (ret_verdict->answer != BH_IMAGE_ACCEPT)
-		try_image(rules, q, &ref, ret_verdict);
+	memcpy(ret_verdict->digest, ref.digest, sizeof(ref.digest));
+	judge(rules, q, &ref, ret_verdict);
 }

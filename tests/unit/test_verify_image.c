@@ -323,8 +323,11 @@ static void test_store_without_registry(void **state)
 	away.failure = BH_FETCH_FAULT;
 	away.word = BH_WORD_REGISTRY;
 	bh_assert_ok(&err, bh_image_rules_new(r->p, &rules, &err));
+	put_classic(r, 1, 9);
 	bh_image_verify(rules, &q, &v);
 	assert_int_equal(v.answer, BH_IMAGE_UNDECIDED);
+	/* what the store held is told too */
+	assert_int_equal(v.checks.n, 2);
 	bh_image_verdict_done(&v);
 	put_classic(r, 1, 0);
 	bh_image_verify(rules, &q, &v);
