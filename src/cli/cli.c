@@ -24,6 +24,7 @@ const struct bh_command *const bh_commands[] = {
 	&bh_cmd_policy_verify,
 	&bh_cmd_policy_suggest,
 	&bh_cmd_policy_exceptions,
+	&bh_cmd_policy_export,
 	&bh_cmd_quarantine,
 	&bh_cmd_release,
 	&bh_cmd_flows,

@@ -15,6 +15,7 @@ extern const struct bh_command bh_cmd_policy_test;
 extern const struct bh_command bh_cmd_policy_verify;
 extern const struct bh_command bh_cmd_policy_suggest;
 extern const struct bh_command bh_cmd_policy_exceptions;
+extern const struct bh_command bh_cmd_policy_export;
 extern const struct bh_command bh_cmd_quarantine;
 extern const struct bh_command bh_cmd_release;
 extern const struct bh_command bh_cmd_flows;

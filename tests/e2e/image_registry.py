@@ -205,9 +205,34 @@ def policy_check(w):
             said)
 
 
+def policy_export(w):
+    """containers-policy.json: what can be said is, the rest is refused."""
+    def export(more, name="export.yaml"):
+        path = w.write(name, w.policy_of({"insecureRegistries": [], **more}))
+        p = t.run(os.path.join(t.BIN, "bulkhead"), "policy", "export", path, check=False)
+        return p.returncode, json.loads(p.stdout) if p.stdout else p.stderr
+    match = {"images": ["registry.example/**"], "exclude": ["registry.example/debug/**"]}
+    code, got = export({"match": match})
+    signed = [{"type": "sigstoreSigned", "keyPath": w.key.public,
+               "signedIdentity": {"type": "matchRepository"}}]
+    free = [{"type": "insecureAcceptAnything"}]
+    t.equal((code, got), (0, {"default": free, "transports": {"docker": {
+        "registry.example": signed, "registry.example/debug": free}}}), "scopes and keys")
+    t.equal(export({"match": {}})[1]["default"], signed, "a policy about everything: the default")
+    for more in ({"requireDigest": True}, {"match": {"namespaces": ["a"]}}, {"mode": "audit"},
+                 {"match": {"images": ["registry.example/a*"]}}):
+        code, said = export(more)
+        t.check(code == 1 and "cannot be exported" in said, f"refused: {more}", said)
+    if os.path.exists("/usr/bin/skopeo"):
+        path = w.write("policy.json", json.dumps(got))
+        p = t.run("skopeo", "--policy", path, "copy", "docker://127.0.0.1:1/a", f"dir:{w.folder}/d",
+                  check=False)
+        t.check("invalid policy" not in p.stderr.lower(), "skopeo reads it", p.stderr)
+
+
 def run():
     w = image_lib.World()
-    for fn in (basics, bearer, basic, redirects, tls, pages, stores, policy_check):
+    for fn in (basics, bearer, basic, redirects, tls, pages, stores, policy_check, policy_export):
         with t.part(fn.__name__):
             fn(w)
 
