@@ -15,6 +15,7 @@
 #include "daemon/observe.h"
 #include "daemon/isolate.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/runtime_hosts.h"
 #include "daemon/runtime_learn.h"
 #include "daemon/runtime_policy.h"
 #include "datapath/trace.h"
@@ -24,6 +25,7 @@
 #define READ_MAX     128   /* records in one turn of the loop */
 #define DRAIN_MAX    16384 /* before an endpoint goes */
 #define FORGET_TICKS 12
+#define HOSTS_TICKS  3
 #define READ_MS	     250 /* ordinary events do not wake us */
 
 /* An answer to a finding. */
@@ -39,7 +41,8 @@ struct bh_runtime {
 	struct bh_trace *trace; /* NULL: does not load here */
 	struct bh_detection *detection;
 	struct bh_baselines *baselines;
-	struct bh_learning *learning; /* NULL while there is no trace */
+	struct bh_learning *learning; /* NULL while there is no trace, like the next */
+	struct bh_runtime_hosts *hosts;
 	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;
 	uint64_t broken;  /* records that did not decode */
@@ -66,8 +69,11 @@ static const char *const mode_names[] = {
 static const struct bh_endpoint *endpoint_of(const struct bh_runtime *rt,
 					     const struct bh_trace_event *ev)
 {
-	const struct bh_endpoint *ep = bh_endpoint_table_slot(&rt->d->endpoints, ev->slot);
+	const struct bh_endpoint *ep;
 
+	if (ev->slot >= BH_MAX_SLOTS)
+		return bh_runtime_hosts_find(rt->hosts, ev->slot, ev->generation);
+	ep = bh_endpoint_table_slot(&rt->d->endpoints, ev->slot);
 	return ep && ep->generation == ev->generation ? ep : NULL;
 }
 
@@ -247,6 +253,8 @@ void bh_runtime_tick(struct bh_runtime *rt)
 		bh_learning_tick(rt->learning);
 	if (rt->wanted == BH_RUNTIME_LEARN && (!rt->repeated_ns || rt->ticks % FORGET_TICKS == 0))
 		repeat_edges(rt);
+	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
+		bh_runtime_hosts_refresh(rt->hosts);
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
@@ -419,12 +427,15 @@ static void open_trace(struct bh_runtime *rt)
 	if (!r)
 		r = bh_learning_open(rt->d, rt->trace, rt->detection, &rt->learning, &err);
 	if (!r)
+		r = bh_runtime_hosts_open(rt->d, rt->trace, &rt->hosts, &err);
+	if (!r)
 		r = bh_loop_timer(rt->d->loop, READ_MS, READ_MS, on_timer, rt, &rt->timer, &err);
 	if (r < 0) {
 		snprintf(rt->trouble, sizeof(rt->trouble), "processes are not traced: %.120s",
 			 err.text);
 		bh_warn("%s", rt->trouble);
 		bh_source_freep(&rt->source);
+		bh_runtime_hosts_close(BH_TAKE(rt->hosts));
 		bh_learning_close(BH_TAKE(rt->learning));
 		bh_trace_closep(&rt->trace);
 		return;
@@ -464,6 +475,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 		return;
 	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
+	bh_runtime_hosts_close(rt->hosts);
 	bh_learning_close(rt->learning);
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);
@@ -553,6 +565,7 @@ void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 		bh_info("runtime mode: %s uid=%u pid=%d", name, (unsigned)by->uid, (int)by->pid);
 	}
 	if (!r && d->runtime->trace) {
+		bh_runtime_hosts_refresh(d->runtime->hosts);
 		read_rings(d->runtime, DRAIN_MAX);
 		bh_runtime_tick(d->runtime);
 	}

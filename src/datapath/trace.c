@@ -380,12 +380,19 @@ int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace
 	return r ? bh_fail_sys(err, -r, "map trace_policy") : 0;
 }
 
-int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, struct bh_err *err)
+int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, uint32_t generation,
+			struct bh_err *err)
 {
-	int fd = t->map[BH_T_CGROUP].fd;
-	int r = slot ? bpf_map_update_elem(fd, &cgroup, &slot, BPF_ANY)
-		     : bpf_map_delete_elem(fd, &cgroup);
+	const struct bh_trace_slot books = {.generation = generation};
+	int fd = t->map[BH_T_CGROUP].fd, r = 0;
 
+	if (slot && (slot < BH_MAX_SLOTS || slot >= BH_TRACE_SLOTS))
+		return bh_fail(err, EINVAL, "slot %u is no host-network pod's", slot);
+	if (slot)
+		r = bpf_map_update_elem(t->map[BH_T_SLOT].fd, &slot, &books, BPF_ANY);
+	if (r == 0)
+		r = slot ? bpf_map_update_elem(fd, &cgroup, &slot, BPF_ANY)
+			 : bpf_map_delete_elem(fd, &cgroup);
 	if (r && (slot || r != -ENOENT))
 		return bh_fail_sys(err, -r, "map trace_cgroup");
 	if (slot)

@@ -61,5 +61,6 @@ int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot);
 
 /* hostNetwork pods: processes below the cgroup (inode of its cgroup2 directory) are slot's, a
- * number from BH_MAX_SLOTS; slot 0: nobody's any more. */
-int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, struct bh_err *err);
+ * number from BH_MAX_SLOTS whose books begin anew; slot 0: nobody's any more. */
+int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, uint32_t generation,
+			struct bh_err *err);

@@ -94,12 +94,42 @@ def one_among_many(node):
     check(b["lost"] == 0 and balanced(b), "nothing is lost", b)
 
 
+def host_network(node):
+    """A pod on the node's own network is known by its cgroup."""
+    with open("/proc/self/mounts") as f:
+        roots = [x.split()[1] for x in f if x.split()[2] == "cgroup2"]
+    uid = os.urandom(16).hex()
+    base = os.path.join(roots[0], f"bh-e2e-{os.getpid()}")
+    made = [base, os.path.join(base, f"pod{uid}"), os.path.join(base, f"pod{uid}", "c1")]
+    for d in made:
+        os.mkdir(d)
+        testing.on_exit(lambda d=d: os.path.isdir(d) and os.rmdir(d))
+    node.write("host.yaml", {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "agent", "namespace": "sys", "uid": uid},
+        "spec": {"hostNetwork": True, "containers": [{"name": "main", "image": "x"}]},
+        "status": {"phase": "Running", "podIP": "10.77.255.254"}})
+    node.sync()
+    node.ask("runtime")
+    node.sh(f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/id >/dev/null; /bin/true")
+    got = {path(e) for e in events(node, "sys/agent")}
+    equal(sorted(os.path.basename(p) for p in got), ["id", "true"], "a hostNetwork pod's programs")
+    node.remove("host.yaml")
+    node.sync()
+    node.ask("runtime")
+    node.sh(f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/tac /dev/null")
+    got = {os.path.basename(path(e)) for e in events(node)}
+    check("tac" not in got, "and when it is gone nothing is told in its name")
+
+
 def main():
     node = Node(config=LIGHT).start()
     with part("first exec"):
         first_exec(node)
     with part("short-lived pods"):
         short_lives(node)
+    with part("hostNetwork"):
+        host_network(node)
     with part("one among many"):
         one_among_many(node)
     r = node.ask("runtime")

@@ -1,0 +1,23 @@
+/* runtime_hosts.h - hostNetwork pods for the tracer: no interface and no slot of the data path, so
+ * they are known by their cgroup and get a number of their own. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct bh_daemon;
+struct bh_endpoint;
+struct bh_runtime_hosts;
+struct bh_trace;
+
+/* Borrows both. */
+int bh_runtime_hosts_open(struct bh_daemon *d, struct bh_trace *t, struct bh_runtime_hosts **ret,
+			  struct bh_err *err);
+void bh_runtime_hosts_close(struct bh_runtime_hosts *h);
+/* Looks for cgroups of pods that came, and lets go those that went. Walks the cgroup tree: not for
+ * every change. */
+void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h);
+/* The pod of a number from BH_MAX_SLOTS, as an endpoint without an interface; NULL: gone. */
+const struct bh_endpoint *bh_runtime_hosts_find(const struct bh_runtime_hosts *h, uint32_t slot,
+						uint32_t generation);
