@@ -314,17 +314,32 @@ static void compare_old_policies(struct bed *b, const struct bh_world *old)
 	bh_world_unref(w);
 }
 
+static void begin(struct bed *b)
+{
+	struct bh_objects_options opt = {.keep_text = true};
+	struct bh_err err;
+
+	b->cfg.node_name = (char *)"node1";
+	b->d.cfg = &b->cfg;
+	bh_assert_ok(&err, bh_objects_new(&opt, &b->d.objects, &err));
+	bh_assert_ok(&err, bh_compile_memo_new(&b->memo, &err));
+}
+
+static void end(struct bed *b)
+{
+	bh_compile_memo_free(b->memo);
+	bh_worlds_free(b->d.worlds);
+	bh_objects_free(b->d.objects);
+	bh_endpoint_table_done(&b->d.endpoints);
+	free(b->d.local_addresses);
+}
+
 static void run(uint64_t seed)
 {
 	struct bed b = {.seed = seed};
-	struct bh_objects_options opt = {.keep_text = true};
 	struct bh_world *w = NULL;
-	struct bh_err err;
 
-	b.cfg.node_name = (char *)"node1";
-	b.d.cfg = &b.cfg;
-	bh_assert_ok(&err, bh_objects_new(&opt, &b.d.objects, &err));
-	bh_assert_ok(&err, bh_compile_memo_new(&b.memo, &err));
+	begin(&b);
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned n = chance(&b, 4);
 
@@ -335,11 +350,7 @@ static void run(uint64_t seed)
 		compare(&b, &w);
 	}
 	bh_world_unref(w);
-	bh_compile_memo_free(b.memo);
-	bh_worlds_free(b.d.worlds);
-	bh_objects_free(b.d.objects);
-	bh_endpoint_table_done(&b.d.endpoints);
-	free(b.d.local_addresses);
+	end(&b);
 }
 
 static void test_random(void **state)
@@ -350,9 +361,52 @@ static void test_random(void **state)
 	run(20261122);
 }
 
+/* A pod of this node whose manifest changes in one thing at a time, at the same place. */
+static void test_one_thing(void **state)
+{
+	static const char *const texts[] = {
+		"metadata: {namespace: n0, name: p0, labels: {app: a0}}\nstatus: {phase: "
+		"Running}\n",
+		"metadata: {namespace: n0, name: p0, labels: {app: a0}}\nstatus: {phase: Failed}\n",
+		"metadata: {namespace: n0, name: p0, labels: {app: a1}}\nstatus: {phase: Failed}\n",
+		"metadata: {namespace: n0, name: p0, labels: {app: a1}}\nstatus: {phase: "
+		"Running}\n",
+		"metadata: {namespace: n0, name: p0, labels: {app: a1}}\nspec: {containers: "
+		"[{name: c, "
+		"ports: [{name: web, containerPort: 80}]}]}\n",
+		"metadata: {namespace: n0, name: p1, labels: {app: a1}}\nstatus: {phase: "
+		"Running}\n",
+	};
+	struct bed b = {.seed = 5};
+	struct bh_world *w = NULL;
+	bool changed;
+	struct bh_err err;
+
+	(void)state;
+	begin(&b);
+	do {
+		remove_endpoint(&b);
+		add_endpoint(&b);
+	} while (strcmp(b.d.endpoints.eps.v[0]->ns, "n0") ||
+		 strcmp(b.d.endpoints.eps.v[0]->name, "p0"));
+	for (size_t i = 0; i < 2 * BH_ARRAY_SIZE(texts); i++) {
+		char *text =
+			bh_strf("apiVersion: v1\nkind: Pod\n%s", texts[i % BH_ARRAY_SIZE(texts)]);
+
+		assert_non_null(text);
+		bh_assert_ok(&err, bh_objects_load(b.d.objects, "f0.yaml", text, strlen(text),
+						   &changed, &err));
+		free(text);
+		compare(&b, &w);
+	}
+	bh_world_unref(w);
+	end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_thing),
 		cmocka_unit_test(test_random),
 	};
 
