@@ -329,7 +329,10 @@ static void remember(struct bh_judge *j)
 {
 	const struct bh_activity *a = j->a;
 
-	if (a->kind == BH_ACT_FILE) {
+	if (a->kind == BH_ACT_EXEC && a->process.provenance != BH_PROV_IMAGE &&
+	    a->process.provenance != BH_PROV_METACOPY) {
+		bh_made_note(j->pod, a);
+	} else if (a->kind == BH_ACT_FILE) {
 		bh_made_note(j->pod, a);
 		if (a->u.file.op <= BH_FILE_LINK)
 			bh_code_note(j);

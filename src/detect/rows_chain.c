@@ -3,20 +3,28 @@
 
 #define CHAIN_NS (600 * BH_S)
 
+static bool is_images(enum bh_provenance p)
+{
+	return p == BH_PROV_IMAGE || p == BH_PROV_METACOPY;
+}
+
 /* written > made executable > executed, by whatever programs. The provenance may be unknown to the
  * kernel that reports: the chain itself shows that the file is not the image's. */
 bool bh_row_drop_chain(struct bh_judge *j)
 {
-	const struct bh_act_process *p = &j->a->process;
-	const uint32_t both = BH_MADE_WRITTEN | BH_MADE_EXECUTABLE;
+	const uint32_t all = BH_MADE_WRITTEN | BH_MADE_EXECUTABLE | BH_MADE_EXECUTED;
+	const struct bh_act_file *f = &j->a->u.file;
+	bool is_exec = j->a->kind == BH_ACT_EXEC;
+	const char *path = is_exec ? j->a->process.path : *f->target ? f->target : f->path;
 
-	if (p->provenance == BH_PROV_IMAGE || p->provenance == BH_PROV_METACOPY ||
-	    (bh_made_stage(j->pod, j->a, CHAIN_NS) & both) != both)
+	if (is_exec && is_images(j->a->process.provenance))
+		return false;
+	if (bh_made_stage(j->pod, j->a, CHAIN_NS) != all)
 		return false;
 	if (j->is_starting)
 		j->severity = BH_SEVERITY_MEDIUM;
-	bh_path_collapse(p->path, 2, j->key, sizeof(j->key));
-	bh_judge_say(j, "%s was written, made executable and executed within minutes", p->path);
+	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	bh_judge_say(j, "%s was written, made executable and executed within minutes", path);
 	return true;
 }
 

@@ -53,7 +53,11 @@ struct bh_dns_window {
 #define BH_DNS_WINDOWS 8
 
 /* Files a pod made or changed lately. */
-enum { BH_MADE_WRITTEN = 1u << 0, BH_MADE_EXECUTABLE = 1u << 1 };
+enum {
+	BH_MADE_WRITTEN = 1u << 0,
+	BH_MADE_EXECUTABLE = 1u << 1,
+	BH_MADE_EXECUTED = 1u << 2,
+};
 struct bh_made {
 	uint64_t file; /* hash of inode and device, else of the path; 0: free */
 	uint64_t at_ns;
@@ -140,7 +144,9 @@ struct bh_proc *bh_proc_follow(struct bh_detect *d, const struct bh_activity *a)
 
 uint64_t bh_made_id(uint64_t inode, uint64_t dev, const char *path);
 void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a);
-/* What was done to the file that a->process executes, in the last window_ns: BH_MADE_*. */
+/* What is done to the file that a is about, an execution or a change, within window_ns before or
+ * after it: BH_MADE_*. Reports of what matters most overtake the others, so the order in which they
+ * come says nothing. */
 uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, uint64_t window_ns);
 /* Notes a directory of programs or libraries that fills while the pod starts. */
 void bh_code_note(struct bh_judge *j);

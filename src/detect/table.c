@@ -103,7 +103,7 @@ const struct bh_detector bh_detectors[] = {
 	{"overflow", "a quota of what is recorded is used up", ON(OVERFLOW),
 	 {"T1562.006"}, LOW, ALERT, SIG(RESOURCE), FAMILY(ALWAYS), bh_row_overflow},
 
-	{"drop-chain", "written, made executable, executed", ON(EXEC),
+	{"drop-chain", "written, made executable, executed", ON(EXEC) | ON(FILE),
 	 {"T1105", "T1222.002"}, HIGH, ALERT, SIG(PROVENANCE), FAMILY(CHAIN), bh_row_drop_chain},
 	{"dropper", "connected, executed, connected again", ON(EDGE),
 	 {"T1105", "T1071"}, MEDIUM, ALERT, SIG(NETWORK), FAMILY(CHAIN), bh_row_dropper},

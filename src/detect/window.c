@@ -76,32 +76,55 @@ static uint32_t stage_of(struct bh_pod_state *pod, const struct bh_act_file *f)
 	}
 }
 
-void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a)
+/* The file an activity is about, by both: not every report knows the inode, and names can be
+ * changed in ways not seen. ids[1] is 0 when the inode is not known. */
+static void ids_of(const struct bh_activity *a, uint64_t ids[2])
 {
+	const struct bh_act_process *p = &a->process;
 	const struct bh_act_file *f = &a->u.file;
 	bool is_moved = f->op == BH_FILE_RENAME || f->op == BH_FILE_LINK;
-	uint32_t stage = stage_of(pod, f);
 
-	if (!stage)
-		return;
-	/* by both: not every report knows the inode, and names can be changed in ways not seen */
-	made_add(pod, bh_made_id(0, 0, is_moved ? f->target : f->path), stage, a->ts_ns);
-	if (f->inode)
-		made_add(pod, bh_made_id(f->inode, f->dev, ""), stage, a->ts_ns);
+	if (a->kind == BH_ACT_EXEC) {
+		ids[0] = bh_made_id(0, 0, p->path);
+		ids[1] = p->inode ? bh_made_id(p->inode, p->dev, "") : 0;
+	} else {
+		ids[0] = bh_made_id(0, 0, is_moved ? f->target : f->path);
+		ids[1] = f->inode ? bh_made_id(f->inode, f->dev, "") : 0;
+	}
+}
+
+void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a)
+{
+	uint32_t stage = a->kind == BH_ACT_EXEC ? BH_MADE_EXECUTED : stage_of(pod, &a->u.file);
+	uint64_t ids[2];
+	int i;
+
+	ids_of(a, ids);
+	for (i = 0; i < 2 && stage; i++) {
+		if (ids[i])
+			made_add(pod, ids[i], stage, a->ts_ns);
+	}
+}
+
+static uint64_t apart(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
 }
 
 uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, uint64_t window_ns)
 {
-	const struct bh_act_process *p = &a->process;
-	const struct bh_made *found[] = {made_find(pod, bh_made_id(0, 0, p->path)),
-					 p->inode ? made_find(pod, bh_made_id(p->inode, p->dev, ""))
-						  : NULL};
-	uint32_t stage = 0;
+	uint32_t stage = a->kind == BH_ACT_EXEC ? BH_MADE_EXECUTED : stage_of(pod, &a->u.file);
+	uint64_t ids[2];
 	int i;
 
+	if (!stage)
+		return 0;
+	ids_of(a, ids);
 	for (i = 0; i < 2; i++) {
-		if (found[i] && a->ts_ns - found[i]->at_ns <= window_ns)
-			stage |= found[i]->stage;
+		const struct bh_made *m = ids[i] ? made_find(pod, ids[i]) : NULL;
+
+		if (m && apart(a->ts_ns, m->at_ns) <= window_ns)
+			stage |= m->stage;
 	}
 	return stage;
 }

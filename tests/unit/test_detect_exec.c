@@ -305,6 +305,19 @@ static void test_drop_chain(void **state)
 	r.now_ns += 3600 * S;
 	exec_from(&r, "/srv/x", BH_PROV_UNKNOWN, 0);
 	rig_expect_silent(&r);
+	/* what matters most overtakes the rest: the execution is reported first */
+	exec_from(&r, "/srv/y", BH_PROV_UNKNOWN, 0);
+	rig_file(&r, BH_FILE_CREATE, "/usr/bin/curl", "/srv/y");
+	rig_expect_silent(&r);
+	a.u.file.path = "/srv/y";
+	a.ts_ns = r.now_ns - S;
+	rig_feed(&r, &a);
+	rig_expect(&r, "drop-chain", BH_SEVERITY_HIGH);
+	/* a service that writes and marks files it never runs */
+	rig_file(&r, BH_FILE_CREATE, "/usr/bin/app", "/srv/z");
+	a.u.file.path = "/srv/z";
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
 	rig_done(&r);
 }
 
