@@ -226,7 +226,6 @@ static int read_runtime(const struct bh_yaml *m, struct bh_settings *c, struct b
 	if (!r)
 		r = take_word(m, "mode", modes, &mode, err);
 	c->runtime_mode = (enum bh_runtime_mode)mode;
-	c->asks_runtime = bh_yaml_find(m, "mode") != NULL;
 	return r;
 }
 

@@ -25,7 +25,6 @@ struct bh_settings {
 	bool keep_established;
 	bool require_reason;
 	enum bh_runtime_mode runtime_mode;
-	bool asks_runtime; /* the file names a runtime mode */
 	enum bh_images_mode images_mode;
 	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
 	char *http_listen;	  /* "host:port"; "" none */

@@ -3,13 +3,15 @@
 changes while pods run."""
 import json
 import os
+import shutil
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
 from container import Container
 from node import Node
-from testing import check, equal, part
+from testing import check, equal, part, run
 
 
 def events(node, kind, pod):
@@ -44,7 +46,8 @@ def provenance(node, box, pod):
     told("metacopy", "/usr/bin/date", "chown 12 /usr/bin/date")
     told("modified", "/usr/bin/uptime", "printf x >> /usr/bin/uptime")
     told("tmpfs", "/mnt/true", "cp /bin/true /mnt/true")
-    told("volume", "/srv/true", "cp /bin/true /srv/true")
+    if box.volume:
+        told("volume", "/srv/true", "cp /bin/true /srv/true")
     box.sh("python3 -c 'import os; f = os.memfd_create(\"hidden\"); os.write(f, open(\"/bin/true\","
            "\"rb\").read()); os.execve(f, [\"ls\"], {})'")
     equal(origin_of(node, pod, "/memfd:hidden"), "memfd", "a memfd")
@@ -192,10 +195,18 @@ def modes(node, box, pod):
     equal(node.cli("runtime", "loud").returncode, 1, "another mode is refused")
 
 
+def disk_directory():
+    """A directory on a disk's file system, as a volume would be; None where this machine has none."""
+    path = tempfile.mkdtemp(prefix="bh-e2e.", dir="/var/tmp")
+    testing.on_exit(lambda: shutil.rmtree(path, ignore_errors=True))
+    kind = run("stat", "-f", "-c", "%T", path).strip()
+    return None if kind in ("tmpfs", "overlayfs") else path
+
+
 def main():
     node = Node(config={"runtime": {"mode": "watch"}}).start()
     pod = node.pod("shop", "web")
-    volume = testing.tempdir()
+    volume = disk_directory()
     box = Container(pod, volume=volume)
     for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage),
                      ("long arguments", long_args), ("environment", environment),
