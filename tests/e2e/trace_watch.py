@@ -85,6 +85,24 @@ def lineage(node, box, pod):
           "a program from outside the pod's tree", e)
 
 
+def evasions(node, box, pod):
+    """Ways to look like somebody else."""
+    box.sh("python3 -c 'import os, threading; t = threading.Thread(target=lambda: "
+           "os.execv(\"/usr/bin/tty\", [\"tty\"])); t.start(); t.join()' >/dev/null")
+    e = started(node, pod, "/usr/bin/tty")
+    check(e and not ours(e).get("fromOutside") and
+          "python" in e["actor"]["process"]["file"]["path"], "an exec by a thread", e)
+    box.sh("unshare -n /usr/bin/printenv >/dev/null")
+    e = started(node, pod, "/usr/bin/printenv")
+    check(e and ours(e).get("leftNetworkNamespace"), "in a network namespace of its own", e)
+    box.sh("cp /usr/bin/id /tmp/sshd; /tmp/sshd >/dev/null; ln -s /usr/bin/id /tmp/link; "
+           "/tmp/link >/dev/null; cd /tmp; mkdir -p d; mount --bind /usr/bin d 2>/dev/null && "
+           "d/nproc >/dev/null; umount d; cd /")
+    check(started(node, pod, "/tmp/sshd"), "a renamed copy is told under its own path")
+    check(not started(node, pod, "/tmp/link"), "a link under the file's")
+    check(started(node, pod, "/tmp/d/nproc"), "through a bind mount under the mount's path")
+
+
 def long_args(node, box, pod):
     box.sh("/usr/bin/printf '%s' " + "x" * 6000 + " >/dev/null")
     e = started(node, pod, "/usr/bin/printf")
@@ -208,7 +226,8 @@ def main():
     pod = node.pod("shop", "web")
     volume = disk_directory()
     box = Container(pod, volume=volume)
-    for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage),
+    for name, fn in (("provenance", provenance), ("script", script), ("lineage", lineage), ("evasions", evasions),
+                     
                      ("long arguments", long_args), ("environment", environment),
                      ("files", files), ("mappings", maps),
                      ("calls", calls), ("modes", modes),
