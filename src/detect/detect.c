@@ -136,6 +136,17 @@ int bh_detect_set_pod(struct bh_detect *d, const struct bh_subject *s,
 	return 0;
 }
 
+int bh_detect_set_baseline(struct bh_detect *d, const struct bh_subject *s,
+			   struct bh_baseline *baseline)
+{
+	struct bh_pod_state *p = pod_get(d, s);
+
+	if (!p)
+		return -ENOMEM;
+	p->baseline = baseline;
+	return 0;
+}
+
 void bh_detect_pod_gone(struct bh_detect *d, uint64_t pod_id)
 {
 	bh_map_del(&d->pods, &pod_id, sizeof(pod_id));
@@ -199,6 +210,14 @@ static struct bh_found_state *found_get(struct bh_detect *d, const struct bh_det
 	return f ? f : found_add(w, key);
 }
 
+/* With `baseline: required` whatever is new is one, but not what one replica did before. */
+static bool is_violation(const struct bh_detector *row, const struct bh_judge *j)
+{
+	return row->family == BH_DETECT_VIOLATION ||
+	       (row->family == BH_DETECT_BASELINE &&
+		j->pod->policy->baseline == BH_BASELINE_REQUIRED && j->severity > BH_SEVERITY_INFO);
+}
+
 /* `anomaly` answers whatever is not a violation, unless it is too slight to act upon. */
 static enum bh_response response_of(const struct bh_detector *row, const struct bh_judge *j)
 {
@@ -207,7 +226,7 @@ static enum bh_response response_of(const struct bh_detector *row, const struct 
 
 	if (own)
 		return *own;
-	if (p && p->has_violation && row->family == BH_DETECT_VIOLATION)
+	if (p && p->has_violation && is_violation(row, j))
 		return p->on_violation;
 	if (p && p->has_anomaly && row->family != BH_DETECT_VIOLATION &&
 	    j->signal != BH_SIGNAL_POSTURE && j->severity >= BH_SEVERITY_MEDIUM)
@@ -324,6 +343,15 @@ static bool is_starting(const struct bh_detect *d, const struct bh_judge *j)
 	return !bh_judge_is_tainted(j);
 }
 
+static bool is_wanted(const struct bh_detector *row, const struct bh_judge *j)
+{
+	/* the runtime prepares the container with its own code */
+	if ((j->a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)
+		return false;
+	return row->family != BH_DETECT_BASELINE || !j->pod->policy ||
+	       j->pod->policy->baseline != BH_BASELINE_OFF;
+}
+
 /* After the rows have looked: what later activities are compared with. */
 static void remember(struct bh_judge *j)
 {
@@ -364,10 +392,7 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 		j.severity = row->severity;
 		j.signal = row->signal;
 		j.key[0] = j.text[0] = '\0';
-		/* the runtime prepares the container with its own code */
-		if ((a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)
-			continue;
-		if (row->on(&j))
+		if (is_wanted(row, &j) && row->on(&j))
 			raise_finding(d, row, &j);
 	}
 	remember(&j);

@@ -99,6 +99,9 @@ struct bh_detect_pod {
 };
 int bh_detect_set_pod(struct bh_detect *d, const struct bh_subject *s,
 		      const struct bh_detect_pod *pod);
+/* The same for the baseline alone. */
+int bh_detect_set_baseline(struct bh_detect *d, const struct bh_subject *s,
+			   struct bh_baseline *baseline);
 void bh_detect_pod_gone(struct bh_detect *d, uint64_t pod_id);
 
 /* Runs every detector that looks at this kind of activity. */

@@ -30,6 +30,8 @@ enum bh_origin {
 	BH_ORIGIN_OTHER = 1u << 6,
 };
 
+/* Off: what the workload never did before is no finding. Observe: it is one, as without a policy.
+ * Required: it is a violation. */
 enum bh_baseline_use { BH_BASELINE_OFF, BH_BASELINE_OBSERVE, BH_BASELINE_REQUIRED };
 
 struct bh_paths { /* absolute, sorted; a final '*' matches any rest */

@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "detect/baseline.h"
 #include "detect/policy.h"
 #include "policy/objects.h"
 
@@ -175,6 +176,44 @@ static void test_responses(void **state)
 	rig_done(&r);
 }
 
+/* off, observe and required, against a baseline that knows nothing. */
+static void test_baseline_use(void **state)
+{
+	static const struct {
+		const char *use;
+		bool is_found;
+		enum bh_response response;
+	} rows[] = {
+		{"off", false, BH_RESPOND_ALERT},
+		{"observe", true, BH_RESPOND_ALERT},
+		{"required", true, BH_RESPOND_FREEZE},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		BH_CLEANUP(bh_freep)
+		char *spec =
+			bh_strf("  baseline: %s\n  users: {deny: [7]}\n  on: {violation: freeze}\n",
+				rows[i].use);
+		BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+		const struct rig_finding *f;
+		struct bh_err err;
+		struct rig r;
+
+		begin(&r, spec);
+		bh_assert_ok(&err, bh_baseline_new(&r.subject, NULL, &b, &err));
+		bh_baseline_close(b);
+		assert_int_equal(bh_detect_set_baseline(r.d, &r.subject, b), 0);
+		rig_exec(&r, "/bin/true");
+		f = rig_found(&r, "new-exec");
+		assert_int_equal(f != NULL, rows[i].is_found);
+		if (f)
+			assert_int_equal(f->response, rows[i].response);
+		rig_done(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_calls_users_age),
 		cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_baseline_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

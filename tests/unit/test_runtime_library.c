@@ -4,6 +4,8 @@
 #include <glob.h>
 
 #include "base/fs.h"
+#include "base/own.h"
+#include "detect/detect.h"
 
 static int count(struct bh_runtime_policy *p, void *arg)
 {
@@ -38,9 +40,29 @@ static void test_library(void **state)
 	bh_objects_free(o);
 }
 
+/* Whoever writes `on` finds every name in the page beside the policies. */
+static void test_page(void **state)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	char path[512], row[128];
+	struct bh_err err;
+	size_t i, len;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/policies/README.md", getenv("BH_SOURCE_DIR"));
+	bh_assert_ok(&err, bh_fs_read(path, 1 << 20, &text, &len, &err));
+	for (i = 0; i < bh_n_detectors; i++) {
+		snprintf(row, sizeof(row), "| `%s` | %s", bh_detectors[i].name,
+			 bh_detectors[i].title);
+		if (!strstr(text, row))
+			fail_msg("%s is not in %s", row, path);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_library)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_library),
+					   cmocka_unit_test(test_page)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
