@@ -191,14 +191,14 @@ static int allow_narrowly(scmp_filter_ctx f, struct bh_err *err)
 		struct scmp_arg_cmp cmp;
 	} rows[] = {
 		{SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)},
-		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET)},
-		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6)},
+		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET, 0)},
+		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0)},
 		{SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, OPEN_WRITE, 0)},
 		{SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, OPEN_WRITE, 0)},
-		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO)},
-		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD)},
-		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ)},
-		{SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)},
+		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0)},
+		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)},
+		{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ, 0)},
+		{SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0, 0)},
 	};
 	int r;
 
