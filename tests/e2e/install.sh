@@ -48,8 +48,8 @@ for file in sbin/bulkheadd bin/bulkhead opt/cni/bin/bulkhead-cni; do
 	check "$file needs no library outside the system" \
 		bash -c "! ldd '$dir/usr/$file' | grep -E 'not found|$build'"
 done
-check "nothing else but the worker is there" \
-	test "$(installed | grep -vc libexec/bulkhead/bulkhead-worker)" -eq 3
+check "nothing else but what they start is there" \
+	test "$(installed | grep -Evc "libexec/bulkhead/bulkhead-(worker|image-verifier)$")" -eq 3
 check "the daemon prints its version" "$dir/usr/sbin/bulkheadd" --version
 check "the command line prints its version" "$dir/usr/bin/bulkhead" --version
 check "the daemon has libbpf" links "$dir/usr/sbin/bulkheadd" bpf
