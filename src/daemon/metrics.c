@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/images.h"
 #include "daemon/observe.h"
+#include "daemon/runtime.h"
 #include "daemon/sinks.h"
 #include "http/server.h"
 
@@ -148,6 +149,32 @@ static void images(struct bh_daemon *d, struct bh_str *out)
 	gauge(out, "image_verdicts_cached", "Verdicts in memory.", (double)c.cached);
 }
 
+/* Of the pods that run; books begin anew with every tenant of a slot, hence no counters. */
+static void tracing(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_trace_slot b = bh_runtime_total(d->runtime);
+	const struct {
+		const char *outcome;
+		uint64_t n;
+	} rows[] = {
+		{"delivered", b.delivered + b.swept},
+		{"deduplicated", b.deduplicated},
+		{"deferred", b.deferred - b.swept},
+		{"lost", b.lost},
+	};
+
+	gauge(out, "trace_seen", "Tracing events of the pods that run.", (double)b.seen);
+	bh_str_add(
+		out,
+		"# TYPE bulkhead_trace_events gauge\n"
+		"# HELP bulkhead_trace_events What became of them; their sum is what was seen.\n");
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++)
+		bh_str_fmt(out, "bulkhead_trace_events{outcome=\"%s\"} %llu\n", rows[i].outcome,
+			   (unsigned long long)rows[i].n);
+	gauge(out, "trace_execs", "Programs started by the pods that run.", (double)b.execs);
+	gauge(out, "trace_killed", "Tasks that a RuntimePolicy killed.", (double)b.killed);
+}
+
 static void write_metrics(struct bh_str *out, void *arg)
 {
 	struct bh_daemon *d = arg;
@@ -166,6 +193,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	maps(d, out);
 	sinks(d, out);
 	images(d, out);
+	tracing(d, out);
 }
 
 static bool is_ready(struct bh_str *why, void *arg)

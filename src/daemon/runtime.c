@@ -519,6 +519,11 @@ static json_t *pods_json(const struct bh_runtime *rt)
 	return a;
 }
 
+struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt)
+{
+	return rt && rt->trace ? bh_trace_total(rt->trace) : (struct bh_trace_slot){0};
+}
+
 static json_t *runtime_json(const struct bh_runtime *rt)
 {
 	struct bh_trace_slot total = {0};

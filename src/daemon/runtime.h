@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "bulkhead/trace.h"
 #include "daemon/config.h"
 #include "daemon/verbs.h"
 
@@ -35,6 +36,8 @@ void bh_runtime_tick(struct bh_runtime *rt);
 /* Call before an endpoint goes: what it did is told under its name. */
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep);
 
+/* The books of all slots together; all zero without tracing. */
+struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt);
 /* A new edge of the endpoint; peer: "NS/NAME" of a pod, "node", or an address. rt may be NULL. */
 void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		     const struct bh_edge_fact *e, const char *peer);
