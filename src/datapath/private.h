@@ -93,6 +93,7 @@ struct bh_grace {
 	int pid;      /* child that waits for a grace period; 0: none */
 	void *stack;  /* its stack */
 	bool is_owed; /* a grace period must pass before the idle side is written */
+	bool is_covered; /* the child waits for that very one */
 	int hurry_fd; /* the kernel's switch for expedited grace periods; -1: not ours to use */
 };
 
@@ -173,7 +174,7 @@ bool bh_dp_hurry_begin(struct bh_datapath *dp);
 void bh_dp_hurry_end(struct bh_datapath *dp, bool has_begun);
 
 /* ---- grace.c ---- */
-/* From now on a grace period is owed; where it takes long, starts waiting for it beside us. */
+/* From now on a grace period is owed; a child starts to wait for it beside us. */
 void bh_dp_grace_begin(struct bh_datapath *dp);
 /* Returns when no grace period is owed any more. */
 void bh_dp_grace_end(struct bh_datapath *dp);
