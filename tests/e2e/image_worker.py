@@ -133,7 +133,7 @@ def confined(w):
     begin = time.monotonic()
     answer = worker.answer()
     t.equal((answer["verdict"], answer["reason"]), ("undecided", "timeout"), "a hanging registry")
-    t.check(time.monotonic() - begin < 7, "within the deadline")
+    t.check(time.monotonic() - begin < 12, "within the deadline")
     waiting.set()
     worker.end()
 
@@ -177,7 +177,7 @@ def bombs(w):
     begin = time.monotonic()
     answers, worker = ask(w, f"{reg.host}/team/app:v1")
     t.equal(answers[0]["verdict"], "reject", "12000 bad signatures")
-    t.check(time.monotonic() - begin < 6, "in time")
+    t.check(time.monotonic() - begin < 12, "in time")
     t.check(len(reg.seen) <= 200, "few requests", len(reg.seen))
 
 
