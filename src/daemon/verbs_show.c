@@ -10,6 +10,7 @@
 #include "daemon/degraded.h"
 #include "daemon/isolate.h"
 #include "daemon/observe.h"
+#include "daemon/runtime.h"
 #include "daemon/sinks.h"
 #include "daemon/subset.h"
 #include "daemon/totals.h"
@@ -61,24 +62,35 @@ static json_t *capabilities_json(const struct bh_daemon *d)
 }
 
 struct policy_rows {
+	const struct bh_daemon *d;
 	json_t *rows;
 	const struct bh_reconcile_state *st;
 };
 
-/* A policy that is valid is live only if the enforced world holds this version of it. */
+/* Why a valid policy is not in force; NULL: it is. A policy about connections is only if the
+ * enforced world holds this version of it, one about processes wherever there is tracing. */
+static const char *why_pending(const struct policy_rows *r, const struct bh_policy_state *p)
+{
+	const char *refused;
+
+	if (p->runtime)
+		return bh_runtime_trouble(r->d->runtime);
+	if (p->policy && bh_world_has_policy(r->st->world, p->policy))
+		return NULL;
+	refused = p->policy ? bh_subset_why(r->st->refused, p->policy) : NULL;
+	if (refused)
+		return refused;
+	return r->st->failure ? r->st->failure : "it is not published yet";
+}
+
 static int policy_row(const struct bh_policy_state *p, void *arg)
 {
 	struct policy_rows *r = arg;
-	bool live = p->is_live && p->policy && bh_world_has_policy(r->st->world, p->policy);
-	const char *refused = p->policy ? bh_subset_why(r->st->refused, p->policy) : NULL;
-	const char *failure = refused ? refused : r->st->failure;
-	const char *pending = failure ? failure : "it is not published yet";
-	const char *why = p->is_live ? pending : p->why;
+	const char *why = p->is_live ? why_pending(r, p) : p->why;
 
-	return json_array_append_new(r->rows,
-				     json_pack("{ss ss ss ss sb ss?}", "kind", p->kind, "namespace",
-					       p->ns, "name", p->name, "file", p->file, "live",
-					       live, "why", live ? NULL : why))
+	return json_array_append_new(r->rows, json_pack("{ss ss ss ss sb ss?}", "kind", p->kind,
+							"namespace", p->ns, "name", p->name, "file",
+							p->file, "live", !why, "why", why))
 		       ? -ENOMEM
 		       : 0;
 }
@@ -161,7 +173,7 @@ static json_int_t rss_bytes(void)
 void bh_verb_status(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_reconcile_state st = bh_reconcile_state(d->reconciler);
-	struct policy_rows policies = {json_array(), &st};
+	struct policy_rows policies = {d, json_array(), &st};
 	uint64_t map_bytes = 0;
 	json_t *maps = maps_json(d, &map_bytes);
 	json_t *result;

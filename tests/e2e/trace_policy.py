@@ -66,6 +66,8 @@ def killing(node, box, pod):
         "exec": {"origin": ["image"]}, "syscalls": {"deny": ["ptrace"]},
         "on": {"violation": "kill"}}, {"app": "web"}))
     node.sync()
+    listed = [p for p in node.ask("status")["policies"] if p["kind"] == "RuntimePolicy"]
+    check(listed and all(p["live"] for p in listed), "status: it is live", listed)
     equal(kills(box, TIMES), (TIMES, False), f"killed {TIMES} of {TIMES}, and never ran")
     equal(box.sh("/usr/bin/id >/dev/null")[0], 0, "the image's programs run")
     status, out = box.sh("python3 -c 'import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0); "
