@@ -257,7 +257,7 @@ static int own_pods(struct making *m)
 {
 	BH_CLEANUP(bh_roster_done) struct bh_roster roster = {0};
 	int r = bh_roster_make(&m->d->endpoints, &roster);
-	const struct own *old = m->ws->own.v, *end = old + m->ws->own.n;
+	const struct own *old = m->ws->own.v, *end = old ? old + m->ws->own.n : NULL;
 
 	for (size_t i = 0; !r && i < roster.n; i = bh_roster_next(&roster, i)) {
 		const struct bh_endpoint *ep = roster.v[i];
