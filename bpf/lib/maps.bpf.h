@@ -140,7 +140,7 @@ MAP(drop, PERCPU_ARRAY, __u32, struct bh_drop, BH_R_COUNT, 0);
 /* Full: the announcement is lost, the edge stays marked BH_EDGE_UNSENT. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 19);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } events SEC(".maps");
 

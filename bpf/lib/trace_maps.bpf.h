@@ -126,7 +126,7 @@ struct {
 /* Full: the fact stays marked unsent and the daemon's sweep announces it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 19);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } trace_events SEC(".maps");
 

@@ -10,7 +10,7 @@
 
 #include "bulkhead/reasons.h"
 
-#define BH_ABI_VERSION 1
+#define BH_ABI_VERSION 2
 
 #define BH_MAX_SLOTS	   4096	 /* pod interfaces on a node; slot 0 is never used */
 #define BH_IFINDEX_ARRAY   65536 /* ifindex below this: array look-up */

@@ -264,6 +264,10 @@ static void clsact_does_what_tcx_does(void **state)
 	dp_open(e);
 }
 
+#define TEXT_OF(x)    #x
+#define SET_NAME(abi) "/abi" TEXT_OF(abi)
+#define SECOND_SET    DP_BPFFS SET_NAME(BH_ABI_VERSION) "-2"
+
 static void a_set_of_another_shape_is_left_for_a_new_one(void **state)
 {
 	struct dp_env *e = *state;
@@ -285,8 +289,8 @@ static void a_set_of_another_shape_is_left_for_a_new_one(void **state)
 	bh_assert_ok(&err, bh_datapath_check(e->dp, p->slot, p->link.host_ifindex, &err));
 	dt_publish(e->dp, &d);
 	assert_false(is_pinned("maps/endpoint"));
-	assert_int_equal(access(DP_BPFFS "/abi1-2/maps/endpoint", F_OK), 0);
-	assert_int_equal(access(DP_BPFFS "/abi1-2/links/cgroup-connect4", F_OK), 0);
+	assert_int_equal(access(SECOND_SET "/maps/endpoint", F_OK), 0);
+	assert_int_equal(access(SECOND_SET "/links/cgroup-connect4", F_OK), 0);
 	assert_int_equal(count_names(DP_BPFFS), 1);
 	bh_assert_ok(&err, bh_datapath_check(e->dp, p->slot, p->link.host_ifindex, &err));
 	dt_done(&d);

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """An upgrade to a daemon whose programs and maps are of another version, and back again, under
-traffic. The other daemon is the same source with BH_ABI_VERSION one higher; it is built into the
+traffic. The other daemon is the same source with BH_ABI_VERSION raised; it is built into the
 build directory, once."""
 import os
+import re
 import shutil
 import sys
 
@@ -13,7 +14,7 @@ from testing import BUILD, SOURCE, check, equal, part, run
 from watch import POLICIES, watched_pods
 
 PARTS = ("CMakeLists.txt", "cmake", "include", "bpf", "src", "cni")
-OLD, NEW = "#define BH_ABI_VERSION 1\n", "#define BH_ABI_VERSION 1001\n"
+VERSION = re.compile(rb"#define BH_ABI_VERSION (\d+)\n")
 
 
 def files_of(path):
@@ -32,8 +33,9 @@ def refresh(target):
             with open(source, "rb") as f:
                 data = f.read()
             if source.endswith("include/bulkhead/abi.h"):
-                assert OLD.encode() in data, "BH_ABI_VERSION is where it was"
-                data = data.replace(OLD.encode(), NEW.encode())
+                data, n = VERSION.subn(lambda m: b"#define BH_ABI_VERSION %d\n" % (int(m[1]) + 1000),
+                                       data)
+                assert n == 1, "BH_ABI_VERSION is where it was"
             if os.path.exists(copy) and open(copy, "rb").read() == data:
                 continue
             os.makedirs(os.path.dirname(copy), exist_ok=True)
