@@ -384,7 +384,7 @@ static void edges_count_exactly(void **state)
 
 	enforce(e);
 	st = stream_begin(e); /* sends one datagram itself */
-	for (uint64_t i = 1; i < 30; i++)
+	for (uint64_t i = 1; i < 300; i++)
 		publish(e, i);
 	t = stream_end(&st);
 	assert_clean(&t);
