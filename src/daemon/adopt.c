@@ -10,6 +10,8 @@
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
 
+#define MEND_SLICE 64 /* endpoints whose programs are looked at in one sweep */
+
 struct adoption {
 	struct bh_daemon *d;
 	struct bh_err *err;
@@ -166,6 +168,18 @@ static void mend(struct bh_daemon *d, const struct bh_endpoint *ep)
 	bh_journal_endpoint(d->journal, ep, "mended");
 }
 
+/* Some at a time: to ask about two programs of every pod takes thousands of system calls. */
+static void mend_some(struct bh_daemon *d)
+{
+	size_t n = d->endpoints.eps.n < MEND_SLICE ? d->endpoints.eps.n : MEND_SLICE;
+
+	for (size_t i = 0; i < n; i++) {
+		if (d->mended >= d->endpoints.eps.n)
+			d->mended = 0;
+		mend(d, d->endpoints.eps.v[d->mended++]);
+	}
+}
+
 void bh_adopt_sweep(struct bh_daemon *d)
 {
 	bool dropped = false;
@@ -175,7 +189,6 @@ void bh_adopt_sweep(struct bh_daemon *d)
 		struct bh_err err = {0};
 
 		if (bh_link_exists(ep->ifindex)) {
-			mend(d, ep);
 			bh_admit_settle(d, ep);
 			i++;
 		} else if (bh_daemon_drop_endpoint(d, ep, &err) < 0) {
@@ -184,6 +197,7 @@ void bh_adopt_sweep(struct bh_daemon *d)
 			dropped = true;
 		}
 	}
+	mend_some(d);
 	if (d->endpoints.n_orphans)
 		bh_datapath_slots(d->dp, sweep_orphan, d);
 	if (dropped)

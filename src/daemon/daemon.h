@@ -52,6 +52,7 @@ struct bh_daemon {
 	struct bh_ip *local_addresses; /* of the node, as of the last look */
 	size_t n_local_addresses;
 	int64_t started_s;
+	size_t mended;		 /* endpoints before this one were looked at by the sweep */
 	char http_trouble[128];	  /* why there is no HTTP listener; "" when all is well */
 	char socket_trouble[512]; /* the control socket could not be made again */
 	char log_trouble[224];	  /* the event log cannot be written */
