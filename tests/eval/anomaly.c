@@ -25,7 +25,7 @@
 #define NAMED	 400 /* names that this machine does not know get numbers from here on */
 
 BH_VEC_TYPE(traces, struct bh_trace);
-BH_VEC_TYPE(paths, const char *);
+BH_VEC_TYPE(paths, char *);
 BH_VEC_TYPE(calls, uint16_t);
 
 struct options {
@@ -42,6 +42,20 @@ struct numbers {
 };
 
 static struct bh_map names;
+
+static void traces_done(struct traces *t)
+{
+	bh_vec_each (x, t)
+		free((void *)(uintptr_t)x->calls);
+	bh_vec_done(t);
+}
+
+static void paths_done(struct paths *p)
+{
+	bh_vec_each (x, p)
+		free(*x);
+	bh_vec_done(p);
+}
 
 static uint16_t number_of(const char *word)
 {
@@ -275,8 +289,8 @@ static int run(const struct options *o)
 			return 1;
 	}
 	for (i = 0; i < 2; i++)
-		bh_vec_done(&sets[i]);
-	bh_vec_done(&train);
+		traces_done(&sets[i]);
+	traces_done(&train);
 	return 0;
 }
 
@@ -309,14 +323,14 @@ int main(int argc, char **argv)
 		{"name", 1, NULL, 'N'},	 {"verbose", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
 	struct options o = {.order = 6, .name = "set"};
 	struct paths *into = NULL;
-	int c;
+	int c, r;
 
 	bh_map_init(&names, NULL);
 	while ((c = getopt_long(argc, argv, "-vt:n:a:A:o:w:N:", longs, NULL)) != -1) {
 		if (c == 't' || c == 'n' || c == 'a')
 			into = c == 't' ? &o.train : c == 'n' ? &o.normal : &o.attack;
 		if (c == 't' || c == 'n' || c == 'a' || (c == 1 && into))
-			bh_vec_push(into, optarg);
+			bh_vec_push(into, bh_strf("%s", optarg));
 		else if (c == 'A')
 			add_adfa(&o, optarg);
 		else if (c == 'o')
@@ -332,5 +346,10 @@ int main(int argc, char **argv)
 	}
 	if (!o.train.n || !o.normal.n || !o.attack.n)
 		return usage();
-	return run(&o);
+	r = run(&o);
+	paths_done(&o.train);
+	paths_done(&o.normal);
+	paths_done(&o.attack);
+	bh_map_done(&names);
+	return r;
 }
