@@ -83,7 +83,9 @@ class Fleet:
         self.node.chain.call(self.plugin, "ADD", pod.conf, pod.result)
 
     def delete(self, pod):
+        """DEL leaves the interface down, as what is about to go; here it goes on without us."""
         self.node.chain.call(self.plugin, "DEL", pod.conf, pod.result)
+        self.sh(f"ip link set {pod.host_if} up", f"ip route replace {pod.ip}/32 dev {pod.host_if}")
 
     def local(self, count):
         """The count pods of this node that a world's policies speak of."""
