@@ -6,8 +6,8 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "cli/image_files.h"
 #include "cli/world.h"
-#include "policy/image.h"
 
 #define MAX_FILE  (4u << 20)
 #define WARN_DAYS 30
@@ -17,19 +17,6 @@ struct check {
 	struct bh_problems *problems;
 	int64_t now_s;
 };
-
-static int read_named(void *ctx, const char *path, size_t max, struct bh_blob *ret,
-		      struct bh_err *err)
-{
-	char *bytes;
-	size_t n;
-	int r = bh_fs_read(path, max, &bytes, &n, err);
-
-	(void)ctx;
-	if (!r)
-		*ret = (struct bh_blob){.v = (unsigned char *)bytes, .n = n};
-	return r;
-}
 
 /* The form of the documents was checked before, with the other kinds. */
 static bool is_told(const struct bh_problems *all, const struct bh_problem *p)
@@ -73,7 +60,6 @@ static int check_keys(const struct check *c, const char *file, const struct bh_i
 
 static int check_file(const char *path, void *arg)
 {
-	static const struct bh_image_files files = {.read = read_named};
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
 	BH_CLEANUP(bh_image_policies_done) struct bh_image_policies policies = {0};
 	BH_CLEANUP(bh_freep) char *text = NULL;
@@ -84,7 +70,7 @@ static int check_file(const char *path, void *arg)
 	if (bh_fs_read(path, MAX_FILE, &text, &len, &err) ||
 	    !memmem(text, len, "ImagePolicy", strlen("ImagePolicy")))
 		return 0;
-	if (bh_image_policies_read(path, text, len, &files, &policies, &problems))
+	if (bh_image_policies_read(path, text, len, &bh_cli_image_files, &policies, &problems))
 		return -ENOMEM;
 	for (size_t i = 0; i < problems.n; i++) {
 		if (add(c->problems, &problems.v[i]))

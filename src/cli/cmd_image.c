@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "cli/commands.h"
+#include "cli/image_files.h"
 #include "ctl/batch.h"
 #include "policy/image_bundle.h"
 
@@ -13,19 +14,6 @@
 #define MAX_FILE       (4u << 20)
 #define SLACK_MS       2000 /* beyond the worker's own deadline of 8 s */
 #define DEADLINE_MS    8000
-
-static int read_file(void *ctx, const char *path, size_t max, struct bh_blob *ret,
-		     struct bh_err *err)
-{
-	char *bytes;
-	size_t n;
-	int r = bh_fs_read(path, max, &bytes, &n, err);
-
-	(void)ctx;
-	if (!r)
-		*ret = (struct bh_blob){.v = (unsigned char *)bytes, .n = n};
-	return r;
-}
 
 /* Errors to stderr; with any of them nothing is judged. */
 static int check_problems(const struct bh_cli *cli, const struct bh_problems *problems)
@@ -45,14 +33,14 @@ static int check_problems(const struct bh_cli *cli, const struct bh_problems *pr
 
 static int read_policies(const struct bh_cli *cli, const char *path, struct bh_image_bundle **ret)
 {
-	static const struct bh_image_files files = {.read = read_file};
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
 	BH_CLEANUP(bh_image_bundle_freep) struct bh_image_bundle *b = NULL;
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	struct bh_err err;
 	size_t n;
 
-	if (bh_fs_read(path, MAX_FILE, &text, &n, &err) || bh_image_bundle_new(&files, &b, &err))
+	if (bh_fs_read(path, MAX_FILE, &text, &n, &err) ||
+	    bh_image_bundle_new(&bh_cli_image_files, &b, &err))
 		return bh_cli_fail(cli, "%s", err.text);
 	if (bh_image_bundle_add(b, path, text, n, &problems))
 		return bh_cli_fail(cli, "out of memory");

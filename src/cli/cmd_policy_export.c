@@ -7,22 +7,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/commands.h"
-#include "policy/image.h"
+#include "cli/image_files.h"
 
 #define MAX_FILE (4u << 20)
-
-static int read_named(void *ctx, const char *path, size_t max, struct bh_blob *ret,
-		      struct bh_err *err)
-{
-	char *bytes;
-	size_t n;
-	int r = bh_fs_read(path, max, &bytes, &n, err);
-
-	(void)ctx;
-	if (!r)
-		*ret = (struct bh_blob){.v = (unsigned char *)bytes, .n = n};
-	return r;
-}
 
 /* ---- what cannot be said ---- */
 
@@ -136,7 +123,6 @@ static int export_policy(const struct bh_image_policy *p, json_t *all, struct bh
 
 static int read_policies(const struct bh_cli *cli, const char *path, struct bh_image_policies *ret)
 {
-	static const struct bh_image_files files = {.read = read_named};
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	struct bh_err err;
@@ -144,7 +130,7 @@ static int read_policies(const struct bh_cli *cli, const char *path, struct bh_i
 
 	if (bh_fs_read(path, MAX_FILE, &text, &n, &err))
 		return bh_cli_fail(cli, "%s", err.text);
-	if (bh_image_policies_read(path, text, n, &files, ret, &problems))
+	if (bh_image_policies_read(path, text, n, &bh_cli_image_files, ret, &problems))
 		return bh_cli_fail(cli, "out of memory");
 	for (size_t i = 0; i < problems.n; i++) {
 		const struct bh_problem *p = &problems.v[i];

@@ -43,6 +43,8 @@ int bh_image_policies_read(const char *file, const char *text, size_t len,
 
 /* "pay-*": '*' stands for any number of characters; the whole name must match. */
 bool bh_glob_match(const char *pattern, const char *text);
+/* The same for np and n characters; folds: letters match whatever their case. */
+bool bh_glob_part(const char *pattern, size_t np, const char *s, size_t n, bool folds);
 /* A pattern of registry/repository: '*' stays inside one part, "**" is any number of parts. A
  * pattern without a registry is completed like a reference ("nginx": docker.io/library/nginx). Host
  * names are compared without regard to case and with or without :443. */

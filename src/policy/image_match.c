@@ -8,8 +8,8 @@
 
 #define FULL_NAME 600
 
-/* '*' within n characters; going back to the last star only keeps it linear in both lengths. */
-static bool part_match(const char *pattern, size_t np, const char *s, size_t n, bool folds)
+/* Going back to the last star only keeps it linear in both lengths. */
+bool bh_glob_part(const char *pattern, size_t np, const char *s, size_t n, bool folds)
 {
 	size_t p = 0, i = 0, star = SIZE_MAX, from = 0;
 
@@ -38,7 +38,7 @@ static bool part_match(const char *pattern, size_t np, const char *s, size_t n, 
 
 bool bh_glob_match(const char *pattern, const char *text)
 {
-	return part_match(pattern, strlen(pattern), text, strlen(text), false);
+	return bh_glob_part(pattern, strlen(pattern), text, strlen(text), false);
 }
 
 static const char *behind(const char *s, size_t part)
@@ -60,7 +60,7 @@ static bool path_match(const char *pattern, const char *text)
 			from = text;
 			if (!*star)
 				return true;
-		} else if (np && part_match(pattern, np, text, n, text == host)) {
+		} else if (np && bh_glob_part(pattern, np, text, n, text == host)) {
 			pattern = behind(pattern, np);
 			text = behind(text, n);
 		} else if (star) {

@@ -1,6 +1,5 @@
 #include "registry/creds.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "policy/image.h"
 #include "verify/bytes.h"
 
 #define MAX_FILE    (1u << 20)
@@ -172,31 +172,6 @@ int bh_creds_add(struct bh_creds *c, const char *json, size_t len, struct bh_err
 
 /* ---- finding ---- */
 
-/* '*' stands for any number of characters; the last star is the only one worth going back to. */
-static bool label_matches(const char *pattern, size_t np, const char *s, size_t n)
-{
-	size_t p = 0, i = 0, star = SIZE_MAX, from = 0;
-
-	while (i < n) {
-		if (p < np && pattern[p] == '*') {
-			star = p++;
-			from = i;
-		} else if (p < np &&
-			   tolower((unsigned char)pattern[p]) == tolower((unsigned char)s[i])) {
-			p++;
-			i++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			i = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (p < np && pattern[p] == '*')
-		p++;
-	return p == np;
-}
-
 /* Host names label by label; the port is the tail of the last one and has no wildcard. */
 static bool host_matches(const char *pattern, const char *host)
 {
@@ -209,7 +184,7 @@ static bool host_matches(const char *pattern, const char *host)
 	for (;;) {
 		size_t np = strcspn(pattern, ".:"), n = strcspn(host, ".:");
 
-		if (!label_matches(pattern, np, host, n))
+		if (!bh_glob_part(pattern, np, host, n, true))
 			return false;
 		pattern += np;
 		host += n;

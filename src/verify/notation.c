@@ -30,6 +30,19 @@ void bh_notation_done(struct bh_notation *n)
 	*n = (struct bh_notation){0};
 }
 
+int bh_notation_take_cert(struct bh_notation *n, X509 *take_cert, struct bh_flaw *flaw)
+{
+	if (!n->leaf) {
+		n->leaf = take_cert;
+		return 0;
+	}
+	if (!n->hints || !sk_X509_push(n->hints, take_cert)) {
+		X509_free(take_cert);
+		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
+	}
+	return 0;
+}
+
 /* ---- the signature ---- */
 
 /* The algorithm that goes with the key; the envelope must name exactly this one. */

@@ -25,6 +25,8 @@ struct bh_notation {
 };
 
 void bh_notation_done(struct bh_notation *n);
+/* The envelope's next certificate, taken: the first is the signer's, the others are hints. */
+int bh_notation_take_cert(struct bh_notation *n, X509 *take_cert, struct bh_flaw *flaw);
 
 int bh_notation_read_jws(const struct bh_blob *envelope, struct bh_notation *ret,
 			 struct bh_flaw *flaw);

@@ -100,15 +100,7 @@ static int read_cert(const json_t *j, struct bh_notation *n, struct bh_flaw *fla
 		cert = bh_der_cert(der.v, der.n);
 	if (!cert)
 		return bad(flaw, "a certificate that cannot be read");
-	if (!n->leaf) {
-		n->leaf = cert;
-		return 0;
-	}
-	if (!n->hints || !sk_X509_push(n->hints, cert)) {
-		X509_free(cert);
-		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
-	}
-	return 0;
+	return bh_notation_take_cert(n, cert, flaw);
 }
 
 static int read_unprotected(const json_t *header, struct bh_notation *n, struct bh_flaw *flaw)
