@@ -121,20 +121,12 @@ static __always_inline void exec_remember(struct exec_scratch *s, struct task_st
 
 	if (!t)
 		return;
-	t->exec_id = s->exec_id;
+	image_remember(s, t);
 	t->parent_exec_id = s->task.exec_id;
-	t->ino = s->id.ino;
-	t->dev = s->id.dev;
-	t->origin = s->id.origin;
 	t->self_exec = self_exec;
 	t->script = script;
-	t->slot = s->slot;
-	t->generation = s->generation;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
-	t->uid = s->key.uid;
 	t->flags = is_sent ? BH_TRACE_T_ANNOUNCED : 0;
-	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
-	t->path[sizeof(t->path) - 1] = 0;
 }
 
 /* From outside: the first image of a mount namespace is a container's own start. */

@@ -50,17 +50,9 @@ static __always_inline void adopt_remember(struct exec_scratch *s, struct task_s
 
 	if (!t)
 		return;
-	t->exec_id = s->exec_id;
-	t->ino = s->id.ino;
-	t->dev = s->id.dev;
-	t->origin = s->id.origin;
+	image_remember(s, t);
 	t->self_exec = p->self_exec_id;
-	t->slot = s->slot;
-	t->generation = s->generation;
 	t->pid = p->tgid;
-	t->uid = s->key.uid;
-	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
-	t->path[sizeof(t->path) - 1] = 0;
 }
 
 static __always_inline void adopt_task(struct exec_scratch *s, struct task_struct *p)

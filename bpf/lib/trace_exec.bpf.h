@@ -282,3 +282,17 @@ static __always_inline int record_send(struct exec_scratch *s, const struct task
 	record_of(s)->head.len = sizeof(struct bh_trace_exec) + len;
 	return ring_send(is_high, s->record, sizeof(struct bh_trace_exec) + len) == 0;
 }
+
+/* What a task's memory says of the image it runs, however it came to our notice. */
+static __always_inline void image_remember(const struct exec_scratch *s, struct bh_trace_task *t)
+{
+	t->exec_id = s->exec_id;
+	t->ino = s->id.ino;
+	t->dev = s->id.dev;
+	t->origin = s->id.origin;
+	t->slot = s->slot;
+	t->generation = s->generation;
+	t->uid = s->key.uid;
+	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
+	t->path[sizeof(t->path) - 1] = 0;
+}

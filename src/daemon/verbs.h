@@ -27,6 +27,9 @@ bh_verb_fn bh_verb_status, bh_verb_pods, bh_verb_flows, bh_verb_top;
 /* verbs_image.c */
 bh_verb_fn bh_verb_image_judge;
 /* verbs_policy.c */
+struct bh_world;
+/* The world that is enforced, borrowed; NULL with err set while there is none. */
+const struct bh_world *bh_verb_world_of(const struct bh_daemon *d, struct bh_err *err);
 bh_verb_fn bh_verb_matrix, bh_verb_explain, bh_verb_exceptions, bh_verb_world;
 /* verbs_verify.c */
 bh_verb_fn bh_verb_verify;

@@ -20,15 +20,6 @@ static struct bh_baselines *baselines_of(const struct bh_daemon *d)
 	return bh_runtime_baselines(d->runtime);
 }
 
-static const struct bh_world *live_world(const struct bh_daemon *d, struct bh_err *err)
-{
-	const struct bh_world *w = bh_reconcile_state(d->reconciler).world;
-
-	if (!w)
-		bh_fail(err, EAGAIN, "nothing is published yet");
-	return w;
-}
-
 void bh_verb_baseline_list(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_err err = {0};
@@ -93,7 +84,7 @@ void bh_verb_baseline_make(struct bh_daemon *d, struct bh_request *rq, const jso
 					    [BH_MADE_SECCOMP] = "seccomp"};
 	const char *workload = NULL, *kind = NULL;
 	struct bh_err err = {0};
-	const struct bh_world *w = live_world(d, &err);
+	const struct bh_world *w = bh_verb_world_of(d, &err);
 	json_t *made = NULL;
 	size_t what = 0;
 	int r = w ? read_workload(args, &workload, &err) : err.code;
@@ -119,7 +110,7 @@ void bh_verb_suggest(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 	struct bh_pod_ref_text pod;
 	const char *text = NULL, *ns = NULL;
 	struct bh_err err = {0};
-	const struct bh_world *w = live_world(d, &err);
+	const struct bh_world *w = bh_verb_world_of(d, &err);
 	json_t *result = NULL;
 	const json_t *row;
 	size_t i;

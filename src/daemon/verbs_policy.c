@@ -9,7 +9,7 @@
 #include "daemon/verbs.h"
 #include "refeval/report.h"
 
-static const struct bh_world *live_world(const struct bh_daemon *d, struct bh_err *err)
+const struct bh_world *bh_verb_world_of(const struct bh_daemon *d, struct bh_err *err)
 {
 	const struct bh_world *w = bh_reconcile_state(d->reconciler).world;
 
@@ -29,7 +29,7 @@ static int read_port(const json_t *args, uint16_t *ret_port, uint8_t *ret_proto,
 void bh_verb_matrix(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_err err = {0};
-	const struct bh_world *w = live_world(d, &err);
+	const struct bh_world *w = bh_verb_world_of(d, &err);
 	json_t *result = NULL;
 	uint16_t port = 0;
 	uint8_t proto = 0;
@@ -43,7 +43,7 @@ void bh_verb_matrix(struct bh_daemon *d, struct bh_request *rq, const json_t *ar
 void bh_verb_explain(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_err err = {0};
-	const struct bh_world *w = live_world(d, &err);
+	const struct bh_world *w = bh_verb_world_of(d, &err);
 	const char *from = NULL, *to = NULL;
 	json_t *cell = NULL;
 	uint16_t port = 0;
@@ -93,7 +93,7 @@ static json_t *last_uses(struct bh_daemon *d)
 void bh_verb_exceptions(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_err err = {0};
-	const struct bh_world *w = live_world(d, &err);
+	const struct bh_world *w = bh_verb_world_of(d, &err);
 	BH_CLEANUP(bh_json_decrefp) json_t *uses = NULL;
 	json_t *rows = NULL;
 	int r = w ? bh_report_exceptions(w, &rows, &err) : err.code;
