@@ -3,15 +3,17 @@
  * without the tracepoint do without. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_act.bpf.h"
 
-#define TCP_LISTEN 10
-#define PROTO_TCP  6
-#define AF_INET	   2
-#define SIGCHLD	   17
-#define NO_NUMBER  0xffffffffu
+#define TCP_SYN_SENT 2
+#define TCP_LISTEN   10
+#define PROTO_TCP    6
+#define AF_INET	     2
+#define SIGCHLD	     17
+#define NO_NUMBER    0xffffffffu
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -65,6 +67,12 @@ static __always_inline struct bh_trace_task *current_of_pod(void)
 	return bpf_task_storage_get(&trace_task, bpf_get_current_task_btf(), NULL, 0);
 }
 
+union peer {
+	__u8 b[16];
+	__u32 w[4];
+	__u64 d[2];
+};
+
 static __always_inline int sock_is_loopback(const struct sock *sk)
 {
 	if (sk->__sk_common.skc_family == AF_INET)
@@ -75,12 +83,63 @@ static __always_inline int sock_is_loopback(const struct sock *sk)
 	       sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[3] == __builtin_bswap32(1);
 }
 
+/* The peer as the daemon writes addresses, v4-mapped; 0: it is the pod itself. */
+static __always_inline int peer_address(const struct sock *sk, union peer *to)
+{
+	const struct in6_addr *v6 = __builtin_preserve_access_index(&sk->__sk_common.skc_v6_daddr);
+	__u32 v4 = sk->__sk_common.skc_daddr;
+
+	__builtin_memset(to, 0, sizeof(*to));
+	if (sk->__sk_common.skc_family != AF_INET)
+		bpf_probe_read_kernel(to, sizeof(*to), v6);
+	if (sk->__sk_common.skc_family == AF_INET ||
+	    (!to->w[0] && !to->w[1] && to->w[2] == bpf_htonl(0xffff))) {
+		to->w[0] = to->w[1] = 0;
+		to->w[2] = bpf_htonl(0xffff);
+		to->w[3] = v4;
+		return (v4 & 0xff) != 127;
+	}
+	return to->w[0] || to->w[1] || to->w[2] || to->w[3] != bpf_htonl(1);
+}
+
+/* Of link-local addresses each is told, for clouds keep their secrets at some of them. */
+static __always_inline __u64 peer_matters(const union peer *to)
+{
+	return to->b[10] == 0xff && to->b[12] == 169 && to->b[13] == 254 ? to->w[3] : 0;
+}
+
+/* Everything else once for each image: who connects, and whether the one before it did. */
+static __always_inline void begin_connection(const struct sock *sk)
+{
+	struct bh_trace_task *t = current_of_pod();
+	struct act_scratch *s;
+	union peer to;
+	__u32 after;
+
+	if (!t || !peer_address(sk, &to))
+		return;
+	t->flags |= BH_TRACE_T_CONNECTED;
+	after = t->flags & BH_TRACE_T_AFTER ? 65536 : 0;
+	s = scratch_take(t);
+	if (!s)
+		return;
+	s->arg[0] = bpf_ntohs(sk->__sk_common.skc_dport) | after;
+	s->arg[1] = to.d[0];
+	s->arg[2] = to.d[1];
+	s->arg[3] = 0;
+	s->text[0][0] = 0;
+	extra_note(s, t, BH_CALL_TCP, peer_matters(&to) << 1 | !!after);
+	scratch_put();
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(bh_extra_listen, const struct sock *sk, int oldstate, int newstate)
 {
 	struct bh_trace_task *t;
 	struct act_scratch *s;
 
+	if (newstate == TCP_SYN_SENT)
+		begin_connection(sk);
 	if (newstate != TCP_LISTEN)
 		return 0;
 	t = current_of_pod();

@@ -126,7 +126,8 @@ static __always_inline void exec_remember(struct exec_scratch *s, struct task_st
 	t->self_exec = self_exec;
 	t->script = script;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
-	t->flags = is_sent ? BH_TRACE_T_ANNOUNCED : 0;
+	t->flags = (is_sent ? BH_TRACE_T_ANNOUNCED : 0) | task_root(p) |
+		   (s->task.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
 }
 
 /* From outside: the first image of a mount namespace is a container's own start. */
@@ -144,7 +145,7 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 	if (bpf_map_lookup_elem(&trace_mntns, k))
 		return;
 	bpf_map_update_elem(&trace_mntns, k, &s->exec_id, BPF_ANY);
-	s->flags |= BH_TRACE_F_INIT;
+	s->flags |= BH_TRACE_F_INIT | root_flags(p);
 }
 
 static __always_inline void exec_file_flags(struct exec_scratch *s, const struct linux_binprm *bprm)
@@ -153,7 +154,8 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_UNLINKED;
 	if (s->id.mode & MODE_SETID)
 		s->flags |= BH_TRACE_F_SETID;
-	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID))
+	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID) &&
+	    !(s->task.flags & BH_TRACE_T_ROOT))
 		s->flags |= BH_TRACE_F_UID_GAINED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;

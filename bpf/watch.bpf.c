@@ -76,15 +76,87 @@ static __always_inline void call_setid(struct act_scratch *s, const struct task_
 				       struct bh_trace_task *t)
 {
 	__u32 now = BPF_CORE_READ(p, cred, euid.val), before = t->uid;
+	__u32 had_root = t->flags & BH_TRACE_T_ROOT;
 
+	s->arg[2] = BPF_CORE_READ(p, cred, uid.val);
+	t->flags &= ~BH_TRACE_T_ROOT;
+	if (!now || !s->arg[2] || !BPF_CORE_READ(p, cred, suid.val))
+		t->flags |= BH_TRACE_T_ROOT;
 	if (now == before)
 		return;
 	s->arg[0] = before;
 	s->arg[1] = now;
-	s->arg[2] = BPF_CORE_READ(p, cred, uid.val);
+	s->arg[3] = had_root;
 	s->text[0][0] = 0;
-	call_note(s, t, BH_CALL_SETID, ((__u64)before << 32) | now);
+	call_note(s, t, BH_CALL_SETID, ((__u64)before << 32) | now | (__u64)!had_root << 63);
 	t->uid = now;
+}
+
+/* ---- whom a call is about ---- */
+
+#define TRACEES 16
+
+/* A process number as the caller's namespace has it. */
+static __always_inline __u32 number_for(const struct task_struct *of, __u32 level)
+{
+	const struct pid *pid = BPF_CORE_READ(of, thread_pid);
+	struct upid id = {};
+
+	if (BPF_CORE_READ(pid, level) >= level)
+		bpf_probe_read_kernel(
+			&id, sizeof(id),
+			(const struct upid *)__builtin_preserve_access_index(&pid->numbers) +
+				level);
+	return id.nr;
+}
+
+/* The one that the caller traces, by the number it used; NULL: none, or too many to look at. */
+static __always_inline const struct task_struct *tracee_find(const struct task_struct *p, __u32 nr,
+							     __u32 level)
+{
+	const struct list_head *head = __builtin_preserve_access_index(&p->ptraced);
+	const struct list_head *at = BPF_CORE_READ(p, ptraced.next);
+	int i;
+
+	for (i = 0; i < TRACEES && at && at != head; i++) {
+		const struct task_struct *of =
+			(const void *)at - bpf_core_field_offset(struct task_struct, ptrace_entry);
+
+		if (number_for(of, level) == nr)
+			return of;
+		at = BPF_CORE_READ(at, next);
+	}
+	return NULL;
+}
+
+static __always_inline __u32 tracee_kind(const struct task_struct *p, const struct bh_trace_task *t,
+					 const struct task_struct *of)
+{
+	__u64 cookie = BPF_CORE_READ(of, nsproxy, net_ns, net_cookie);
+	__u32 *slot;
+
+	if (BPF_CORE_READ(of, real_parent, tgid) == BPF_CORE_READ(p, tgid))
+		return BH_TRACE_TARGET_OWN;
+	slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
+	return slot && *slot == t->slot ? BH_TRACE_TARGET_POD : BH_TRACE_TARGET_OTHER;
+}
+
+/* Fills in arg[2] and arg[3]; the kind is part of what makes the act a new one. */
+static __always_inline __u64 target_note(struct act_scratch *s, const struct task_struct *p,
+					 const struct bh_trace_task *t, __u32 nr)
+{
+	__u32 level = BPF_CORE_READ(p, thread_pid, level);
+	const struct task_struct *of;
+
+	s->arg[3] = 0;
+	if (nr == number_for(BPF_CORE_READ(p, group_leader), level)) {
+		s->arg[2] = BH_TRACE_TARGET_OWN;
+		return s->arg[2];
+	}
+	of = tracee_find(p, nr, level);
+	s->arg[2] = of ? tracee_kind(p, t, of) : BH_TRACE_TARGET_UNKNOWN;
+	s->arg[3] = of ? BPF_CORE_READ(of, tgid) : 0;
+	return s->arg[2];
 }
 
 static __always_inline int ptrace_is_told(__u64 request)
@@ -125,8 +197,8 @@ static __always_inline void call_connect(struct act_scratch *s, const struct tas
 	call_note(s, t, BH_CALL_CONNECT, BPF_CORE_READ(d, d_inode, i_ino));
 }
 
-static __always_inline void call_simple(struct act_scratch *s, const struct bh_trace_task *t,
-					__u8 class)
+static __always_inline void call_simple(struct act_scratch *s, const struct task_struct *p,
+					const struct bh_trace_task *t, __u8 class)
 {
 	__u64 what = 0;
 
@@ -135,7 +207,15 @@ static __always_inline void call_simple(struct act_scratch *s, const struct bh_t
 	case BH_CALL_PTRACE:
 		if (!ptrace_is_told(s->arg[0]))
 			return;
-		what = s->arg[0] << 32 | (__u32)s->arg[1];
+		what = s->arg[0] << 32 | target_note(s, p, t, s->arg[1]);
+		break;
+	case BH_CALL_VMREAD:
+	case BH_CALL_VMWRITE:
+		what = target_note(s, p, t, s->arg[0]);
+		break;
+	case BH_CALL_MODULE:
+		s->arg[3] = s->ret;
+		what = s->ret < 0;
 		break;
 	case BH_CALL_SOCKET:
 		if (!socket_is_told(s->arg[0], s->arg[1]))
@@ -252,7 +332,7 @@ static __always_inline void call_judge(struct act_scratch *s, struct task_struct
 		call_connect(s, p, t);
 		break;
 	default:
-		call_simple(s, t, class);
+		call_simple(s, p, t, class);
 	}
 }
 
@@ -302,7 +382,7 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	is_refused = call_is_refused(t, nr, &flags);
 	if (!class && !is_refused)
 		return 0;
-	if (ret < 0 && ret > -4096 && !is_refused)
+	if (ret < 0 && ret > -4096 && !is_refused && class != BH_CALL_MODULE)
 		return 0;
 	s = act_scratch_get();
 	if (!s)

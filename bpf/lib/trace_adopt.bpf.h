@@ -53,6 +53,7 @@ static __always_inline void adopt_remember(struct exec_scratch *s, struct task_s
 	image_remember(s, t);
 	t->self_exec = p->self_exec_id;
 	t->pid = p->tgid;
+	t->flags = task_root(p);
 }
 
 static __always_inline void adopt_task(struct exec_scratch *s, struct task_struct *p)

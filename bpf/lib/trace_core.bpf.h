@@ -42,6 +42,7 @@ struct dentry {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
 	unsigned long s_magic;
 };
 
@@ -70,6 +71,8 @@ struct inode___old {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+	int mnt_flags;
 };
 
 struct ns_common {
@@ -159,6 +162,27 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
+};
+
 struct thread_info {
 	__u32 status; /* x86 */
 };
@@ -176,6 +200,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct pid *thread_pid;
+	struct list_head ptraced, ptrace_entry;
 	kuid_t loginuid;
 	__u64 self_exec_id;
 };
@@ -220,9 +246,10 @@ struct in6_addr {
 
 struct sock_common {
 	unsigned short skc_family;
-	__u32 skc_rcv_saddr;
+	__u32 skc_daddr, skc_rcv_saddr;
+	unsigned short skc_dport; /* network order */
 	unsigned short skc_num;
-	struct in6_addr skc_v6_rcv_saddr;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
 
 struct module {

@@ -130,6 +130,26 @@ static __always_inline __u8 stdio_kind(const struct fdtable *fdt, __u32 fd)
 	return BH_TSTDIO_OTHER;
 }
 
+/* Whoever has user id 0 in one of its three places may take it up again. */
+static __always_inline __u32 task_root(const struct task_struct *p)
+{
+	const struct cred *cred = p->cred;
+
+	return cred->uid.val && cred->euid.val && cred->suid.val ? 0 : BH_TRACE_T_ROOT;
+}
+
+#define MOUNT_READONLY 0x40
+#define SUPER_READONLY 1
+
+static __always_inline __u32 root_flags(const struct task_struct *p)
+{
+	const struct vfsmount *mnt = p->fs->root.mnt;
+	int is_readonly =
+		(mnt->mnt_flags & MOUNT_READONLY) || (mnt->mnt_sb->s_flags & SUPER_READONLY);
+
+	return is_readonly ? BH_TRACE_F_RO_ROOT : 0;
+}
+
 /* ---- the record ---- */
 
 static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const char *from,
@@ -232,14 +252,13 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 
 #define ENV_STRINGS 64
 
-/* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH. */
+/* LD_PRELOAD or LD_AUDIT. A search path is in every second image. */
 static __always_inline int env_is_telling(const char *t)
 {
 	if (t[0] != 'L' || t[1] != 'D' || t[2] != '_')
 		return 0;
 	return (t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
-	       (t[3] == 'A' && t[4] == 'U' && t[5] == 'D') ||
-	       (t[3] == 'L' && t[4] == 'I' && t[5] == 'B');
+	       (t[3] == 'A' && t[4] == 'U' && t[5] == 'D');
 }
 
 /* Looks through the first strings of the environment. Not in light mode: it takes as long as all

@@ -102,6 +102,18 @@ static __always_inline __u8 open_op(__u32 mode, __u32 bits)
 	return bits & BH_TRACE_N_READ ? BH_TRACE_OP_READ : BH_TRACE_OP_NONE;
 }
 
+/* A file of procfs about the task that opens it. */
+static __always_inline int open_is_own(const struct file *f, const struct task_struct *p)
+{
+	const struct inode *inode = BPF_CORE_READ(f, f_inode);
+	const struct proc_inode *proc =
+		(const void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	const struct pid *pid = BPF_CORE_READ(proc, pid);
+
+	return pid && (pid == BPF_CORE_READ(p, thread_pid) ||
+		       pid == BPF_CORE_READ(p, group_leader, thread_pid));
+}
+
 static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
 				      struct bh_trace_task *t)
 {
@@ -129,8 +141,15 @@ static __always_inline void call_open(struct act_scratch *s, const struct task_s
 	    !bits)
 		return;
 	magic = BPF_CORE_READ(f, f_inode, i_sb, s_magic);
+	if (magic == MAGIC_PROC && bits && open_is_own(f, p)) {
+		if (op == BH_TRACE_OP_READ)
+			return;
+		s->flags |= BH_TRACE_F_OWN;
+	}
 	act_key(s, t, BH_TRACE_FILE, op);
 	file_key(s, d, magic);
+	if (s->flags & BH_TRACE_F_OWN)
+		s->key.ino = 1;
 	if (act_is_known(s, t))
 		return;
 	if (!bits && magic != MAGIC_PROC)

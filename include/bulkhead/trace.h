@@ -10,7 +10,7 @@
 
 #include "bulkhead/abi.h"
 
-#define BH_TRACE_VERSION 1
+#define BH_TRACE_VERSION 2
 
 /* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
  * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
@@ -81,17 +81,18 @@ enum bh_trace_class {
 	BH_CALL_FCHMODAT,  /* fd, path, mode */
 	BH_CALL_UNLINK,
 	BH_CALL_UNLINKAT,
-	BH_CALL_SETID,	  /* arg: effective user before and after, real user before */
-	BH_CALL_SETNS,	  /* fd, type */
+	BH_CALL_SETID, /* arg: effective user before and after, real user, BH_TRACE_T_ROOT before */
+	BH_CALL_SETNS, /* fd, type */
 	BH_CALL_UNSHARE,  /* flags */
 	BH_CALL_ROOT,	  /* pivot_root, chroot; path: the new root */
 	BH_CALL_MOUNT,	  /* path: source, target: where; arg[3]: flags */
 	BH_CALL_NEWMOUNT, /* fsopen and its kind */
-	BH_CALL_PTRACE,	  /* request, pid */
-	BH_CALL_VMREAD,	  /* pid */
-	BH_CALL_VMWRITE,  /* pid */
-	BH_CALL_MODULE,
-	BH_CALL_BPF, /* command */
+	BH_CALL_PTRACE,	 /* request, pid; arg[2]: BH_TRACE_TARGET_*, arg[3]: pid as the host sees it
+			  */
+	BH_CALL_VMREAD,	 /* pid; arg[2] and arg[3] as before */
+	BH_CALL_VMWRITE, /* pid; arg[2] and arg[3] as before */
+	BH_CALL_MODULE,	 /* arg[3]: negative: it was refused */
+	BH_CALL_BPF,	 /* command */
 	BH_CALL_UFFD,
 	BH_CALL_MEMFD, /* path: the name */
 	BH_CALL_URING,
@@ -99,11 +100,18 @@ enum bh_trace_class {
 	BH_CALL_CONNECT, /* to a unix socket whose name is in trace_name; path: it */
 	BH_CALL_LISTEN,	 /* port, protocol, 1: loopback only; in light mode too, as what follows */
 	BH_CALL_SIGNAL,	 /* number, pid: to a task outside of the pod */
+	BH_CALL_TCP, /* an image's first connection: port, and 65536 when the image before it had
+		      * connected too; arg[1], arg[2]: the address, v4-mapped, as bytes */
 	BH_CALL_FOREIGN, /* of another architecture's table; never decoded */
 	BH_CALL_DENIED,	 /* named by the slot's policy, and nothing else to say */
 	BH_CALL_CLASSES
 };
-#define BH_TRACE_CALLS 512 /* system call numbers that are looked at */
+/* Whom ptrace and its kin are about. */
+#define BH_TRACE_TARGET_UNKNOWN 0u
+#define BH_TRACE_TARGET_POD	1u  /* another process of the pod */
+#define BH_TRACE_TARGET_OWN	2u  /* the task itself, or its child */
+#define BH_TRACE_TARGET_OTHER	3u  /* of another pod, or of the host */
+#define BH_TRACE_CALLS		512 /* system call numbers that are looked at */
 
 enum bh_trace_stdio {
 	BH_TSTDIO_UNKNOWN,
@@ -130,7 +138,7 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_PATH_CUT                                                                        \
 	1024u			    /* the path is longer than BH_PATH_MAX - 1; its end is missing \
 				     */
-#define BH_TRACE_F_PRELOAD   2048u  /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was set */
+#define BH_TRACE_F_PRELOAD   2048u  /* LD_PRELOAD or LD_AUDIT was set */
 #define BH_TRACE_F_REFUSED   4096u  /* by the slot's policy, whether it was killed or not */
 #define BH_TRACE_F_CLAIMED   8192u  /* path and target are what the caller wrote, perhaps since */
 #define BH_TRACE_F_TRUNCATED 16384u /* opened with O_TRUNC */
@@ -141,6 +149,8 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_UID_GAINED                                                                      \
 	524288u			    /* exec as user 0, from another, by a file without set-id bit */
 #define BH_TRACE_F_ADOPTED 1048576u /* exec: it ran already when tracing began */
+#define BH_TRACE_F_RO_ROOT 2097152u /* with INIT: the container's root file system is read-only */
+#define BH_TRACE_F_OWN	   4194304u /* a file of procfs about the task itself */
 #define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
@@ -197,6 +207,9 @@ _Static_assert(sizeof(struct bh_trace_allow_key) == 264, "bh_trace_allow_key");
 
 /* task storage `trace_task`: whose a task is. Copied on fork; the kernel frees it. */
 #define BH_TRACE_T_ANNOUNCED 1u /* the image's start was announced, so its end will be */
+#define BH_TRACE_T_CONNECTED 2u /* it has connected somewhere */
+#define BH_TRACE_T_AFTER     4u /* and so had the image before it */
+#define BH_TRACE_T_ROOT	     8u /* one of its user ids is 0: it may become root again */
 struct bh_trace_task {
 	__u64 exec_id;	      /* of the image; 0: the task executed nothing in the pod */
 	__u64 parent_exec_id; /* of the image before it: its own, or the one that forked it */

@@ -109,6 +109,8 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 	if (is_process_memory(ev->path)) {
 		a->kind = BH_ACT_MEMORY;
 		a->u.target.is_write = ev->op == BH_TRACE_OP_WRITE;
+		if (ev->flags & BH_TRACE_F_OWN)
+			a->u.target.kind = BH_TARGET_CHILD;
 		return;
 	}
 	a->kind = BH_ACT_FILE;
@@ -156,11 +158,33 @@ static void set_namespace(const struct bh_trace_event *ev, struct bh_activity *a
 						    : 0;
 }
 
-static void set_target(const struct bh_trace_event *ev, struct bh_activity *a)
+static bool is_ours(const struct bh_guard_pids *ours, uint64_t pid)
 {
+	for (size_t i = 0; i < ours->n; i++) {
+		if ((uint64_t)ours->v[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+static void set_target(const struct bh_trace_event *ev, const struct bh_guard_pids *ours,
+		       struct bh_activity *a)
+{
+	static const enum bh_target_kind kinds[4] = {
+		[BH_TRACE_TARGET_UNKNOWN] = BH_TARGET_POD,
+		[BH_TRACE_TARGET_POD] = BH_TARGET_POD,
+		[BH_TRACE_TARGET_OWN] = BH_TARGET_CHILD,
+		[BH_TRACE_TARGET_OTHER] = BH_TARGET_OTHER,
+	};
+
 	a->kind = ev->op == BH_CALL_PTRACE ? BH_ACT_PTRACE : BH_ACT_MEMORY;
 	a->u.target.pid = (uint32_t)(ev->op == BH_CALL_PTRACE ? ev->arg[1] : ev->arg[0]);
 	a->u.target.is_write = ev->op == BH_CALL_VMWRITE;
+	a->u.target.kind = kinds[ev->arg[2] & 3];
+	if (ev->arg[3])
+		a->u.target.pid = (uint32_t)ev->arg[3];
+	if (ev->arg[3] && is_ours(ours, ev->arg[3]))
+		a->u.target.kind = BH_TARGET_BULKHEAD;
 }
 
 static void set_socket(const struct bh_trace_event *ev, struct bh_activity *a)
@@ -171,12 +195,26 @@ static void set_socket(const struct bh_trace_event *ev, struct bh_activity *a)
 	a->u.socket.protocol = (int)ev->arg[2];
 }
 
+static void set_connection(const struct bh_trace_event *ev, struct bh_activity *a)
+{
+	a->kind = BH_ACT_CONNECT;
+	a->u.edge = (struct bh_act_edge){
+		.is_egress = true,
+		.proto = 6,
+		.port = (uint16_t)ev->arg[0],
+		.peer_name = "",
+		.is_second = ev->arg[0] >> 16 & 1,
+	};
+	memcpy(a->u.edge.remote.b, &ev->arg[1], sizeof(a->u.edge.remote.b));
+}
+
 /* Classes that are a kind of their own, with a name or a number at most. */
 static void set_plain(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	static const enum bh_act kinds[BH_CALL_CLASSES] = {
-		[BH_CALL_MODULE] = BH_ACT_MODULE,    [BH_CALL_BPF] = BH_ACT_BPF,
-		[BH_CALL_UFFD] = BH_ACT_USERFAULTFD, [BH_CALL_MEMFD] = BH_ACT_MEMFD,
+		[BH_CALL_BPF] = BH_ACT_BPF,
+		[BH_CALL_UFFD] = BH_ACT_USERFAULTFD,
+		[BH_CALL_MEMFD] = BH_ACT_MEMFD,
 		[BH_CALL_URING] = BH_ACT_IO_URING,
 	};
 
@@ -187,15 +225,6 @@ static void set_plain(const struct bh_trace_event *ev, struct bh_activity *a)
 		a->u.name = ev->path;
 }
 
-static bool is_ours(const struct bh_guard_pids *ours, uint64_t pid)
-{
-	for (size_t i = 0; i < ours->n; i++) {
-		if ((uint64_t)ours->v[i] == pid)
-			return true;
-	}
-	return false;
-}
-
 static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids *ours,
 		     struct bh_activity *a)
 {
@@ -204,7 +233,8 @@ static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids
 		a->kind = BH_ACT_SETID;
 		a->u.setid.old_uid = (uint32_t)ev->arg[0];
 		a->u.setid.new_uid = (uint32_t)ev->arg[1];
-		a->u.setid.had_right = true; /* the kernel let it */
+		a->u.setid.had_right = ev->arg[3];
+		a->u.setid.is_call = true;
 		break;
 	case BH_CALL_SETNS:
 	case BH_CALL_UNSHARE:
@@ -221,7 +251,7 @@ static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids
 	case BH_CALL_PTRACE:
 	case BH_CALL_VMREAD:
 	case BH_CALL_VMWRITE:
-		set_target(ev, a);
+		set_target(ev, ours, a);
 		break;
 	case BH_CALL_SOCKET:
 		set_socket(ev, a);
@@ -237,6 +267,14 @@ static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids
 		a->u.target.signal = (int)ev->arg[0];
 		a->u.target.pid = (uint32_t)ev->arg[1];
 		a->u.target.kind = is_ours(ours, ev->arg[1]) ? BH_TARGET_BULKHEAD : BH_TARGET_OTHER;
+		break;
+	case BH_CALL_MODULE:
+		a->kind = BH_ACT_MODULE;
+		a->u.module.name = ev->path;
+		a->u.module.is_refused = (int64_t)ev->arg[3] < 0;
+		break;
+	case BH_CALL_TCP:
+		set_connection(ev, a);
 		break;
 	case BH_CALL_CONNECT:
 		a->kind = BH_ACT_FILE;

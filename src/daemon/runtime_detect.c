@@ -158,6 +158,7 @@ static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 		more.kind = BH_ACT_START;
 		more.u.start.is_privileged = (x->ev->caps & ALL_CAPS) == ALL_CAPS;
 		more.u.start.uid = x->ev->uid;
+		more.u.start.is_rootfs_writable = !(x->ev->flags & BH_TRACE_F_RO_ROOT);
 		feed(x, &more);
 	}
 	if (x->ev->flags & BH_TRACE_F_UID_GAINED) {

@@ -29,6 +29,7 @@ static const char *const acts[BH_ACT_COUNT] = {
 	[BH_ACT_SOCKET] = "socket",
 	[BH_ACT_LISTEN] = "listen",
 	[BH_ACT_EDGE] = "edge",
+	[BH_ACT_CONNECT] = "connect",
 	[BH_ACT_DNS] = "dns",
 	[BH_ACT_IO_URING] = "io_uring",
 	[BH_ACT_MEMFD] = "memfd",

@@ -25,11 +25,12 @@ enum bh_act {
 	BH_ACT_MOUNT,	    /* u.mount */
 	BH_ACT_PTRACE,	    /* attach or write through ptrace: u.target */
 	BH_ACT_MEMORY,	    /* process_vm_readv/writev, /proc/PID/mem opened: u.target */
-	BH_ACT_MODULE,	    /* a kernel module: u.name */
+	BH_ACT_MODULE,	    /* a kernel module, loaded or refused: u.module */
 	BH_ACT_BPF,	    /* bpf(): u.number is the command */
 	BH_ACT_SOCKET,	    /* packet, raw or netlink socket created: u.socket */
 	BH_ACT_LISTEN,	    /* u.listen */
 	BH_ACT_EDGE,	    /* a new edge, allowed or denied: u.edge */
+	BH_ACT_CONNECT,	    /* a process began a TCP connection, told once for each image: u.edge */
 	BH_ACT_DNS,	    /* a question: u.dns */
 	BH_ACT_IO_URING,    /* io_uring_setup or the first submission */
 	BH_ACT_MEMFD,	    /* memfd_create: u.name */
@@ -83,9 +84,8 @@ enum {
 	BH_PROC_CONTAINER_INIT =
 		1u << 2, /* first process of a container: outside parent, but expected */
 	BH_PROC_ARGS_CUT = 1u << 3,
-	BH_PROC_UNLINKED = 1u << 4, /* the file has no name any more */
-	BH_PROC_LD_PRELOAD =
-		1u << 5, /* LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH was in the environment */
+	BH_PROC_UNLINKED = 1u << 4,   /* the file has no name any more */
+	BH_PROC_LD_PRELOAD = 1u << 5, /* LD_PRELOAD or LD_AUDIT was in the environment */
 	BH_PROC_LISTENS = 1u << 6, /* it (before an exec: the same task) has a listening socket */
 	/* It entered the pod and has not executed anything in it yet: the container runtime's own
 	 * code, which mounts, changes roots and ids before the container's first instruction. */
@@ -142,6 +142,7 @@ struct bh_act_edge {
 	struct bh_ip remote;
 	enum bh_edge_peer peer;
 	const char *peer_name; /* "ns/owner kind/owner" of a pod's workload; "" otherwise */
+	bool is_second; /* CONNECT: the image that the process was before had connected too */
 };
 
 enum bh_target_kind {
@@ -175,9 +176,9 @@ struct bh_activity {
 		} map;
 		struct {
 			uint32_t old_uid, new_uid; /* effective */
-			/* It could: CAP_SETUID, a set-user-id file, or the id was its real or saved
-			 * one. */
+			/* The id was its real or saved one, or a set-user-id file gave it. */
 			bool had_right;
+			bool is_call; /* it asked for it; else it was seen to have it */
 		} setid;
 		struct {
 			uint64_t flags;	  /* CLONE_NEW* bits; 0 for pivot_root and chroot */
@@ -220,6 +221,10 @@ struct bh_activity {
 			uint64_t interval_ns, cpu_ns;
 			uint64_t execs, connections, dns, bytes_out;
 		} rate;
+		struct {
+			const char *name; /* "" when not known */
+			bool is_refused;
+		} module;
 		const char *name;
 		uint64_t number;
 	} u;

@@ -336,9 +336,9 @@ void bh_judge_weigh(struct bh_judge *j)
 
 static bool is_starting(const struct bh_detect *d, const struct bh_judge *j)
 {
-	const struct bh_subject *s = j->a->subject;
+	uint64_t start = j->pod->start_ns;
 
-	if (!s->pod_start_ns || j->a->ts_ns - s->pod_start_ns >= d->opt.start_ns)
+	if (!start || (j->a->ts_ns > start && j->a->ts_ns - start >= d->opt.start_ns))
 		return false;
 	return !bh_judge_is_tainted(j);
 }
@@ -366,9 +366,8 @@ static void remember(struct bh_judge *j)
 			bh_code_note(j);
 	} else if (a->kind == BH_ACT_IO_URING) {
 		j->pod->has_io_uring = true;
-	} else if (a->kind == BH_ACT_EDGE && a->u.edge.is_egress && !a->u.edge.is_denied &&
-		   j->proc) {
-		j->proc->connected_ns = a->ts_ns;
+	} else if (a->kind == BH_ACT_START) {
+		j->pod->start_ns = a->ts_ns;
 	}
 }
 

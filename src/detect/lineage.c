@@ -73,8 +73,9 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 	p->line = p->inherited | own_line(a);
 	if (listened && strcmp(a->process.path, a->parent.path))
 		p->line |= BH_LINE_SERVER_CHILD;
-	p->exec_after_ns = parent.connected_ns;
-	p->connected_ns = 0;
+	if (a->process.flags & BH_PROC_LD_PRELOAD)
+		p->line |= BH_LINE_PRELOADED;
+	p->was_preloaded = !found || (parent.line & BH_LINE_PRELOADED);
 	return p;
 }
 

@@ -32,10 +32,9 @@ bool bh_row_drop_chain(struct bh_judge *j)
  * for code that is not the image's or general tools; services do this all day. */
 bool bh_row_dropper(struct bh_judge *j)
 {
-	const struct bh_act_edge *e = &j->a->u.edge;
 	const struct bh_proc *p = j->proc;
 
-	if (!e->is_egress || !p || !p->exec_after_ns || j->a->ts_ns - p->exec_after_ns > CHAIN_NS)
+	if (!j->a->u.edge.is_second || !p)
 		return false;
 	if (!(p->line & (BH_LINE_FOREIGN | BH_LINE_IN_SHELL | BH_LINE_SERVER_CHILD)))
 		return false;

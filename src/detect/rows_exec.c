@@ -166,8 +166,8 @@ bool bh_row_socket_shell(struct bh_judge *j)
 	const struct bh_act_process *p = &j->a->process;
 	const char *tool = bh_act_tool(p);
 
-	if (j->a->kind == BH_ACT_EDGE) {
-		if (!j->a->u.edge.is_egress || !bh_tool_is_shell(tool))
+	if (j->a->kind == BH_ACT_CONNECT) {
+		if (!bh_tool_is_shell(tool))
 			return false;
 		j->severity = BH_SEVERITY_MEDIUM;
 		bh_judge_weigh(j);

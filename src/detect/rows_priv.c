@@ -3,8 +3,6 @@
 
 #include "detect/rows.h"
 
-#define CAP_SETUID_BIT (1ull << 7)
-
 static const char *who(const struct bh_judge *j)
 {
 	return *j->a->process.path ? j->a->process.path : "a process";
@@ -21,19 +19,13 @@ bool bh_row_root_gained(struct bh_judge *j)
 {
 	const struct bh_activity *a = j->a;
 
-	if (a->kind == BH_ACT_SETID) {
-		if (a->u.setid.new_uid || !a->u.setid.old_uid || a->u.setid.had_right)
-			return false;
-		return raise_deed(j, "became root without a right to");
-	}
-	/* executed as root by somebody who was not root and had no way to become it */
-	if (a->process.uid || !a->parent.uid || !a->process.parent_exec_id || !*a->parent.path ||
-	    (a->parent.caps & CAP_SETUID_BIT) ||
-	    (a->process.flags &
-	     (BH_PROC_SETUID_FILE | BH_PROC_FROM_OUTSIDE | BH_PROC_CONTAINER_INIT)) ||
-	    (a->parent.flags & BH_PROC_SETUID_FILE))
+	if (a->u.setid.new_uid || !a->u.setid.old_uid || a->u.setid.had_right)
 		return false;
-	return raise_deed(j, "runs as root, but was started by a user who cannot become root");
+	if (!a->u.setid.is_call)
+		return raise_deed(j, "became root without a right to");
+	/* a capability let it, which images give to nobody but root */
+	bh_judge_weigh(j);
+	return raise_deed(j, "became root by a capability, not by a set-user-id file");
 }
 
 bool bh_row_namespace(struct bh_judge *j)
@@ -125,8 +117,14 @@ bool bh_row_signal(struct bh_judge *j)
 
 bool bh_row_module(struct bh_judge *j)
 {
-	bh_judge_key(j, "%s", j->a->u.name);
-	bh_judge_say(j, "%s loaded the kernel module %s", who(j), j->a->u.name);
+	const char *name = j->a->u.module.name;
+
+	if (j->a->u.module.is_refused)
+		j->severity = BH_SEVERITY_MEDIUM;
+	bh_judge_key(j, "%s", *name ? name : j->a->process.path);
+	bh_judge_say(j, "%s %s a kernel module%s%s", who(j),
+		     j->a->u.module.is_refused ? "tried to load" : "loaded", *name ? ": " : "",
+		     name);
 	return true;
 }
 

@@ -69,7 +69,7 @@ bool bh_row_preload_env(struct bh_judge *j)
 	const struct bh_act_process *p = &j->a->process;
 
 	/* images set it for an allocator: then the first process has it, and all others from it */
-	if (!(p->flags & BH_PROC_LD_PRELOAD) || (j->a->parent.flags & BH_PROC_LD_PRELOAD) ||
+	if (!(p->flags & BH_PROC_LD_PRELOAD) || !j->proc || j->proc->was_preloaded ||
 	    (p->flags & (BH_PROC_CONTAINER_INIT | BH_PROC_FROM_OUTSIDE)) || !p->parent_exec_id)
 		return false;
 	bh_judge_weigh(j);

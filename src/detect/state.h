@@ -16,17 +16,17 @@ enum {
 	BH_LINE_FOREIGN = 1u << 2,	/* below, or itself, code that is not the image's */
 	BH_LINE_LISTENS = 1u << 3,	/* has a listening socket; not inherited by other images */
 	BH_LINE_IN_SHELL = 1u << 4,	/* below a shell whose input is the network */
+	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
 };
 #define BH_LINE_INHERITED                                                                          \
 	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
 
 struct bh_proc {
 	uint64_t exec_id, parent_exec_id, pod_id;
-	uint64_t connected_ns;	/* last new connection out; 0: none */
-	uint64_t exec_after_ns; /* it was executed by one that had connected: when */
-	uint32_t line;		/* BH_LINE_* */
-	uint32_t inherited;	/* the part of line that was there before it was executed */
-	uint32_t used;		/* for replacement */
+	uint32_t line;	    /* BH_LINE_* */
+	uint32_t inherited; /* the part of line that was there before it was executed */
+	uint32_t used;	    /* for replacement */
+	bool was_preloaded; /* so was the one that executed it, or that one is not known */
 };
 
 #define BH_PROC_WAYS 4
@@ -70,7 +70,7 @@ struct bh_pod_state {
 	uint64_t pod_id, workload;
 	struct bh_runtime_policy *policy;
 	struct bh_baseline *baseline;
-	uint64_t start_ns;
+	uint64_t start_ns; /* of the pod, then of its newest container; 0: not known */
 	bool is_suspect, has_io_uring;
 	double score; /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;

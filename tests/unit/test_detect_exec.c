@@ -119,7 +119,7 @@ static void test_server_shell(void **state)
 
 static void edge_of(struct rig *r, const char *path, const char *ip)
 {
-	struct bh_activity a = rig_act(r, BH_ACT_EDGE, path);
+	struct bh_activity a = rig_act(r, BH_ACT_CONNECT, path);
 	struct bh_err err;
 
 	a.u.edge =
@@ -247,12 +247,16 @@ static void test_preload_env(void **state)
 	rig_init(&r, 600);
 	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/app");
 	a.process.flags = BH_PROC_LD_PRELOAD | BH_PROC_CONTAINER_INIT;
+	a.process.exec_id = 40;
 	rig_feed(&r, &a);
 	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/worker");
-	a.process.flags = a.parent.flags = BH_PROC_LD_PRELOAD;
+	a.process.flags = BH_PROC_LD_PRELOAD;
+	a.process.parent_exec_id = 40; /* from an image that sets it for all */
+	rig_feed(&r, &a);
+	a.process.parent_exec_id = 39; /* nobody knows what that one had */
 	rig_feed(&r, &a);
 	rig_expect_silent(&r);
-	a.parent.flags = 0;
+	a.process.parent_exec_id = rig_exec(&r, "/bin/sh");
 	rig_feed(&r, &a);
 	rig_expect(&r, "preload-env", BH_SEVERITY_MEDIUM);
 	rig_done(&r);

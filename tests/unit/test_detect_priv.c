@@ -18,20 +18,15 @@ static void test_root_gained(void **state)
 	a.u.setid.old_uid = 33;
 	a.u.setid.had_right = true;
 	rig_feed(&r, &a);
-	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/sudo");
-	a.process.uid = 0;
-	a.process.flags = BH_PROC_SETUID_FILE;
-	rig_feed(&r, &a);
-	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/id");
-	a.process.uid = a.parent.uid = 0;
+	a = rig_act(&r, BH_ACT_SETID, "/usr/sbin/app"); /* becomes somebody */
+	a.u.setid.new_uid = 33;
 	rig_feed(&r, &a);
 	rig_expect_silent(&r);
 	a = rig_act(&r, BH_ACT_SETID, "/usr/sbin/app");
 	a.u.setid.old_uid = 33;
 	rig_feed(&r, &a);
 	rig_expect(&r, "root-gained", HIGH);
-	a = rig_act(&r, BH_ACT_EXEC, "/bin/id");
-	a.process.uid = 0;
+	a.u.setid.is_call = true;
 	rig_feed(&r, &a);
 	rig_expect(&r, "root-gained", HIGH);
 	rig_done(&r);
@@ -116,9 +111,12 @@ static void test_kernel(void **state)
 	(void)state;
 	rig_init(&r, 600);
 	a = rig_act(&r, BH_ACT_MODULE, "/sbin/insmod");
-	a.u.name = "rootkit";
+	a.u.module.name = "rootkit";
 	rig_feed(&r, &a);
 	rig_expect(&r, "kernel-module", HIGH);
+	a.u.module.is_refused = true;
+	rig_feed(&r, &a);
+	rig_expect(&r, "kernel-module", MEDIUM);
 	a = rig_act(&r, BH_ACT_BPF, "/usr/bin/x");
 	a.u.number = 5;
 	rig_feed(&r, &a);
@@ -226,21 +224,13 @@ static void test_dropper(void **state)
 
 	(void)state;
 	rig_init(&r, 600);
-	/* a service that starts helpers which connect: every day */
-	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/app");
-	a.process.exec_id = 20;
-	rig_feed(&r, &a);
-	a = rig_act(&r, BH_ACT_EDGE, "/usr/bin/app");
-	a.process.exec_id = 20;
-	a.u.edge =
-		(struct bh_act_edge){.is_egress = true, .proto = 6, .port = 443, .peer_name = ""};
-	rig_feed(&r, &a);
-	a.kind = BH_ACT_EXEC;
-	a.process = rig_process(&r, "/usr/bin/helper");
+	/* a service that connected starts a helper that connects: every day */
+	rig_exec(&r, "/usr/bin/app");
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/helper");
 	a.process.exec_id = 21;
-	a.process.parent_exec_id = 20;
 	rig_feed(&r, &a);
-	a.kind = BH_ACT_EDGE;
+	a.kind = BH_ACT_CONNECT;
+	a.u.edge = (struct bh_act_edge){.is_egress = true, .port = 443, .is_second = true};
 	rig_feed(&r, &a);
 	rig_expect_silent(&r);
 	/* the same with code that is not the image's */
@@ -249,7 +239,12 @@ static void test_dropper(void **state)
 	a.process.exec_id = 22;
 	a.process.provenance = BH_PROV_NEW;
 	rig_feed(&r, &a);
-	a.kind = BH_ACT_EDGE;
+	rig_clear(&r);
+	a.kind = BH_ACT_CONNECT;
+	a.u.edge.is_second = false; /* the one before it had not connected */
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	a.u.edge.is_second = true;
 	rig_feed(&r, &a);
 	rig_expect(&r, "dropper", HIGH);
 	rig_done(&r);
