@@ -93,14 +93,35 @@ static enum bh_image_on_error stricter(enum bh_image_on_error a, enum bh_image_o
 	return rank[a] >= rank[b] ? a : b;
 }
 
-static int make_question(struct bh_images *im, struct want *w)
+/* An image has one question however it is written; a digest beside a tag is what counts. */
+static int make_question(struct bh_images *im, struct want *w, const struct bh_image_ref *ref)
 {
 	BH_CLEANUP(bh_freep) char *names = json_dumps(w->names, JSON_COMPACT);
 
 	w->question =
-		names ? bh_strf("%s %s %s", w->reference, names, bh_image_files_version(im->files))
+		names ? bh_strf("%s/%s%s%s %s %s", ref->registry, ref->repository,
+				*ref->digest ? "@" : ":", *ref->digest ? ref->digest : ref->tag,
+				names, bh_image_files_version(im->files))
 		      : NULL;
 	return w->question ? 0 : -ENOMEM;
+}
+
+/* What was accepted by its tag is accepted by the digest that the tag led to, and for longer. */
+static void keep_digest(struct bh_images *im, const struct want *w, const json_t *answer)
+{
+	const char *digest = json_string_value(json_object_get(answer, "digest"));
+	const char *verdict = json_string_value(json_object_get(answer, "verdict"));
+	BH_CLEANUP(bh_freep) char *pinned = NULL;
+	struct bh_image_ref ref;
+	struct bh_err err;
+
+	if (w->by_digest || !digest || !bh_digest_ok(digest) || !bh_streq(verdict, "accept") ||
+	    bh_image_ref_parse(w->reference, &ref, &err))
+		return;
+	pinned = bh_strf("%s/%s@%s%s", ref.registry, ref.repository, digest,
+			 w->question + strcspn(w->question, " "));
+	if (pinned)
+		bh_image_cache_put(im->cache, pinned, answer, true, bh_now_s());
 }
 
 /* ns NULL: no pod is known, and what is about certain namespaces cannot be told to apply. */
@@ -139,7 +160,7 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 			continue;
 		}
 		*ret_applies = true;
-		if (!x.names || !x.reference || make_question(im, &x) ||
+		if (!x.names || !x.reference || make_question(im, &x, &ref) ||
 		    bh_vec_push(&w->wants, x)) {
 			want_done(&x);
 			return -ENOMEM;
@@ -177,23 +198,28 @@ static const char *text_in(const json_t *answer, const char *key)
 	return s ? s : "";
 }
 
-/* The sentence of the last check that failed: it got furthest. */
-static const char *failed_check(const json_t *answer)
+/* The sentence of the last check that failed, for it got furthest; an attestation with its type. */
+static const char *failed_check(const json_t *answer, char ret[400])
 {
-	const char *text = "";
 	const json_t *check;
 	size_t i;
 
+	*ret = '\0';
 	json_array_foreach(json_object_get(answer, "checks"), i, check)
 	{
+		const char *name = text_in(check, "name");
+		bool has_type = strchr(name, ' ') != NULL;
+
 		if (json_is_false(json_object_get(check, "ok")))
-			text = text_in(check, "detail");
+			snprintf(ret, 400, "%.120s%s%.256s", has_type ? name : "",
+				 has_type ? ": " : "", text_in(check, "detail"));
 	}
-	return text;
+	return ret;
 }
 
 static void judge_undecided(struct bh_images *im, const struct want *w, struct outcome *o)
 {
+	char why[400];
 	bool was_good = w->on_error == BH_IMAGE_ON_ERROR_LAST && w->by_digest &&
 			bh_image_cache_was_good(im->cache, w->question, bh_now_s());
 
@@ -201,14 +227,15 @@ static void judge_undecided(struct bh_images *im, const struct want *w, struct o
 		return;
 	worsen(o,
 	       w->on_error == BH_IMAGE_ON_ERROR_QUARANTINE ? BH_IMAGES_QUARANTINE : BH_IMAGES_RETRY,
-	       "image '%.256s' cannot be judged by ImagePolicy '%.64s' now: %.32s: %.400s",
+	       "image '%.256s' cannot be judged by ImagePolicy '%.64s' now: %.32s: %s",
 	       w->reference, text_in(w->answer, "policy"), text_in(w->answer, "reason"),
-	       failed_check(w->answer));
+	       failed_check(w->answer, why));
 }
 
 static void judge_want(struct bh_images *im, const struct want *w, struct outcome *o)
 {
 	const char *verdict = text_in(w->answer, "verdict");
+	char why[400];
 
 	if (!strcmp(verdict, "accept")) {
 		im->count.accepted++;
@@ -220,9 +247,9 @@ static void judge_want(struct bh_images *im, const struct want *w, struct outcom
 			worsen(o,
 			       w->mode == BH_IMAGE_QUARANTINE ? BH_IMAGES_QUARANTINE
 							      : BH_IMAGES_REFUSE,
-			       "image '%.256s' is refused by ImagePolicy '%.64s': %.32s: %.400s",
+			       "image '%.256s' is refused by ImagePolicy '%.64s': %.32s: %s",
 			       w->reference, text_in(w->answer, "policy"),
-			       text_in(w->answer, "reason"), failed_check(w->answer));
+			       text_in(w->answer, "reason"), failed_check(w->answer, why));
 		return;
 	}
 	im->count.undecided++;
@@ -309,9 +336,11 @@ static void on_answer(const char *question, const json_t *answer, void *arg)
 			if (it->answer || strcmp(it->question, question))
 				continue;
 			it->answer = json_deep_copy(answer);
-			if (!is_stored)
+			if (!is_stored) {
 				bh_image_cache_put(im->cache, question, answer, it->by_digest,
 						   bh_now_s());
+				keep_digest(im, it, answer);
+			}
 			is_stored = true;
 		}
 	}
