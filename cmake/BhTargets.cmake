@@ -46,3 +46,20 @@ function(bh_install name dir)
 		install(TARGETS ${name} RUNTIME DESTINATION ${dir})
 	endif()
 endfunction()
+
+# bh_protobuf(NAME FILE): FILE.proto -> <build>/proto/FILE.pb-c.[ch], a library with a header. What a
+# generator writes is not held to our warnings.
+function(bh_protobuf name file)
+	find_program(BH_PROTOC_C NAMES protoc-c REQUIRED)
+	get_filename_component(base ${file} NAME_WE)
+	get_filename_component(dir ${PROJECT_SOURCE_DIR}/${file} DIRECTORY)
+	set(out ${PROJECT_BINARY_DIR}/proto)
+	file(MAKE_DIRECTORY ${out})
+	add_custom_command(OUTPUT ${out}/${base}.pb-c.c ${out}/${base}.pb-c.h
+		COMMAND ${BH_PROTOC_C} --c_out=${out} -I ${dir} ${base}.proto
+		DEPENDS ${PROJECT_SOURCE_DIR}/${file} COMMENT "protobuf ${base}" VERBATIM)
+	add_library(${name} STATIC ${out}/${base}.pb-c.c ${out}/${base}.pb-c.h)
+	target_compile_options(${name} PRIVATE -w)
+	target_include_directories(${name} SYSTEM PUBLIC ${out})
+	target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUF_C)
+endfunction()

@@ -1,5 +1,5 @@
-/* bulkhead-worker - judges images without privilege. Started by bulkheadd and by `bulkhead image`,
- * with a socket as standard input: one question in, its answers out, and it ends. */
+/* bulkhead-worker - judges images, sends events and reads what the container runtime says, without
+ * privilege. Started by bulkheadd and by `bulkhead image`, with a socket as standard input. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,6 +102,7 @@ static const struct {
 	{"image", {.keeps_user = false}, judge_images},
 	{"image-as-user", {.keeps_user = true}, judge_images},
 	{"sink", {.is_lasting = true}, bh_serve_sink},
+	{"cri", {.is_lasting = true}, bh_serve_cri},
 };
 
 int main(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "ctl/frame.h"
+#include "kube/cri.h"
 #include "worker/sink.h"
 
 #define MAX_QUESTION (64u << 20) /* a batch of the longest events, escaped */
@@ -79,6 +80,55 @@ int bh_serve_sink(int fd, const struct bh_confine *c)
 
 	if (!r)
 		r = serve(fd, &in, &sender, &err);
+	bh_frame_done(&in);
+	if (r)
+		send_frame(fd, json_pack("{s:s}", "fatal", err.text), &ignored);
+	return r ? 1 : 0;
+}
+
+/* ---- the container runtime ---- */
+
+static int answer_looks(int fd, struct bh_frame_reader *in, struct bh_cri *cri, struct bh_err *err)
+{
+	for (;;) {
+		BH_CLEANUP(bh_json_decrefp) json_t *question = NULL;
+		json_t *answer = NULL;
+		int r = next_frame(fd, in, &question, err);
+
+		if (r <= 0)
+			return r;
+		r = bh_cri_look(cri, &answer, err);
+		if (!r)
+			r = send_frame(fd, answer, err);
+		if (r)
+			return r;
+	}
+}
+
+static int open_cri(int fd, struct bh_frame_reader *in, const struct bh_confine *c,
+		    struct bh_cri **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_json_decrefp) json_t *first = NULL;
+	const char *path = NULL;
+	int r = next_frame(fd, in, &first, err);
+
+	if (r <= 0)
+		return r ? r : bh_fail(err, EPIPE, "no question");
+	r = bh_json_get_str(first, "socket", true, &path, err);
+	if (!r)
+		r = bh_cri_new(path, ret, err);
+	return r ? r : bh_confine(c, err);
+}
+
+int bh_serve_cri(int fd, const struct bh_confine *c)
+{
+	struct bh_frame_reader in = {.max = MAX_QUESTION};
+	BH_CLEANUP(bh_cri_freep) struct bh_cri *cri = NULL;
+	struct bh_err err = {0}, ignored;
+	int r = open_cri(fd, &in, c, &cri, &err);
+
+	if (!r)
+		r = answer_looks(fd, &in, cri, &err);
 	bh_frame_done(&in);
 	if (r)
 		send_frame(fd, json_pack("{s:s}", "fatal", err.text), &ignored);
