@@ -7,6 +7,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_file.bpf.h"
+#include "lib/trace_seq.bpf.h"
 
 #define AF_UNIX	       1
 #define AF_NETLINK     16
@@ -379,6 +380,7 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	if (nr >= BH_TRACE_CALLS)
 		return 0;
 	class = task_is_foreign(p) ? BH_CALL_FOREIGN : call_class[nr & (BH_TRACE_CALLS - 1)];
+	seq_step(p, t, class == BH_CALL_FOREIGN ? BH_GRAM_CALLS : nr);
 	is_refused = call_is_refused(t, nr, &flags);
 	if (!class && !is_refused)
 		return 0;
@@ -436,6 +438,30 @@ int BPF_PROG(bh_watch_enter, struct pt_regs *regs, long id)
 			  BH_TRACE_BLOOM_BITS / 64);
 	}
 	t->last_call = nr + 1;
+	return 0;
+}
+
+/* The daemon fetched so many grams of a slot. */
+SEC("syscall")
+int bh_seq_fetched(struct bh_seq_fetched *f)
+{
+	__u32 slot = f->slot;
+	struct bh_trace_seq *q = bpf_map_lookup_elem(&trace_seq, &slot);
+
+	if (!q || q->generation != f->generation)
+		return 0;
+	__sync_fetch_and_add(&q->held, -f->n);
+	return 1;
+}
+
+/* Learn mode only. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(bh_watch_end, struct task_struct *p)
+{
+	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+
+	if (t)
+		seq_end(p, t);
 	return 0;
 }
 

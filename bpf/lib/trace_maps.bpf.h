@@ -114,6 +114,42 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } trace_learn SEC(".maps");
 
+/* Full: the pod's sequences of calls are not looked at, and the daemon says so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, BH_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct bh_trace_seq);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_seq SEC(".maps");
+
+/* Full: see BH_SEQ_GRAMS. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, BH_SEQ_GRAMS);
+	__type(key, struct bh_gram_key);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_gram SEC(".maps");
+
+/* No memory: the call is not looked at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct bh_seq_task);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_seq_task SEC(".maps");
+
+/* Full: the window is not sent, and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 17);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_windows SEC(".maps");
+
 /* Full: the namespace used longest ago is forgotten; its next exec counts as a first one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

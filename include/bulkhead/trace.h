@@ -289,6 +289,111 @@ static inline __u32 bh_trace_bloom_bit(__u32 first, __u32 second, __u32 which)
 	return (h >> 16) & (BH_TRACE_BLOOM_BITS - 1);
 }
 
+/* ---- sequences of system calls ----
+ *
+ * A gram is a task's last seven calls, nine bits each, the newest one lowest. A call is its number
+ * plus 1 (from BH_GRAM_CALLS on all are one), 0 what was before the task's first. Kernel and models
+ * count the same grams. */
+#define BH_GRAM_LEN   7
+#define BH_GRAM_BITS  9
+#define BH_GRAM_CALLS 511 /* different calls */
+#define BH_GRAM_MASK  ((1ull << (BH_GRAM_LEN * BH_GRAM_BITS)) - 1)
+static inline __u64 bh_gram_push(__u64 gram, __u32 call)
+{
+	return (gram << BH_GRAM_BITS | (call < BH_GRAM_CALLS ? call + 1 : BH_GRAM_CALLS)) &
+	       BH_GRAM_MASK;
+}
+
+/* A set of grams as a Bloom filter whose bits of one gram are all in one word: one in some hundred
+ * unknown grams of a task is taken for known while it holds what a workload may have. */
+#define BH_SEQ_WORDS 2048
+static inline __u64 bh_gram_hash(__u64 gram)
+{
+	__u64 h = gram * 0x9e3779b97f4a7c15ull;
+
+	return (h ^ h >> 32) * 0xd6e8feb86659fd93ull;
+}
+static inline __u32 bh_gram_word(__u64 hash)
+{
+	return hash >> 53 & (BH_SEQ_WORDS - 1);
+}
+static inline __u64 bh_gram_bits(__u64 hash)
+{
+	return 1ull << (hash >> 29 & 63) | 1ull << (hash >> 35 & 63) | 1ull << (hash >> 41 & 63) |
+	       1ull << (hash >> 47 & 63);
+}
+
+/* map `trace_seq`, HASH by slot: what the daemon wants to know of a pod's sequences. Without an
+ * entry, or for another generation: nothing. */
+#define BH_SEQ_COUNT 1u /* learning: counts every gram in trace_gram, and sends windows */
+#define BH_SEQ_JUDGE 2u /* sends the window of a task with `limit` unknown grams in 64 calls */
+struct bh_trace_seq {
+	__u32 generation;
+	__u32 flags; /* BH_SEQ_* */
+	__u32 limit;
+	__u32 held;    /* grams counted that the daemon has not fetched yet */
+	__u64 unknown; /* calls whose gram is not in the filter */
+	__u64 sent;    /* windows */
+	__u64 unsent;  /* for want of room, or of time since the last one */
+	__u64 refused; /* calls whose gram was not counted: quota, or the map is full */
+	__u64 next_ns; /* no window before */
+	__u64 pad;
+	__u64 word[BH_SEQ_WORDS];
+};
+_Static_assert(sizeof(struct bh_trace_seq) == 64 + 8 * BH_SEQ_WORDS, "bh_trace_seq");
+
+/* map `trace_gram`, HASH > u64 count. Emptied by the daemon. Full, or the quota of a slot used up:
+ * the gram is not learnt, and counted in `refused`. */
+#define BH_SEQ_GRAMS	 65536 /* entries */
+#define BH_SEQ_QUOTA	 8192  /* of one slot */
+#define BH_SEQ_LEARN_NS	 500000000ull /* at least so long between two windows of a pod */
+#define BH_SEQ_WINDOW_NS 100000000ull
+struct bh_gram_key {
+	__u64 gram;
+	__u32 slot;
+	__u32 generation;
+};
+_Static_assert(sizeof(struct bh_gram_key) == 16, "bh_gram_key");
+
+/* Argument of the program that takes fetched grams off the slot's quota. */
+struct bh_seq_fetched {
+	__u32 slot;
+	__u32 generation;
+	__u32 n;
+	__u32 pad;
+};
+
+/* task storage `trace_seq_task`: calls of a task of such a pod. Not inherited. */
+#define BH_SEQ_WINDOW 256
+struct bh_seq_task {
+	__u64 gram;
+	__u64 unknown;		   /* which of the last 64 calls' grams were; the newest lowest */
+	__u32 n;		   /* calls so far */
+	__u32 sent;		   /* n when the last window was due */
+	__u16 call[BH_SEQ_WINDOW]; /* the newest is at (n - 1) % BH_SEQ_WINDOW */
+};
+_Static_assert(sizeof(struct bh_seq_task) == 24 + 2 * BH_SEQ_WINDOW, "bh_seq_task");
+
+/* Record of ring `trace_windows`: a task's last calls. */
+struct bh_trace_window {
+	__u32 version; /* BH_TRACE_VERSION */
+	__u32 n;       /* as in bh_seq_task, as is `call` */
+	__u32 slot;
+	__u32 generation;
+	__u32 pid;
+	__u32 uid;	 /* effective */
+	__u32 n_unknown; /* of the last 64; 0: one to learn from */
+	__u32 pad;
+	__u64 ts_ns;
+	__u64 exec_id;
+	char comm[BH_COMM_LEN];
+	char path[BH_TRACE_PARENT]; /* of the image */
+	__u16 call[BH_SEQ_WINDOW];
+};
+_Static_assert(sizeof(struct bh_trace_window) ==
+		       48 + BH_COMM_LEN + BH_TRACE_PARENT + 2 * BH_SEQ_WINDOW,
+	       "bh_trace_window");
+
 /* map `trace_mntns`, LRU HASH > u64 exec id: mount namespaces in which the pod executed something.
  */
 struct bh_trace_mntns_key {

@@ -176,6 +176,8 @@ static int open_steps(struct bh_trace *t, struct bh_err *err)
 		r = map_memory(t, err);
 	if (r == 0)
 		r = bh_trace_ring_open(t, err);
+	if (r == 0)
+		r = bh_trace_windows_open(t, err);
 	return r;
 }
 
@@ -187,7 +189,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
-	t->watch_link = t->learn_link = -1;
+	t->watch_link = t->learn_link = t->end_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
 	r = open_steps(t, err);
@@ -202,6 +204,7 @@ void bh_trace_close(struct bh_trace *t)
 	if (!t)
 		return;
 	ring_buffer__free(t->ring);
+	ring_buffer__free(t->windows);
 	bh_trace_learn_end(t);
 	bh_trace_watch_end(t);
 	bpf_object__close(t->watch);

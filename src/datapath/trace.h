@@ -60,6 +60,21 @@ int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 		     struct bh_trace_learn *ret, struct bh_err *err);
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot);
 
+/* What the kernel does with the order of a slot's calls: counts grams, judges them by a filter, or
+ * both. Replaces what was there, counters included. */
+int bh_trace_seq_set(struct bh_trace *t, uint32_t slot, const struct bh_trace_seq *want,
+		     struct bh_err *err);
+/* 0 or -ENOENT. */
+int bh_trace_seq_get(const struct bh_trace *t, uint32_t slot, struct bh_trace_seq *ret);
+void bh_trace_seq_unset(struct bh_trace *t, uint32_t slot);
+/* Fetches what was counted since the last call: each gram goes to fn and is forgotten. Sorted by
+ * slot and gram. */
+typedef void bh_trace_gram_fn(const struct bh_gram_key *key, uint64_t count, void *arg);
+int bh_trace_grams(struct bh_trace *t, bh_trace_gram_fn *fn, void *arg, struct bh_err *err);
+/* Calls fn with up to max windows (struct bh_trace_window, not checked); returns how many. */
+int bh_trace_windows(struct bh_trace *t, int max,
+		     void (*fn)(const void *record, size_t len, void *arg), void *arg);
+
 /* hostNetwork pods: processes below the cgroup (inode of its cgroup2 directory) are slot's, a
  * number from BH_MAX_SLOTS whose books begin anew; slot 0: nobody's any more. */
 int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, uint32_t generation,

@@ -12,6 +12,9 @@
 	X(ALLOW, "trace_allow")                                                                    \
 	X(NAME, "trace_name")                                                                      \
 	X(LEARN, "trace_learn")                                                                    \
+	X(SEQ, "trace_seq")                                                                        \
+	X(GRAM, "trace_gram")                                                                      \
+	X(WINDOWS, "trace_windows")                                                                \
 	X(FACT, "trace_fact")                                                                      \
 	X(EVENTS, "trace_events")                                                                  \
 	X(ALARMS, "trace_alarms")
@@ -31,19 +34,20 @@ struct bh_trace {
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
-	int watch_link, learn_link;	 /* -1: not attached */
+	/* -1: not attached */
+	int watch_link, learn_link, end_link;
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
 	size_t slot_bytes;
-	struct ring_buffer *ring;
+	struct ring_buffer *ring, *windows;
 	int sent_fd; /* program that marks a fact announced */
 	enum bh_trace_mode mode;
-	struct {
+	struct bh_trace_reader {
 		void (*fn)(const void *record, size_t len, void *arg);
 		void *arg;
 		int n, max;
-	} reader;
+	} reader, windower;
 };
 
 /* One BPF object of the tracer. */
@@ -70,3 +74,6 @@ void bh_trace_extra_end(struct bh_trace *t);
 
 /* trace_read.c */
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);
+
+/* trace_seq.c */
+int bh_trace_windows_open(struct bh_trace *t, struct bh_err *err);

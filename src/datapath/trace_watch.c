@@ -185,12 +185,15 @@ void bh_trace_watch_end(struct bh_trace *t)
 
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err)
 {
-	return attach(t, "bh_watch_enter", &t->learn_link, err);
+	int r = attach(t, "bh_watch_enter", &t->learn_link, err);
+
+	return r ? r : attach(t, "bh_watch_end", &t->end_link, err);
 }
 
 void bh_trace_learn_end(struct bh_trace *t)
 {
 	bh_closep(&t->learn_link);
+	bh_closep(&t->end_link);
 }
 
 int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/map.h"
 #include "base/own.h"
 #include "detect/seq_model.h"
 
@@ -54,25 +53,25 @@ void bh_seq_freep(struct bh_seq **m)
 
 /* ---- strings of calls ---- */
 
-static uint64_t key_of(const uint16_t *calls, size_t n)
+/* The last n calls of a gram are their own name: no call is 0, so that strings of different lengths
+ * differ. Of the empty one there is only one. */
+static uint64_t key_of(uint64_t gram, size_t n)
 {
-	uint64_t key = bh_hash(calls, n * sizeof(*calls), n + 1);
-
-	return key ? key : 1;
+	return n ? gram & ((1ull << (n * BH_GRAM_BITS)) - 1) : 1ull << 63;
 }
 
 static struct bh_seq_node *slot_of(struct bh_seq_node *nodes, size_t cap, uint64_t key)
 {
-	size_t i = key & (cap - 1);
+	size_t i = (bh_gram_hash(key) >> 20) & (cap - 1);
 
 	while (nodes[i].key && nodes[i].key != key)
 		i = (i + 1) & (cap - 1);
 	return &nodes[i];
 }
 
-static const struct bh_seq_node *find(const struct bh_seq *m, const uint16_t *calls, size_t n)
+static struct bh_seq_node *find(const struct bh_seq *m, uint64_t key)
 {
-	const struct bh_seq_node *node = slot_of(m->nodes, m->cap, key_of(calls, n));
+	struct bh_seq_node *node = slot_of(m->nodes, m->cap, key);
 
 	return node->key ? node : NULL;
 }
@@ -95,9 +94,8 @@ static int grow(struct bh_seq *m)
 }
 
 /* NULL beyond the limit; the caller has made room for two. */
-static struct bh_seq_node *get(struct bh_seq *m, const uint16_t *calls, size_t n)
+static struct bh_seq_node *get(struct bh_seq *m, uint64_t key)
 {
-	uint64_t key = key_of(calls, n);
 	struct bh_seq_node *node = slot_of(m->nodes, m->cap, key);
 
 	if (node->key)
@@ -111,57 +109,92 @@ static struct bh_seq_node *get(struct bh_seq *m, const uint16_t *calls, size_t n
 	return node;
 }
 
-/* A call after a context of k calls. */
-static int count_one(struct bh_seq *m, const uint16_t *at, size_t k, int sign)
+/* Contexts of a gram: as many calls before the last as there are, and the order allows. */
+static size_t longest(const struct bh_seq *m, uint64_t gram)
 {
-	struct bh_seq_node *context, *string;
+	size_t n = bh_gram_len(gram) - 1;
 
-	if ((m->n_nodes + 2) * 4 > m->cap * 3 && grow(m))
-		return -ENOMEM;
-	context = get(m, at - k, k);
-	string = get(m, at - k, k + 1);
-	if (!context || !string)
-		return 0;
-	if (sign > 0) {
+	return n < m->opt.order ? n : m->opt.order;
+}
+
+int bh_seq_count(struct bh_seq *m, uint64_t gram, uint32_t count)
+{
+	size_t k, n = longest(m, gram);
+
+	for (k = 0; k <= n; k++) {
+		struct bh_seq_node *context, *string;
+
+		if ((m->n_nodes + 2) * 4 > m->cap * 3 && grow(m))
+			return -ENOMEM;
+		context = get(m, key_of(gram >> BH_GRAM_BITS, k));
+		string = get(m, key_of(gram, k + 1));
+		if (!context || !string)
+			return 0;
 		context->distinct += !string->seen;
-		string->seen++;
-		context->followed++;
-	} else if (string->seen) {
-		string->seen--;
-		context->followed--;
-		context->distinct -= !string->seen;
+		string->seen += count;
+		context->followed += count;
 	}
 	return 0;
 }
 
-int bh_seq_count(struct bh_seq *m, const struct bh_trace *t, int sign)
+static void shift_one(struct bh_seq *m, uint64_t gram, int sign)
 {
-	size_t i, k;
-	int r = 0;
+	size_t k, n = longest(m, gram);
+	const struct bh_seq_node *whole = find(m, key_of(gram, n + 1));
 
-	for (i = 0; !r && i < t->n; i++) {
-		for (k = 0; !r && k <= m->opt.order && k <= i; k++)
-			r = count_one(m, t->calls + i, k, sign);
+	if (!whole || (sign < 0 && !whole->seen))
+		return;
+	for (k = 0; k <= n; k++) {
+		struct bh_seq_node *context = find(m, key_of(gram >> BH_GRAM_BITS, k));
+		struct bh_seq_node *string = find(m, key_of(gram, k + 1));
+
+		if (!context || !string || (sign < 0 && !string->seen))
+			return;
+		context->distinct += sign > 0 && !string->seen;
+		string->seen += (uint32_t)sign;
+		context->followed += (uint32_t)sign;
+		context->distinct -= sign < 0 && !string->seen;
 	}
-	return r;
 }
 
-double bh_seq_bits(const struct bh_seq *m, const struct bh_trace *t, size_t at)
+void bh_seq_shift(struct bh_seq *m, const struct bh_trace *t, int sign)
+{
+	uint64_t gram = 0;
+	size_t i;
+
+	for (i = 0; i < t->n; i++) {
+		gram = bh_gram_push(gram, t->calls[i]);
+		shift_one(m, gram, sign);
+	}
+}
+
+double bh_seq_bits_of(const struct bh_seq *m, uint64_t gram)
 {
 	double p = 1.0 / BH_SEQ_CALLS;
-	size_t k;
+	size_t k, n = longest(m, gram);
 
-	for (k = 0; k <= m->opt.order && k <= at; k++) {
-		const struct bh_seq_node *context = find(m, t->calls + at - k, k), *string;
+	for (k = 0; k <= n; k++) {
+		const struct bh_seq_node *context = find(m, key_of(gram >> BH_GRAM_BITS, k));
+		const struct bh_seq_node *string;
 
 		/* a context that was never seen says nothing, and longer ones neither */
 		if (!context || !context->followed)
 			break;
-		string = find(m, t->calls + at - k, k + 1);
+		string = find(m, key_of(gram, k + 1));
 		p = ((string ? string->seen : 0) + context->distinct * p) /
 		    ((double)context->followed + context->distinct);
 	}
 	return fmin(-log2(p), MOST_BITS);
+}
+
+double bh_seq_bits(const struct bh_seq *m, const struct bh_trace *t, size_t at)
+{
+	size_t i = at < BH_GRAM_LEN ? 0 : at - BH_GRAM_LEN;
+	uint64_t gram = 0;
+
+	for (; i <= at; i++)
+		gram = bh_gram_push(gram, t->calls[i]);
+	return bh_seq_bits_of(m, gram);
 }
 
 void bh_seq_stats(const struct bh_seq *m, struct bh_seq_stats *ret)

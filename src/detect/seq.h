@@ -1,9 +1,10 @@
 /* seq.h - how surprising a trace of system calls is to a model of one workload's normal traces.
  *
  * A Markov model of variable order: the chance of a call after its last `order` ones, interpolated
- * with all shorter contexts (Witten and Bell). It works on whole traces; with order 1 it is what
- * pairs of calls can tell, which is all the kernel can gather cheaply. A trace's score joins four
- * measures, each as robust distance from what the training traces score when they are left out:
+ * with all shorter contexts (Witten and Bell). It is made of grams (grams.h), whether the kernel
+ * counted them or the traces are at hand. A trace is a whole process's calls, or a window of them.
+ * Its score joins four measures, each as robust distance from what the training traces score when
+ * they are left out:
  *
  *   mean   bits per call                        another program
  *   tail   mean of the most surprising calls    a few odd deeds in a long trace
@@ -11,17 +12,19 @@
  *   mix    distance to the nearest known mix of calls
  *
  * so that none depends on the trace's length, and the threshold comes from held-out normal traces.
- * Pure; memory is bounded by max_nodes (24 bytes each) and BH_SEQ_MIXES. */
+ * Pure; memory is bounded by max_nodes (24 bytes each) and BH_SEQ_MIXES. The daemon judges with it
+ * what tests/eval/anomaly measures. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "detect/grams.h"
 
-#define BH_SEQ_MAX_ORDER 8
-#define BH_SEQ_CALLS	 512 /* numbers from here on count as one */
-#define BH_SEQ_MIXES	 256
+#define BH_SEQ_MAX_ORDER (BH_GRAM_LEN - 1)
+#define BH_SEQ_CALLS	 BH_GRAM_CALLS /* the last number and those beyond are one */
+#define BH_SEQ_MIXES	 1024
 
 struct bh_trace {
 	const uint16_t *calls;
@@ -29,7 +32,7 @@ struct bh_trace {
 };
 
 struct bh_seq_options {
-	unsigned order;	  /* 1-8; 0: 6 */
+	unsigned order;	  /* 1-6; 0: 6 */
 	size_t max_nodes; /* 0: a million */
 };
 
@@ -41,6 +44,10 @@ void bh_seq_freep(struct bh_seq **m);
 /* Learns all traces, then scores each as if it had been left out, which gives the scales and the
  * threshold. Once per model. -EINVAL without traces, -ENOMEM. */
 int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, struct bh_err *err);
+/* The same where all calls were counted, and the traces are samples of them. Only confirmed grams
+ * count. */
+int bh_seq_train_grams(struct bh_seq *m, const struct bh_grams *g, const struct bh_trace *traces,
+		       size_t n, struct bh_err *err);
 
 enum bh_seq_measure { BH_SEQ_MEAN, BH_SEQ_TAIL, BH_SEQ_BURST, BH_SEQ_MIX, BH_SEQ_MEASURES };
 const char *bh_seq_measure_name(enum bh_seq_measure m);
@@ -58,6 +65,8 @@ void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_se
 double bh_seq_threshold(const struct bh_seq *m, double share);
 /* Bits of surprise of one call after those before it in the trace, 16 at most. */
 double bh_seq_bits(const struct bh_seq *m, const struct bh_trace *t, size_t at);
+/* The same of a gram's last call. */
+double bh_seq_bits_of(const struct bh_seq *m, uint64_t gram);
 
 struct bh_seq_stats {
 	size_t nodes, bytes, mixes;

@@ -7,7 +7,7 @@
 
 /* One string of calls: how often it was seen, and what followed it. */
 struct bh_seq_node {
-	uint64_t key; /* hash of the string; 0: free */
+	uint64_t key; /* the string itself, see key_of; 0: free */
 	uint32_t seen, followed, distinct;
 };
 
@@ -34,8 +34,10 @@ struct bh_seq {
 	uint64_t calls, refused;
 };
 
-/* Adds (sign 1) or takes back (-1) what a trace says. 0 or -ENOMEM. */
-int bh_seq_count(struct bh_seq *m, const struct bh_trace *t, int sign);
+/* Adds what a gram says. 0 or -ENOMEM. */
+int bh_seq_count(struct bh_seq *m, uint64_t gram, uint32_t count);
+/* Takes back (sign -1) or adds again (1) those grams of the trace that the model has. */
+void bh_seq_shift(struct bh_seq *m, const struct bh_trace *t, int sign);
 /* Measures of a trace, without the mix made from trace number `without`. */
 void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
 		    double ret[BH_SEQ_MEASURES]);

@@ -96,12 +96,14 @@ void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t wit
 	size_t i, width = t->n < BURST ? t->n : BURST;
 	double sum = 0, window = 0, burst = 0;
 	float root[BH_SEQ_CALLS];
+	uint64_t gram = 0;
 
 	memset(ret, 0, BH_SEQ_MEASURES * sizeof(*ret));
 	if (!t->n || !bits)
 		return;
 	for (i = 0; i < t->n; i++) {
-		bits[i] = bh_seq_bits(m, t, i);
+		gram = bh_gram_push(gram, t->calls[i]);
+		bits[i] = bh_seq_bits_of(m, gram);
 		sum += bits[i];
 		window += bits[i] - (i >= width ? bits[i - width] : 0);
 		if (i + 1 >= width)
@@ -204,40 +206,32 @@ static void set_scales(struct bh_seq *m, const struct bh_trace *traces, size_t n
 	}
 }
 
-static int leave_out(struct bh_seq *m, const struct bh_trace *traces, size_t n,
-		     struct bh_seq_score *ret)
+static void leave_out(struct bh_seq *m, const struct bh_trace *traces, size_t n,
+		      struct bh_seq_score *ret)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (bh_seq_count(m, &traces[i], -1))
-			return -ENOMEM;
+		bh_seq_shift(m, &traces[i], -1);
 		bh_seq_measure(m, &traces[i], i, ret[i].raw);
-		if (bh_seq_count(m, &traces[i], 1))
-			return -ENOMEM;
+		bh_seq_shift(m, &traces[i], 1);
 	}
-	return 0;
 }
 
-int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, struct bh_err *err)
+/* The grams are counted. */
+static int learn_normal(struct bh_seq *m, const struct bh_trace *traces, size_t n,
+			struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) struct bh_seq_score *left_out = calloc(n + 1, sizeof(*left_out));
 	size_t i;
 
-	if (!n)
-		return bh_fail(err, EINVAL, "there is nothing to learn from");
 	m->mixes = calloc(n < BH_SEQ_MIXES ? n : BH_SEQ_MIXES, sizeof(*m->mixes));
 	m->totals = calloc(n, sizeof(*m->totals));
 	if (!left_out || !m->mixes || !m->totals)
 		return bh_fail(err, ENOMEM, "sequence model");
-	for (i = 0; i < n; i++) {
-		if (bh_seq_count(m, &traces[i], 1))
-			return bh_fail(err, ENOMEM, "sequence model");
+	for (i = 0; i < n; i++)
 		add_mix(m, &traces[i], i);
-		m->calls += traces[i].n;
-	}
-	if (leave_out(m, traces, n, left_out))
-		return bh_fail(err, ENOMEM, "sequence model");
+	leave_out(m, traces, n, left_out);
 	set_scales(m, traces, n, left_out, m->totals);
 	for (i = 0; i < n; i++) {
 		join(m, &traces[i], &left_out[i]);
@@ -246,6 +240,49 @@ int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, stru
 	m->n_totals = n;
 	qsort(m->totals, n, sizeof(*m->totals), number_cmp);
 	return 0;
+}
+
+static int count_trace(struct bh_seq *m, const struct bh_trace *t)
+{
+	uint64_t gram = 0;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < t->n; i++) {
+		gram = bh_gram_push(gram, t->calls[i]);
+		r = bh_seq_count(m, gram, 1);
+	}
+	m->calls += t->n;
+	return r;
+}
+
+int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, struct bh_err *err)
+{
+	size_t i;
+
+	if (!n)
+		return bh_fail(err, EINVAL, "there is nothing to learn from");
+	for (i = 0; i < n; i++) {
+		if (count_trace(m, &traces[i]))
+			return bh_fail(err, ENOMEM, "sequence model");
+	}
+	return learn_normal(m, traces, n, err);
+}
+
+int bh_seq_train_grams(struct bh_seq *m, const struct bh_grams *g, const struct bh_trace *traces,
+		       size_t n, struct bh_err *err)
+{
+	const struct bh_gram *e;
+	size_t pos = 0;
+
+	if (!n)
+		return bh_fail(err, EINVAL, "there is nothing to learn from");
+	while ((e = bh_grams_next(g, &pos))) {
+		if (e->is_confirmed && bh_seq_count(m, e->gram, e->count))
+			return bh_fail(err, ENOMEM, "sequence model");
+	}
+	m->calls += g->calls;
+	return learn_normal(m, traces, n, err);
 }
 
 double bh_seq_threshold(const struct bh_seq *m, double share)

@@ -1,0 +1,128 @@
+/* Sequences of system calls: filters into the kernel, counted grams and windows out of it. */
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/vec.h"
+#include "datapath/trace_private.h"
+
+int bh_trace_seq_set(struct bh_trace *t, uint32_t slot, const struct bh_trace_seq *want,
+		     struct bh_err *err)
+{
+	int r = bpf_map_update_elem(t->map[BH_T_SEQ].fd, &slot, want, BPF_ANY);
+
+	return r ? bh_fail_sys(err, -r, "map trace_seq") : 0;
+}
+
+int bh_trace_seq_get(const struct bh_trace *t, uint32_t slot, struct bh_trace_seq *ret)
+{
+	return bpf_map_lookup_elem(t->map[BH_T_SEQ].fd, &slot, ret);
+}
+
+void bh_trace_seq_unset(struct bh_trace *t, uint32_t slot)
+{
+	bpf_map_delete_elem(t->map[BH_T_SEQ].fd, &slot);
+}
+
+/* ---- grams ---- */
+
+BH_VEC_TYPE(keys, struct bh_gram_key);
+
+static int collect(const void *key, const void *value, void *arg)
+{
+	const struct bh_gram_key *k = key;
+	struct keys *keys = arg;
+
+	(void)value;
+	return bh_vec_push(keys, *k);
+}
+
+static int key_cmp(const void *pa, const void *pb)
+{
+	const struct bh_gram_key *a = pa, *b = pb;
+
+	if (a->slot != b->slot)
+		return a->slot < b->slot ? -1 : 1;
+	if (a->generation != b->generation)
+		return a->generation < b->generation ? -1 : 1;
+	return (a->gram > b->gram) - (a->gram < b->gram);
+}
+
+/* Takes what was fetched off the slot's quota. */
+static void fetched(const struct bh_trace *t, const struct bh_gram_key *k, uint32_t n)
+{
+	struct bh_seq_fetched f = {k->slot, k->generation, n, 0};
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = &f, .ctx_size_in = sizeof(f)};
+	const struct bpf_program *prog =
+		t->watch ? bpf_object__find_program_by_name(t->watch, "bh_seq_fetched") : NULL;
+
+	if (prog)
+		bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+}
+
+/* All of one tenant, from keys[i] on; returns where the next one begins. */
+static size_t fetch_one(struct bh_trace *t, const struct keys *keys, size_t i, bh_trace_gram_fn *fn,
+			void *arg)
+{
+	const struct bh_gram_key *first = &keys->v[i];
+	uint32_t n = 0;
+
+	for (; i < keys->n && keys->v[i].slot == first->slot &&
+	       keys->v[i].generation == first->generation;
+	     i++) {
+		uint64_t count;
+
+		if (bpf_map_lookup_and_delete_elem(t->map[BH_T_GRAM].fd, &keys->v[i], &count))
+			continue;
+		n++;
+		fn(&keys->v[i], count, arg);
+	}
+	fetched(t, first, n);
+	return i;
+}
+
+int bh_trace_grams(struct bh_trace *t, bh_trace_gram_fn *fn, void *arg, struct bh_err *err)
+{
+	struct keys keys = {0};
+	int r = bh_kmap_each(&t->map[BH_T_GRAM], collect, &keys, err);
+
+	if (keys.n)
+		qsort(keys.v, keys.n, sizeof(*keys.v), key_cmp);
+	for (size_t i = 0; i < keys.n;)
+		i = fetch_one(t, &keys, i, fn, arg);
+	bh_vec_done(&keys);
+	return r;
+}
+
+/* ---- windows ---- */
+
+static int on_window(void *ctx, void *data, size_t size)
+{
+	struct bh_trace *t = ctx;
+
+	t->windower.n++;
+	t->windower.fn(data, size, t->windower.arg);
+	return t->windower.n >= t->windower.max ? -EAGAIN : 0;
+}
+
+int bh_trace_windows_open(struct bh_trace *t, struct bh_err *err)
+{
+	t->windows = ring_buffer__new(t->map[BH_T_WINDOWS].fd, on_window, t, NULL);
+	return t->windows ? 0 : bh_fail_sys(err, errno, "map trace_windows");
+}
+
+int bh_trace_windows(struct bh_trace *t, int max,
+		     void (*fn)(const void *record, size_t len, void *arg), void *arg)
+{
+	int r;
+
+	t->windower.fn = fn;
+	t->windower.arg = arg;
+	t->windower.n = 0;
+	t->windower.max = max;
+	r = ring_buffer__consume(t->windows);
+	return r < 0 && r != -EAGAIN ? r : t->windower.n;
+}

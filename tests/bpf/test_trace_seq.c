@@ -1,0 +1,286 @@
+/* test_trace_seq.c - the order of system calls, as the kernel tells it: every gram counted exactly,
+ * windows that hold what was called, filters that know what was learnt. */
+#include "dp_env.h"
+
+#include "datapath/trace.h"
+#include "detect/grams.h"
+
+#define CALLS 3000
+#define LIMIT 12
+#define WILD  100 /* from here on hardly any gram comes twice */
+
+/* Calls that no C library makes seven of in a row. */
+static const uint16_t alphabet[] = {SYS_getppid, SYS_getsid,  SYS_getpgid, SYS_getuid,
+				    SYS_geteuid, SYS_getegid, SYS_gettid};
+
+static uint16_t call_at(unsigned i, unsigned step)
+{
+	static uint32_t seed;
+
+	if (i == 0)
+		seed = step;
+	seed = seed * 1664525u + 1013904223u;
+	/* mostly a round, now and then something else */
+	return alphabet[step >= WILD || (seed >> 24) < 40 ? (seed >> 16) % 7 : i * step % 7];
+}
+
+static void make_calls(unsigned step)
+{
+	for (unsigned i = 0; i < CALLS; i++)
+		syscall(call_at(i, step), 0);
+}
+
+static void expect_calls(unsigned step, struct bh_grams *out)
+{
+	uint64_t gram = 0;
+
+	for (unsigned i = 0; i < CALLS; i++) {
+		gram = bh_gram_push(gram, call_at(i, step));
+		if (i + 1 >= BH_GRAM_LEN)
+			assert_int_equal(bh_grams_add(out, gram, 1, 3), 0);
+	}
+}
+
+static bool is_ours(uint64_t gram)
+{
+	for (unsigned i = 0; i < BH_GRAM_LEN; i++, gram >>= BH_GRAM_BITS) {
+		bool is_known = false;
+
+		for (unsigned k = 0; k < BH_ARRAY_SIZE(alphabet); k++)
+			is_known = is_known || (gram & 511) == alphabet[k] + 1u;
+		if (!is_known)
+			return false;
+	}
+	return true;
+}
+
+static void run(const struct dp_pod *p, unsigned step)
+{
+	char text[16], *argv[] = {"/proc/self/exe", "calls", text, NULL}, *env[] = {NULL};
+	pid_t pid;
+	int status;
+
+	snprintf(text, sizeof(text), "%u", step);
+	pid = vfork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setns(p->ns, CLONE_NEWNET))
+			_exit(90);
+		execve(argv[0], argv, env);
+		_exit(91);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+struct fetched {
+	uint32_t slot;
+	struct bh_grams all, ours;
+};
+
+static void on_gram(const struct bh_gram_key *key, uint64_t count, void *arg)
+{
+	struct fetched *f = arg;
+
+	if (key->slot != f->slot)
+		return;
+	assert_int_equal(key->generation, 7);
+	assert_int_equal(bh_grams_add(&f->all, key->gram, (uint32_t)count, 3), 0);
+	if (is_ours(key->gram))
+		assert_int_equal(bh_grams_add(&f->ours, key->gram, (uint32_t)count, 3), 0);
+}
+
+static struct fetched fetch(struct bh_trace *t, uint32_t slot)
+{
+	struct fetched f = {slot, {.max = 100000}, {.max = 100000}};
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_trace_grams(t, on_gram, &f, &err));
+	return f;
+}
+
+static void fetched_done(struct fetched *f)
+{
+	bh_grams_done(&f->all);
+	bh_grams_done(&f->ours);
+}
+
+static struct bh_trace *begin(struct dp_env *e, uint32_t flags, const struct bh_grams *known)
+{
+	struct bh_trace_seq *q = calloc(1, sizeof(*q));
+	struct bh_trace *t;
+	struct bh_err err;
+
+	assert_non_null(q);
+	bh_assert_ok(&err, bh_trace_open(e->dp, &t, &err));
+	bh_assert_ok(
+		&err,
+		bh_trace_set_mode(t, flags & BH_SEQ_COUNT ? BH_TRACE_LEARN : BH_TRACE_WATCH, &err));
+	dp_attach(e, 0);
+	*q = (struct bh_trace_seq){.generation = 7, .flags = flags, .limit = LIMIT};
+	if (known) {
+		uint64_t words[BH_SEQ_WORDS] = {0};
+
+		bh_grams_filter(known, words);
+		memcpy(q->word, words, sizeof(q->word));
+	}
+	bh_assert_ok(&err, bh_trace_seq_set(t, e->pod[0].slot, q, &err));
+	free(q);
+	return t;
+}
+
+/* What the kernel counted is what was called, to the last one. */
+static void grams_are_counted_exactly(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	struct bh_grams want = {.max = 100000};
+	struct bh_trace_seq q;
+	struct fetched got;
+	struct bh_gram *g;
+	size_t pos = 0;
+
+	run(&e->pod[0], 1);
+	run(&e->pod[0], 2);
+	expect_calls(1, &want);
+	expect_calls(2, &want);
+	assert_int_equal(bh_trace_seq_get(t, e->pod[0].slot, &q), 0);
+	got = fetch(t, e->pod[0].slot);
+	assert_int_equal(got.ours.n, want.n);
+	while ((g = bh_grams_next(&want, &pos))) {
+		const struct bh_gram *same = bh_grams_get(&got.ours, g->gram);
+
+		assert_non_null(same);
+		assert_int_equal(same->count, g->count);
+	}
+	/* a task begins with nothing before it, and both began the same way */
+	g = bh_grams_get(&got.all, bh_gram_push(0, SYS_execve));
+	assert_non_null(g);
+	assert_int_equal(g->count, 2);
+	/* the quota counts what waits, and nothing waits any more */
+	assert_int_equal(q.held, got.all.n);
+	assert_int_equal(q.refused, 0);
+	assert_int_equal(bh_trace_seq_get(t, e->pod[0].slot, &q), 0);
+	assert_int_equal(q.held, 0);
+	fetched_done(&got);
+	got = fetch(t, e->pod[0].slot);
+	assert_int_equal(got.all.n, 0);
+	bh_trace_close(t);
+	bh_grams_done(&want);
+}
+
+struct windows {
+	struct bh_trace_window last;
+	int n;
+};
+
+static void on_window(const void *record, size_t len, void *arg)
+{
+	struct windows *w = arg;
+
+	assert_int_equal(len, sizeof(w->last));
+	memcpy(&w->last, record, len);
+	w->n++;
+}
+
+static void a_window_to_learn_from_is_what_was_called(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	struct windows w = {0};
+	unsigned first = 0, i;
+	struct fetched got;
+
+	run(&e->pod[0], 3);
+	assert_true(bh_trace_windows(t, 100, on_window, &w) >= 1);
+	assert_int_equal(w.last.slot, e->pod[0].slot);
+	assert_int_equal(w.last.n_unknown, 0);
+	assert_true(w.last.n >= BH_SEQ_WINDOW);
+	assert_true(strlen(w.last.path) > 0);
+	/* from the first of our own calls on */
+	while (first < BH_SEQ_WINDOW &&
+	       w.last.call[(w.last.n + first) % BH_SEQ_WINDOW] != call_at(0, 3))
+		first++;
+	for (i = 0; i < 20 && first + i < BH_SEQ_WINDOW; i++)
+		assert_int_equal(w.last.call[(w.last.n + first + i) % BH_SEQ_WINDOW],
+				 call_at(i, 3));
+	got = fetch(t, e->pod[0].slot);
+	fetched_done(&got);
+	bh_trace_close(t);
+}
+
+static void a_filter_knows_what_was_learnt(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	struct windows w = {0};
+	struct bh_trace_seq q;
+	struct fetched got;
+	struct bh_err err;
+
+	run(&e->pod[0], 1);
+	bh_trace_windows(t, 100, on_window, &w);
+	got = fetch(t, e->pod[0].slot);
+	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_OFF, &err));
+	bh_trace_close(t);
+	memset(&w, 0, sizeof(w));
+	t = begin(e, BH_SEQ_JUDGE, &got.all);
+	run(&e->pod[0], 1);
+	assert_int_equal(bh_trace_seq_get(t, e->pod[0].slot, &q), 0);
+	assert_int_equal(q.unknown, 0);
+	assert_int_equal(bh_trace_windows(t, 100, on_window, &w), 0);
+	run(&e->pod[0], 5); /* the same calls in another order */
+	assert_true(bh_trace_windows(t, 100, on_window, &w) >= 1);
+	assert_int_equal(w.last.n_unknown, LIMIT);
+	assert_int_equal(bh_trace_seq_get(t, e->pod[0].slot, &q), 0);
+	assert_true(q.unknown >= CALLS / 2 && q.sent >= 1 && q.unsent >= 1);
+	/* nobody asks any more */
+	bh_trace_seq_unset(t, e->pod[0].slot);
+	memset(&w, 0, sizeof(w));
+	run(&e->pod[0], 6);
+	assert_int_equal(bh_trace_windows(t, 100, on_window, &w), 0);
+	fetched_done(&got);
+	bh_trace_close(t);
+}
+
+/* A pod that makes ever new sequences fills its own quota and nobody else's. */
+static void a_quota_is_one_slots(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	struct bh_trace_seq q;
+	struct fetched got;
+	unsigned i;
+
+	for (i = 0; i < 12; i++)
+		run(&e->pod[0], WILD + i);
+	assert_int_equal(bh_trace_seq_get(t, e->pod[0].slot, &q), 0);
+	assert_true(q.held <= BH_SEQ_QUOTA + 2);
+	got = fetch(t, e->pod[0].slot);
+	assert_int_equal(got.all.n, q.held);
+	assert_true(got.all.n <= BH_SEQ_QUOTA + 2);
+	assert_true(got.all.n >= BH_SEQ_QUOTA && q.refused > CALLS);
+	fetched_done(&got);
+	bh_trace_close(t);
+}
+
+int main(int argc, char **argv)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, dp_setup, dp_teardown)
+	const struct CMUnitTest tests[] = {
+		T(grams_are_counted_exactly),
+		T(a_window_to_learn_from_is_what_was_called),
+		T(a_filter_knows_what_was_learnt),
+		T(a_quota_is_one_slots),
+	};
+
+	if (argc > 2 && strcmp(argv[1], "calls") == 0) {
+		make_calls((unsigned)atoi(argv[2]));
+		return 0;
+	}
+	if (!dp_isolate()) {
+		puts("needs root");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
