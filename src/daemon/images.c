@@ -33,7 +33,7 @@ struct want {
 struct bh_image_wait {
 	struct bh_images *im;
 	struct bh_image_wait *next;
-	char *pod; /* NS/NAME */
+	char *who; /* whom the verdict is for: a pod, or a pull */
 	BH_VEC(struct want) wants;
 	bh_images_fn *fn;
 	void *arg;
@@ -65,7 +65,7 @@ static void wait_free(struct bh_image_wait *w)
 	bh_vec_each (it, &w->wants)
 		want_done(it);
 	bh_vec_done(&w->wants);
-	free(w->pod);
+	free(w->who);
 	free(w);
 }
 
@@ -262,11 +262,11 @@ static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w, co
 	BH_CLEANUP(bh_freep)
 	char *checks = json_dumps(json_object_get(x->answer, "checks"), JSON_COMPACT);
 	BH_CLEANUP(bh_freep)
-	char *text = bh_strf(
-		"pod '%s': image '%s' (%s): %s %s by ImagePolicy '%s', signer '%s': %s", w->pod,
-		x->reference, text_in(x->answer, "digest"), text_in(x->answer, "verdict"),
-		text_in(x->answer, "reason"), text_in(x->answer, "policy"),
-		text_in(x->answer, "signer"), checks ? checks : "");
+	char *text =
+		bh_strf("%s: image '%s' (%s): %s %s by ImagePolicy '%s', signer '%s': %s", w->who,
+			x->reference, text_in(x->answer, "digest"), text_in(x->answer, "verdict"),
+			text_in(x->answer, "reason"), text_in(x->answer, "policy"),
+			text_in(x->answer, "signer"), checks ? checks : "");
 	bool is_good = !strcmp(text_in(x->answer, "verdict"), "accept");
 	struct bh_ocsf_config c = {
 		.time_ms = bh_now_s() * 1000,
@@ -277,7 +277,7 @@ static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w, co
 
 	bh_journal_event(im->d->journal, bh_ocsf_config(bh_journal_ocsf(im->d->journal), &c));
 	if (!is_good)
-		bh_warn("pod '%s': image '%s': %s: %s", w->pod, x->reference,
+		bh_warn("%s: image '%s': %s: %s", w->who, x->reference,
 			text_in(x->answer, "verdict"), text_in(x->answer, "reason"));
 }
 
@@ -429,8 +429,8 @@ static int collect_for(struct bh_images *im, struct bh_image_wait *w, const stru
 {
 	bool applies;
 
-	w->pod = s->image ? strdup("") : bh_strf("%s/%s", s->ns, s->name);
-	if (!w->pod)
+	w->who = s->image ? strdup("pull") : bh_strf("pod '%s/%s'", s->ns, s->name);
+	if (!w->who)
 		return -ENOMEM;
 	if (!s->image)
 		return collect(im, w, s->ns, s->name, o);

@@ -1,0 +1,182 @@
+"""containerd with a root, state, sockets, CNI configuration and cgroups of its own, on a node of the
+test. It runs in the node's network namespace and, as all of the test, in a private mount namespace:
+its mounts end with the test; its shims and cgroups are ended and removed here."""
+import glob
+import json
+import os
+import signal
+import subprocess
+import time
+
+import cni
+import testing
+import tools
+from cri import Cri, CriError
+from testing import BIN, on_exit, run, wait_until
+
+TOOLS = ("containerd", "ctr", "shim", "runc")
+SHIM_SOCKETS = "/run/containerd"  # compiled into the shim
+
+
+class Containerd:
+    """pause: the image of sandboxes. verifiers: a directory of image verifiers; None: one is made
+    that holds ours. more: lines of TOML for the end of the configuration."""
+
+    def __init__(self, node, enter, pause, verifiers=None, more=""):
+        self.node, self.enter, self.proc = node, enter, None
+        self.folder = node.path("containerd")
+        self.parent = f"/{node.prefix}"
+        for name in ("", "cni", "verifiers"):
+            os.mkdir(os.path.join(self.folder, name))
+        if verifiers is None:
+            verifiers = self.path("verifiers")
+            os.symlink(os.path.join(BIN, "bulkhead-image-verifier"),
+                       os.path.join(verifiers, "bulkhead"))
+        with open(self.path("cni/10-pods.conflist"), "w") as f:
+            json.dump(node.chain.conf, f)
+        with open(self.path("config.toml"), "w") as f:
+            f.write(self.config(pause, verifiers) + more)
+        self.cri = Cri(self.path("sock"), self.folder)
+        self.hide_sockets()
+        testing.on_failure(self.trouble)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def config(self, pause, verifiers):
+        """What a machine without CAP_SYS_RESOURCE and AppArmor needs; nothing of the system."""
+        return f"""version = 3
+root = '{self.path("root")}'
+state = '{self.path("state")}'
+disabled_plugins = ['io.containerd.internal.v1.tracing', 'io.containerd.snapshotter.v1.devmapper',
+	'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.erofs',
+	'io.containerd.snapshotter.v1.blockfile', 'io.containerd.monitor.container.v1.restart']
+[grpc]
+address = '{self.path("sock")}'
+[ttrpc]
+address = '{self.path("ttrpc")}'
+[plugins.'io.containerd.image-verifier.v1.bindir']
+bin_dir = '{verifiers}'
+max_verifiers = 10
+per_verifier_timeout = '10s'
+[plugins.'io.containerd.internal.v1.opt']
+path = '{self.path("opt")}'
+[plugins.'io.containerd.nri.v1.nri']
+disable = true
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+sandbox = '{pause}'
+[plugins.'io.containerd.cri.v1.runtime']
+restrict_oom_score_adj = true
+disable_apparmor = true
+enable_cdi = false
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+bin_dirs = ['{BIN}', '{cni.PLUGINS}']
+conf_dir = '{self.path("cni")}'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+runtime_type = 'io.containerd.runc.v2'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+BinaryName = '{tools.path("runc")}'
+Root = '{self.path("runc")}'
+SystemdCgroup = false
+"""
+
+    def hide_sockets(self):
+        is_ours = not os.path.exists(SHIM_SOCKETS)
+        os.makedirs(SHIM_SOCKETS, exist_ok=True)
+        run("mount", "-t", "tmpfs", "tmpfs", SHIM_SOCKETS)
+
+        def restore():
+            run("umount", "-l", SHIM_SOCKETS, check=False)
+            if is_ours:
+                os.rmdir(SHIM_SOCKETS)
+        on_exit(restore)
+        on_exit(self.clean)
+
+    def start(self):
+        binary = os.path.realpath(tools.path("containerd"))
+        env = {**os.environ, "BULKHEAD_SOCKET": self.node.socket,
+               "PATH": os.path.dirname(binary) + ":" + os.environ["PATH"]}
+        with open(self.path("log"), "a") as log:
+            self.proc = testing.spawn([*self.enter, binary, "--config", self.path("config.toml"),
+                                       "--log-level", "debug"],
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+        wait_until(self.is_ready, 60, "containerd", 0.1)
+        return self
+
+    def is_ready(self):
+        if self.proc.poll() is not None:
+            raise RuntimeError(f"containerd ended with {self.proc.returncode}")
+        try:
+            return self.cri.version()
+        except CriError:
+            return False
+
+    def stop(self):
+        testing.end(self.proc, 10)
+
+    def ctr(self, *args):
+        """The completed process of `ctr ARGS`."""
+        return run(*self.enter, tools.path("ctr"), "--address", self.path("sock"), *args,
+                   check=False)
+
+    def trouble(self):
+        try:
+            with open(self.path("log"), errors="replace") as f:
+                lines = [x for x in f.readlines() if "level=debug" not in x or "verif" in x]
+        except OSError:
+            return "containerd was not started"
+        return "containerd's log ends with:\n" + "".join(x[:400] + "\n" for x in lines[-30:])
+
+    # ---- leaving nothing ----
+
+    def cgroups(self):
+        """Every cgroup of ours in every hierarchy, innermost first."""
+        tops = glob.glob("/sys/fs/cgroup/*" + self.parent) + glob.glob(
+            "/sys/fs/cgroup" + self.parent)
+        return sorted((path for top in tops for path, _, _ in os.walk(top)), reverse=True)
+
+    def processes(self):
+        """Those in our cgroups, and those that name our directory: containerd and its shims."""
+        found = set()
+        for path in self.cgroups():
+            try:
+                with open(os.path.join(path, "cgroup.procs")) as f:
+                    found.update(map(int, f.read().split()))
+            except OSError:
+                continue
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if self.folder.encode() in f.read():
+                        found.add(int(pid))
+            except OSError:
+                continue
+        return found - {os.getpid()}
+
+    def remove_pods(self):
+        """As a runtime does it, with DEL."""
+        for sandbox in self.cri.sandboxes():
+            self.cri.remove_sandbox(sandbox)
+
+    def clean(self):
+        if self.proc and self.proc.poll() is None:
+            try:
+                self.remove_pods()
+            except CriError:
+                pass
+            self.stop()
+        deadline = time.monotonic() + 10
+        while self.processes() and time.monotonic() < deadline:
+            for pid in self.processes():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.02)
+        for path in self.cgroups():
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass
+        run("sh", "-c", f"grep -o '{self.node.dir}[^ ]*' /proc/self/mounts | sort -r | "
+            "xargs -r umount -l", check=False)
