@@ -29,26 +29,37 @@ static __always_inline void exec_key(struct exec_scratch *s, const struct task_s
 				  __builtin_preserve_access_index(&p->comm));
 }
 
-/* Fills s->fact and looks it up; walks the path only of what is new. */
-static __always_inline void exec_note(struct exec_scratch *s, struct bh_trace_slot *b,
-				      const struct file *file)
+/* Looks the exec up, and walks the path only of what is new. What the set lacks gets a place, and
+ * is added once it was announced: nothing has to be marked, looked up again and unmarked. */
+static __always_inline void exec_recall(struct exec_scratch *s, struct bh_trace_slot *b,
+					const struct file *file)
 {
-	const struct bh_fact *known = bpf_map_lookup_elem(&trace_fact, &s->key);
+	struct bh_fact *known = bpf_map_lookup_elem(&trace_fact, &s->key);
 
-	if (known && known->generation == s->generation)
+	s->is_old = known != NULL;
+	if (known && known->generation == s->generation) {
+		fact_again(known, s->now);
 		__builtin_memcpy(s->fact.path, known->path, sizeof(s->fact.path));
-	else
-		exec_path(s, file);
+		s->novelty = FACT_KNOWN;
+		s->path_len = 0;
+		return;
+	}
+	s->novelty = fact_claim(b);
+	if (s->novelty == FACT_NEW)
+		s->flags |= BH_TRACE_F_FIRST;
+	exec_path(s, file);
+}
+
+static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot *b, int is_sent)
+{
 	s->fact.first_ns = s->fact.last_ns = s->now;
 	s->fact.exec_id = s->exec_id;
 	s->fact.parent_exec_id = s->task.exec_id;
 	s->fact.generation = s->generation;
-	s->fact.flags = s->flags;
+	s->fact.flags = s->flags | (is_sent ? 0 : BH_TRACE_F_UNSENT);
 	s->fact.pid = bpf_get_current_pid_tgid() >> 32;
 	s->fact.arg = 0;
-	s->novelty = fact_note(b, &s->key, &s->fact);
-	if (s->novelty == FACT_NEW)
-		s->flags |= BH_TRACE_F_FIRST;
+	return fact_add(b, &s->key, &s->fact, s->is_old ? &s->fact : NULL);
 }
 
 static __always_inline int uid_is_refused(const struct bh_trace_policy *pol, __u32 uid)
@@ -108,7 +119,9 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now))
 		return 0;
 	is_sent = record_send(s, p, bprm, is_high);
-	event_close(b, &s->key, s->novelty, is_sent);
+	if (s->novelty == FACT_NEW)
+		s->novelty = exec_add(s, b, is_sent);
+	event_close(b, NULL, s->novelty, is_sent);
 	return is_sent;
 }
 
@@ -121,7 +134,7 @@ static __always_inline void exec_remember(struct exec_scratch *s, struct task_st
 
 	if (!t)
 		return;
-	image_remember(s, t);
+	image_remember(s, p, t);
 	t->parent_exec_id = s->task.exec_id;
 	t->self_exec = self_exec;
 	t->script = script;
@@ -186,7 +199,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	exec_origin_flags(s, p);
 	exec_key(s, p);
 	exec_file_flags(s, bprm);
-	exec_note(s, b, file);
+	exec_recall(s, b, file);
 	exec_judge(s, b, file);
 	is_sent = exec_announce(s, b, p, bprm);
 	exec_remember(s, p, self_exec, script_of(s, p, bprm), is_sent);

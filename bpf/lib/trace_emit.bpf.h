@@ -10,7 +10,8 @@
 #endif
 
 #define CGROUP_LEVELS 8
-#define RING_CROWDED  (1 << 17) /* bytes that wait; an eighth of the ring */
+#define RING_CROWDED  (1 << 17) /* bytes that wait; a quarter of the ring */
+#define RING_STRIDE   (1 << 15) /* beyond that, bytes from one wake-up to the next */
 
 /* Repeated announcements of what the set has already: 20 a second, 100 at once. */
 #define REPEAT_NS   50000000ull
@@ -62,20 +63,34 @@ static __always_inline __u32 slot_of_cgroup(void)
 	return 0;
 }
 
+/* The slot that the task was in, while its tenant is still the same; 0: none. */
+static __always_inline __u32 slot_of_before(const struct bh_trace_task *was)
+{
+	__u32 generation;
+
+	if (!was || !was->slot || was->slot >= BH_MAX_SLOTS ||
+	    !slot_generation(was->slot, &generation) || generation != was->generation)
+		return 0;
+	return was->slot;
+}
+
 /* The current task's pod: by its network namespace; by its cgroup where pods share the node's; else
  * what it was before, for a task cannot leave its pod. */
 static __always_inline __u32 slot_of_task(const struct task_struct *p,
 					  const struct bh_trace_task *was, __u32 *ret_flags)
 {
 	__u64 cookie = p->nsproxy->net_ns->net_cookie;
-	__u32 *slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
+	__u32 *slot, before = slot_of_before(was);
 	const struct bh_trace_config *cfg;
 
+	if (before && was->cookie == cookie)
+		return before;
+	slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
 	if (slot && *slot)
 		return *slot;
-	if (was && was->slot && was->slot < BH_MAX_SLOTS) {
+	if (before) {
 		*ret_flags |= BH_TRACE_F_NETNS_LEFT;
-		return was->slot;
+		return before;
 	}
 	cfg = trace_config_get();
 	return cfg && cfg->has_cgroups ? slot_of_cgroup() : 0;
@@ -115,6 +130,41 @@ enum novelty {
 	FACT_EXTRA, /* beyond the quota */
 };
 
+static __always_inline void fact_again(struct bh_fact *f, __u64 now)
+{
+	__sync_fetch_and_add(&f->count, 1);
+	f->last_ns = now;
+}
+
+/* Takes a place of the slot's quota. */
+static __always_inline int fact_claim(struct bh_trace_slot *b)
+{
+	if (__sync_fetch_and_add(&b->facts, 1) < BH_TRACE_FACT_QUOTA)
+		return FACT_NEW;
+	__sync_fetch_and_add(&b->facts, -1);
+	__sync_fetch_and_add(&b->overflow, 1);
+	return FACT_EXTRA;
+}
+
+/* Adds what has a place; old: what a former tenant left under the key. */
+static __always_inline int fact_add(struct bh_trace_slot *b, const struct bh_fact_key *k,
+				    struct bh_fact *f, const struct bh_fact *old)
+{
+	struct bh_fact *other;
+
+	f->count = 1;
+	if (bpf_map_update_elem(&trace_fact, k, f, old ? BPF_ANY : BPF_NOEXIST) == 0)
+		return FACT_NEW;
+	__sync_fetch_and_add(&b->facts, -1);
+	other = bpf_map_lookup_elem(&trace_fact, k); /* another CPU's, or the map is full */
+	if (other) {
+		__sync_fetch_and_add(&other->count, 1);
+		return FACT_KNOWN;
+	}
+	__sync_fetch_and_add(&b->overflow, 1);
+	return FACT_EXTRA;
+}
+
 /* Looks the fact up, or adds it: *f is its first content, flags without UNSENT. */
 static __always_inline int fact_note(struct bh_trace_slot *b, const struct bh_fact_key *k,
 				     struct bh_fact *f)
@@ -122,36 +172,21 @@ static __always_inline int fact_note(struct bh_trace_slot *b, const struct bh_fa
 	struct bh_fact *old = bpf_map_lookup_elem(&trace_fact, k);
 
 	if (old && old->generation == f->generation) {
-		__sync_fetch_and_add(&old->count, 1);
-		old->last_ns = f->last_ns;
+		fact_again(old, f->last_ns);
 		return FACT_KNOWN;
 	}
-	if (__sync_fetch_and_add(&b->facts, 1) >= BH_TRACE_FACT_QUOTA) {
-		__sync_fetch_and_add(&b->facts, -1);
-		__sync_fetch_and_add(&b->overflow, 1);
+	if (fact_claim(b) != FACT_NEW)
 		return FACT_EXTRA;
-	}
-	f->count = 1;
 	f->flags |= BH_TRACE_F_UNSENT;
-	/* a former tenant's is overwritten */
-	if (bpf_map_update_elem(&trace_fact, k, f, old ? BPF_ANY : BPF_NOEXIST) == 0)
-		return FACT_NEW;
-	__sync_fetch_and_add(&b->facts, -1);
-	old = bpf_map_lookup_elem(&trace_fact, k); /* another CPU was quicker, or the map is full */
-	if (old) {
-		__sync_fetch_and_add(&old->count, 1);
-		return FACT_KNOWN;
-	}
-	__sync_fetch_and_add(&b->overflow, 1);
-	return FACT_EXTRA;
+	return fact_add(b, k, f, old);
 }
 
-static __always_inline void fact_sent(const struct bh_fact_key *k)
+/* 0: the daemon's sweep was quicker, announced the fact and has it in the books. */
+static __always_inline int fact_sent(const struct bh_fact_key *k)
 {
 	struct bh_fact *f = bpf_map_lookup_elem(&trace_fact, k);
 
-	if (f)
-		__sync_fetch_and_and(&f->flags, ~BH_TRACE_F_UNSENT);
+	return !f || __sync_fetch_and_and(&f->flags, ~BH_TRACE_F_UNSENT) & BH_TRACE_F_UNSENT;
 }
 
 /* Whether a record is wanted; if not, the event is in the books already. */
@@ -172,10 +207,8 @@ static __always_inline int event_wants_record(struct bh_trace_slot *b, int novel
 static __always_inline void event_close(struct bh_trace_slot *b, const struct bh_fact_key *k,
 					int novelty, int is_sent)
 {
-	if (is_sent) {
+	if (is_sent && (novelty != FACT_NEW || !k || fact_sent(k))) {
 		__sync_fetch_and_add(&b->delivered, 1);
-		if (novelty == FACT_NEW && k)
-			fact_sent(k);
 	} else if (novelty == FACT_NEW) {
 		__sync_fetch_and_add(&b->deferred, 1);
 	} else if (novelty == FACT_KNOWN) {
@@ -185,14 +218,17 @@ static __always_inline void event_close(struct bh_trace_slot *b, const struct bh
 	}
 }
 
-/* An alarm wakes its reader; what is ordinary waits for him, unless the ring fills up. */
+/* An alarm wakes its reader; what is ordinary waits for him, unless the ring fills up. A wake-up is
+ * an interrupt, 4 to 8 us in a virtual machine: not one for every record of a crowded ring. */
 static __always_inline long ring_send(int is_high, void *record, __u64 len)
 {
-	__u64 flags = BPF_RB_NO_WAKEUP;
+	__u64 flags = BPF_RB_NO_WAKEUP, before, after;
 
 	if (is_high)
 		return bpf_ringbuf_output(&trace_alarms, record, len, 0);
-	if (bpf_ringbuf_query(&trace_events, BPF_RB_AVAIL_DATA) > RING_CROWDED)
+	before = bpf_ringbuf_query(&trace_events, BPF_RB_AVAIL_DATA);
+	after = before + ((len + BPF_RINGBUF_HDR_SZ + 7) & ~7ull);
+	if (after > RING_CROWDED && before / RING_STRIDE != after / RING_STRIDE)
 		flags = BPF_RB_FORCE_WAKEUP;
 	return bpf_ringbuf_output(&trace_events, record, len, flags);
 }

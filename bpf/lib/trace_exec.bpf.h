@@ -6,24 +6,27 @@
 #define TAIL_STRINGS 1024 /* the four strings */
 #define TAIL_SIZE    (2 * BH_TRACE_ARGS)
 
+/* What every exec uses comes first and lies together: after an exec the caches are cold. */
 struct exec_scratch {
-	struct walk walk;
-	struct bh_fact_key key;
-	struct bh_fact fact;
-	struct bh_trace_task task; /* as it was before */
-	struct bh_trace_allow_key allow;
-	struct bh_trace_mntns_key mntns;
-	struct bh_trace_name script;
-	struct file_id id;
-	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
-	__u32 pos; /* in the record's tail */
-	__u32 flags;
-	__u32 slot;
-	__u32 generation;
 	__u64 now;
 	__u64 exec_id;
+	__u32 slot;
+	__u32 generation;
+	__u32 flags;
+	__u32 pos; /* in the record's tail */
 	__u32 is_refused;
 	__u32 novelty;
+	__u32 is_old;	/* a former tenant's fact has the key */
+	__u32 path_len; /* of fact.path, with its NUL */
+	struct file_id id;
+	struct bh_fact_key key;
+	struct bh_trace_mntns_key mntns;
+	struct bh_trace_task task; /* as it was before */
+	struct bh_fact fact;
+	struct walk walk;
+	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
+	struct bh_trace_name script;
+	struct bh_trace_allow_key allow;
 };
 
 /* Cannot be full: execs do not nest on a CPU. */
@@ -56,13 +59,13 @@ static __always_inline void exec_path(struct exec_scratch *s, const struct file 
 {
 	struct walk *w = &s->walk;
 
+	s->path_len = 0;
 	__builtin_memset(s->fact.path, 0, sizeof(s->fact.path));
 	if (!walk_path(w, (const struct path *)__builtin_preserve_access_index(&file->f_path)))
 		return;
 	if (w->is_cut)
 		s->flags |= BH_TRACE_F_PATH_CUT;
-	bpf_probe_read_kernel_str(s->fact.path, sizeof(s->fact.path),
-				  &w->buf[w->pos & (PATH_HALF - 1)]);
+	s->path_len = walk_copy(w, s->fact.path);
 }
 
 /* ---- what the task has ---- */
@@ -99,16 +102,11 @@ static __always_inline __u8 stdio_socket(const struct file *f)
 	return family == FAMILY_UNIX ? BH_TSTDIO_UNIX : BH_TSTDIO_OTHER;
 }
 
-static __always_inline __u8 stdio_kind(const struct fdtable *fdt, __u32 fd)
+static __always_inline __u8 stdio_kind(const struct file *f)
 {
-	struct file **table = READ(struct fdtable, fdt, fd);
 	const struct inode *inode;
-	struct file *f = NULL;
 	__u32 major;
 
-	if (fd >= READ(struct fdtable, fdt, max_fds) ||
-	    bpf_probe_read_kernel(&f, sizeof(f), &table[fd]))
-		return BH_TSTDIO_UNKNOWN;
 	if (!f)
 		return BH_TSTDIO_NONE;
 	inode = READ(struct file, f, f_inode);
@@ -150,6 +148,21 @@ static __always_inline __u32 root_flags(const struct task_struct *p)
 	return is_readonly ? BH_TRACE_F_RO_ROOT : 0;
 }
 
+/* Often the three are one file. */
+static __always_inline void record_stdio(struct bh_trace_exec *r, const struct task_struct *p)
+{
+	const struct fdtable *fdt = p->files->fdt;
+	const struct file *f[3] = {};
+
+	r->stdio[0] = r->stdio[1] = r->stdio[2] = BH_TSTDIO_UNKNOWN;
+	/* the smallest table has room for more than three */
+	if (bpf_probe_read_kernel(f, sizeof(f), READ(struct fdtable, fdt, fd)))
+		return;
+	r->stdio[0] = stdio_kind(f[0]);
+	r->stdio[1] = f[1] == f[0] ? r->stdio[0] : stdio_kind(f[1]);
+	r->stdio[2] = f[2] == f[1] ? r->stdio[1] : stdio_kind(f[2]);
+}
+
 /* ---- the record ---- */
 
 static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const char *from,
@@ -162,6 +175,28 @@ static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const 
 		n = 0;
 	if (n == 1) /* empty */
 		n = 0;
+	record_of(s)->string_len[which] = n;
+	s->pos = pos + n;
+}
+
+static __always_inline void tail_path(struct exec_scratch *s)
+{
+	__u32 n = s->path_len;
+
+	if (!n || n > BH_PATH_MAX) { /* the set had it */
+		tail_add(s, BH_TRACE_S_PATH, s->fact.path, BH_PATH_MAX);
+		return;
+	}
+	bpf_probe_read_kernel(tail_of(s, 0), n, s->fact.path);
+	record_of(s)->string_len[BH_TRACE_S_PATH] = n;
+	s->pos = n;
+}
+
+/* What was walked last. */
+static __always_inline void tail_walk(struct exec_scratch *s, __u32 which)
+{
+	__u32 pos = s->pos & (TAIL_STRINGS - 1), n = walk_copy(&s->walk, tail_of(s, pos));
+
 	record_of(s)->string_len[which] = n;
 	s->pos = pos + n;
 }
@@ -209,7 +244,6 @@ static __always_inline void record_head(struct exec_scratch *s, const struct tas
 
 static __always_inline void record_numbers(struct exec_scratch *s, const struct task_struct *p)
 {
-	const struct fdtable *fdt = p->files->fdt;
 	struct bh_trace_exec *r = record_of(s);
 
 	r->ino = s->id.ino;
@@ -225,9 +259,7 @@ static __always_inline void record_numbers(struct exec_scratch *s, const struct 
 		r->loginuid = p->loginuid.val;
 	r->ppid = p->real_parent->tgid;
 	r->mntns = s->mntns.inum;
-	r->stdio[0] = stdio_kind(fdt, 0);
-	r->stdio[1] = stdio_kind(fdt, 1);
-	r->stdio[2] = stdio_kind(fdt, 2);
+	record_stdio(r, p);
 }
 
 /* The path is in s->fact already; s->walk is free for the working directory. */
@@ -238,15 +270,14 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 	const struct fs_struct *fs = p->fs;
 
 	s->pos = 0;
-	tail_add(s, BH_TRACE_S_PATH, s->fact.path, BH_PATH_MAX);
+	tail_path(s);
 	tail_add(s, BH_TRACE_S_PARENT, s->task.path, BH_TRACE_PARENT);
 	record_of(s)->string_len[BH_TRACE_S_SCRIPT] = 0;
 	if (s->flags & BH_TRACE_F_SCRIPT)
 		tail_add(s, BH_TRACE_S_SCRIPT, name, BH_PATH_MAX);
 	record_of(s)->string_len[BH_TRACE_S_CWD] = 0;
 	if (walk_path(&s->walk, (const struct path *)__builtin_preserve_access_index(&fs->pwd)))
-		tail_add(s, BH_TRACE_S_CWD, &s->walk.buf[s->walk.pos & (PATH_HALF - 1)],
-			 BH_PATH_MAX);
+		tail_walk(s, BH_TRACE_S_CWD);
 	tail_args(s, p);
 }
 
@@ -303,8 +334,10 @@ static __always_inline int record_send(struct exec_scratch *s, const struct task
 }
 
 /* What a task's memory says of the image it runs, however it came to our notice. */
-static __always_inline void image_remember(const struct exec_scratch *s, struct bh_trace_task *t)
+static __always_inline void image_remember(const struct exec_scratch *s, const struct task_struct *p,
+					   struct bh_trace_task *t)
 {
+	t->cookie = p->nsproxy->net_ns->net_cookie;
 	t->exec_id = s->exec_id;
 	t->ino = s->id.ino;
 	t->dev = s->id.dev;

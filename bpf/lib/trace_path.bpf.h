@@ -13,6 +13,7 @@
 /* One walk. One per CPU and kind of program: programs of one kind do not nest on a CPU. */
 struct walk {
 	__u64 dentry, mnt; /* addresses */
+	__u64 root;	   /* of mnt */
 	__u64 mnt_ns;	   /* that the file's mount belongs to */
 	__u32 pos;	   /* of the path in buf */
 	__u32 len;	   /* of the path without NUL */
@@ -23,10 +24,11 @@ struct walk {
 
 enum walk_step { WALK_MORE, WALK_DONE, WALK_FAILED, WALK_FULL };
 
-static __always_inline int walk_cross(struct walk *w)
+/* From the root of a mount to where it is mounted. */
+static __always_inline int walk_cross(struct walk *w, __u64 mnt)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	struct mount *m = (struct mount *)(w->mnt - offset);
+	struct mount *m = (struct mount *)(mnt - offset);
 	__u64 parent = (__u64)READ(struct mount, m, mnt_parent);
 
 	if (parent == (__u64)m)
@@ -35,6 +37,7 @@ static __always_inline int walk_cross(struct walk *w)
 		return WALK_FAILED;
 	w->dentry = (__u64)READ(struct mount, m, mnt_mountpoint);
 	w->mnt = parent + offset;
+	w->root = (__u64)READ(struct vfsmount, w->mnt, mnt_root);
 	return WALK_MORE;
 }
 
@@ -63,19 +66,14 @@ static __always_inline int mount_is_loose(__u64 mnt_ns)
 }
 
 /* One component towards the root. */
-__noinline int walk_step(struct walk *w)
+static __always_inline int walk_step(struct walk *w)
 {
-	const struct vfsmount *mnt;
-	const struct dentry *d;
+	const struct dentry *d = (const struct dentry *)w->dentry;
 	__u64 parent;
 	int r;
 
-	if (!w)
-		return WALK_FAILED;
-	d = (const struct dentry *)w->dentry;
-	mnt = (const struct vfsmount *)w->mnt;
-	if (d == READ(struct vfsmount, mnt, mnt_root))
-		return mount_is_loose(w->mnt_ns) ? WALK_DONE : walk_cross(w);
+	if ((__u64)d == w->root)
+		return mount_is_loose(w->mnt_ns) ? WALK_DONE : walk_cross(w, w->mnt);
 	r = walk_name(w, d);
 	if (r != WALK_MORE)
 		return r;
@@ -84,12 +82,27 @@ __noinline int walk_step(struct walk *w)
 	return parent == (__u64)d ? WALK_DONE : WALK_MORE; /* a file that is in no directory */
 }
 
+/* A function of its own for the verifier's sake: it looks at the steps once. */
+__noinline int walk_all(struct walk *w)
+{
+	int r = WALK_FAILED, i;
+
+	if (!w)
+		return WALK_FAILED;
+	for (i = 0; i < PATH_STEPS; i++) {
+		r = walk_step(w);
+		if (r != WALK_MORE)
+			break;
+	}
+	return r;
+}
+
 /* Fills w->buf at w->pos with w->len bytes, NUL-terminated; 0 when there is no path. */
 static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	int r = WALK_FAILED, i;
 	const struct mount *m;
+	int r;
 
 	w->dentry = (__u64)READ(struct path, path, dentry);
 	w->mnt = (__u64)READ(struct path, path, mnt);
@@ -100,11 +113,8 @@ static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
 		return 0;
 	m = (const struct mount *)(w->mnt - offset);
 	w->mnt_ns = (__u64)READ(struct mount, m, mnt_ns);
-	for (i = 0; i < PATH_STEPS; i++) {
-		r = walk_step(w);
-		if (r != WALK_MORE)
-			break;
-	}
+	w->root = (__u64)READ(struct vfsmount, w->mnt, mnt_root);
+	r = walk_all(w);
 	w->is_cut = r == WALK_FULL || r == WALK_MORE;
 	if (w->pos == PATH_HALF - 1 && r == WALK_DONE) { /* the root itself */
 		w->pos = PATH_HALF - 2;
@@ -112,6 +122,17 @@ static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
 	}
 	w->len = r == WALK_FAILED ? 0 : PATH_HALF - 1 - w->pos;
 	return w->len;
+}
+
+/* The path and its NUL to a place for BH_PATH_MAX bytes; how many it were. */
+static __always_inline __u32 walk_copy(const struct walk *w, char *to)
+{
+	__u32 n = w->len + 1;
+
+	if (n > BH_PATH_MAX)
+		n = BH_PATH_MAX;
+	bpf_probe_read_kernel(to, n, &w->buf[w->pos & (PATH_HALF - 1)]);
+	return n;
 }
 
 /* ---- origin ---- */
@@ -175,7 +196,7 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 		return BH_TRACE_O_OTHER;
 	o = (const struct ovl_inode *)((__u64)inode -
 				       bpf_core_field_offset(struct ovl_inode, vfs_inode));
-	if (!BPF_CORE_READ(o, __upperdentry))
+	if (!READ(struct ovl_inode, o, __upperdentry))
 		return BH_TRACE_O_IMAGE;
 	lower = ovl_lower(o);
 	if (!lower)
@@ -226,13 +247,16 @@ static __always_inline __u8 tmpfs_origin(const struct path *path)
 static __always_inline __u8 other_origin(const struct path *path, const struct task_struct *task)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	const struct vfsmount *mnt = BPF_CORE_READ(path, mnt);
+	const struct vfsmount *mnt = READ(struct path, path, mnt);
 	const struct mount *m = (const struct mount *)((__u64)mnt - offset);
-	const struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
+	const struct vfsmount *root = READ(struct fs_struct, task->fs, root.mnt);
+	const struct dentry *d = READ(struct vfsmount, root, mnt_root);
+	const struct inode *inode = READ(struct dentry, d, d_inode);
+	const struct super_block *sb = READ(struct inode, inode, i_sb);
 
-	if (mnt == root || BPF_CORE_READ(root, mnt_root, d_inode, i_sb, s_magic) != MAGIC_OVERLAY)
+	if (mnt == root || READ(struct super_block, sb, s_magic) != MAGIC_OVERLAY)
 		return BH_TRACE_O_OTHER;
-	if (BPF_CORE_READ(m, mnt_ns) != BPF_CORE_READ(task, nsproxy, mnt_ns))
+	if (READ(struct mount, m, mnt_ns) != task->nsproxy->mnt_ns)
 		return BH_TRACE_O_OTHER;
 	return BH_TRACE_O_VOLUME;
 }

@@ -215,6 +215,7 @@ struct bh_trace_task {
 	__u64 parent_exec_id; /* of the image before it: its own, or the one that forked it */
 	__u64 ino;
 	__u64 self_exec; /* the kernel's count of the task's execs: two programs count one once */
+	__u64 cookie;	 /* of its network namespace when it executed the image */
 	__u32 dev;
 	__u32 slot;
 	__u32 generation;
@@ -227,7 +228,7 @@ struct bh_trace_task {
 	__u32 script; /* hash of the name of the file an interpreter was started on; 0: none */
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
 };
-_Static_assert(sizeof(struct bh_trace_task) == 192, "bh_trace_task");
+_Static_assert(sizeof(struct bh_trace_task) == 200, "bh_trace_task");
 
 /* map `trace_fact`, HASH: everything seen once. What the numbers mean depends on kind:
  * exec: ino, dev: the file; by: inode of the image that was executing before; name: comm.

@@ -2,7 +2,8 @@
  * program), and per system call, open and exec as a program in a pod and one of no pod see it, in
  * each mode, in turns of one run.
  *
- * Usage: bench_trace [ROUNDS]. Prints one line a figure: what, unit, median, smallest, largest. */
+ * Usage: bench_trace [ROUNDS [hook]]; hook: only the former. Prints one line a figure: what, unit,
+ * median, smallest, largest. */
 #include "dp_env.h"
 
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #define CALLS 100000
 #define OPENS 10000
 #define EXECS 200
+#define DIR   "/mnt" /* a tmpfs of our own */
 #define MODES 6
 
 static const struct {
@@ -185,12 +187,43 @@ static struct cost cost_of(const struct bh_trace *t)
 	return (struct cost){info.run_cnt, info.run_time_ns};
 }
 
-static void run_as(const struct dp_pod *p, const char *path, const char *arg)
-{
-	pid_t pid = vfork();
+/* What is executed, how often in a batch; and by whom: a process of the pod, or one that comes from
+ * outside, as a runtime does. */
+struct kind {
+	const char *name;
+	bool is_new; /* each time under a name that the set does not have */
+	bool is_outside;
+	const char *target;
+	size_t args; /* bytes */
+};
 
+static const struct kind kinds[] = {
+	{"known", false, false, "/bin/true", 20},
+	{"new and announced", true, false, "/bin/true", 20},
+	{"new, from outside of the pod", true, true, "/bin/true", 20},
+	{"new with 4 KiB of arguments", true, false, "/bin/true", 3990},
+	{"new and an alarm", true, false, DIR "/dropped", 20},
+};
+
+#define BATCH 50
+
+static void batch_path(char out[64], const struct kind *k, int i)
+{
+	snprintf(out, 64, DIR "/x%td.%d", k - kinds, k->is_new ? i : 0);
+}
+
+static void run_one(const struct dp_pod *enter, const struct kind *k, int i)
+{
+	static char arg[4096];
+	char path[64];
+	pid_t pid;
+
+	batch_path(path, k, i);
+	memset(arg, 'x', k->args);
+	arg[k->args] = '\0';
+	pid = vfork();
 	if (pid == 0) {
-		if (setns(p->ns, CLONE_NEWNET))
+		if (enter && setns(enter->ns, CLONE_NEWNET))
 			_exit(1);
 		execl(path, path, "child", arg, NULL);
 		_exit(1);
@@ -198,48 +231,116 @@ static void run_as(const struct dp_pod *p, const char *path, const char *arg)
 	waitpid(pid, NULL, 0);
 }
 
-/* Mean over a batch; is_new: each under a name that the set does not have. */
-static double exec_batch(struct dp_env *e, struct bh_trace *t, bool is_new, const char *arg)
+/* In a process of the pod: a batch whenever a byte comes. */
+static int serve_batches(const struct kind *k)
 {
-	static int number;
-	struct cost a, b;
-	char path[64];
+	char byte;
 
+	while (read(0, &byte, 1) == 1) {
+		for (int i = 0; i < BATCH; i++)
+			run_one(NULL, k, i);
+		if (write(1, &byte, 1) != 1)
+			return 1;
+	}
+	return 0;
+}
+
+struct server {
+	pid_t pid;
+	int to, from;
+};
+
+static struct server server_start(const struct dp_pod *p, const struct kind *k)
+{
+	struct server s;
+	int in[2], out[2];
+	char number[24];
+
+	snprintf(number, sizeof(number), "%td", k - kinds);
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	s.pid = fork();
+	if (s.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (setns(p->ns, CLONE_NEWNET))
+			_exit(1);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execl("/proc/self/exe", "bench_trace", "serve", number, NULL);
+		_exit(1);
+	}
+	close(in[0]);
+	close(out[1]);
+	s.to = in[1];
+	s.from = out[0];
+	return s;
+}
+
+static void server_batch(const struct server *s)
+{
+	char byte = 'b';
+
+	assert_int_equal(write(s->to, &byte, 1), 1);
+	assert_int_equal(read(s->from, &byte, 1), 1);
+}
+
+static void server_stop(struct server *s)
+{
+	close(s->to);
+	waitpid(s->pid, NULL, 0);
+	close(s->from);
+}
+
+/* Mean over a batch, by a tenant whose set is empty. */
+static double exec_batch(struct dp_env *e, struct bh_trace *t, const struct kind *k)
+{
+	static uint32_t generation = 7;
+	struct bh_attach attach = dp_attach_of(&e->pod[0]);
+	struct server s;
+	struct cost a, b;
+	struct bh_err err;
+
+	attach.generation = ++generation;
+	bh_assert_ok(&err, bh_datapath_attach(e->dp, &attach, &err));
+	s = server_start(&e->pod[0], k);
+	if (!k->is_new) /* uses up the share of repeated announcements: the rest is only counted */
+		for (int i = 0; i < 3; i++)
+			server_batch(&s);
 	bh_trace_consume(t, 100000, skip_record, NULL);
 	a = cost_of(t);
-	for (int i = 0; i < 50; i++) {
-		snprintf(path, sizeof(path), "/mnt/x%d", is_new ? number++ : 0);
-		if (is_new && symlink("/bin/true", path))
-			exit(1);
-		run_as(&e->pod[0], is_new ? path : "/bin/true", arg);
-	}
+	if (k->is_outside)
+		for (int i = 0; i < BATCH; i++)
+			run_one(&e->pod[0], k, i);
+	else
+		server_batch(&s);
 	b = cost_of(t);
+	server_stop(&s);
+	bh_assert_ok(&err, bh_datapath_detach(e->dp, e->pod[0].slot, &err));
 	return (double)(b.ns - a.ns) / (double)(b.runs - a.runs);
 }
 
 static void measure_hook(struct dp_env *e, struct bh_trace *t, int rounds)
 {
 	int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
-	double known[64], fresh[64], large[64];
-	static char big[3900];
+	static double v[BH_ARRAY_SIZE(kinds)][64];
 	struct bh_err err;
+	char what[80], path[64];
 
-	memset(big, 'x', sizeof(big) - 1);
 	assert_true(stats >= 0);
+	dp_sh("cp /bin/true " DIR "/dropped");
+	for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++)
+		for (int i = 0; i < (kinds[k].is_new ? BATCH : 1); i++) {
+			batch_path(path, &kinds[k], i);
+			assert_int_equal(symlink(kinds[k].target, path), 0);
+		}
 	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LIGHT, &err));
-	/* uses up the slot's share of repeated announcements: what follows is only counted */
-	for (int i = 0; i < 4; i++)
-		exec_batch(e, t, false, "x");
 	for (int i = 0; i < rounds; i++)
-		known[i] = exec_batch(e, t, false, "x");
-	for (int i = 0; i < rounds; i++) {
-		fresh[i] = i < 12 ? exec_batch(e, t, true, "x") : fresh[i - 1];
-		large[i] = i < 12 ? exec_batch(e, t, true, big) : large[i - 1];
-	}
+		for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++)
+			v[k][i] = exec_batch(e, t, &kinds[k]);
 	close(stats);
-	show("exec hook, known", "ns", known, rounds);
-	show("exec hook, new and announced", "ns", fresh, rounds);
-	show("exec hook, new with 4 KiB of arguments", "ns", large, rounds);
+	for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++) {
+		snprintf(what, sizeof(what), "exec hook, %s", kinds[k].name);
+		show(what, "ns", v[k], rounds);
+	}
 }
 
 static void measure(void **state)
@@ -251,9 +352,13 @@ static void measure(void **state)
 	struct bh_err err;
 
 	assert_in_range(rounds, 1, 64);
-	dp_attach(e, 0);
 	bh_assert_ok(&err, bh_trace_open(e->dp, &t, &err));
 	measure_hook(e, t, rounds);
+	if (getenv("HOOK_ONLY")) {
+		bh_trace_close(t);
+		return;
+	}
+	dp_attach(e, 0);
 	measure_modes(e, t, rounds);
 	bh_trace_close(t);
 }
@@ -268,12 +373,17 @@ int main(int argc, char **argv)
 		ns = loops[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(loops)].fn();
 		return write(1, &ns, sizeof(ns)) == sizeof(ns) ? 0 : 1;
 	}
+	if (argc > 2 && strcmp(argv[1], "serve") == 0)
+		return serve_batches(
+			&kinds[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(kinds)]);
 	if (argc > 1 && setenv("ROUNDS", argv[1], 1))
+		return 1;
+	if (argc > 2 && strcmp(argv[2], "hook") == 0 && setenv("HOOK_ONLY", "1", 1))
 		return 1;
 	if (!dp_isolate()) {
 		puts("needs root");
 		return 77;
 	}
-	assert_int_equal(mount("tmpfs", "/mnt", "tmpfs", 0, NULL), 0);
+	assert_int_equal(mount("tmpfs", DIR, "tmpfs", 0, NULL), 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
