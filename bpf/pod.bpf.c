@@ -11,6 +11,7 @@
 
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT   2
+#define PORT_DNS      53
 
 /* On its own: were both look-ups one call with a choice of map, the verifier could not put the
  * array's in line, and every packet would pay for an indirect call. */
@@ -148,6 +149,15 @@ static __always_inline int verdict_commit(const struct pkt *p, int verdict)
 	return TC_ACT_SHOT;
 }
 
+/* Shows a packet that passes to whoever watches what names pods ask for; while nobody does, `names`
+ * is empty and this goes on here. What it runs passes the packet too. */
+static __always_inline void names_show(struct __sk_buff *skb, const struct pkt *p)
+{
+	skb->cb[0] = p->slot;
+	skb->cb[1] = p->l4_off | (__u32)p->proto << 16 | (__u32)p->dir << 24;
+	bpf_tail_call(skb, &names, 0);
+}
+
 static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
 {
 	struct bh_config *cfg = config_get();
@@ -171,7 +181,10 @@ static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
 		r = closed_judge(&p, r);
 	else if (!r)
 		r = pkt_judge(skb, &p);
-	return verdict_commit(&p, r);
+	r = verdict_commit(&p, r);
+	if (unlikely(p.rport == bpf_htons(PORT_DNS)) && r == TC_ACT_UNSPEC)
+		names_show(skb, &p);
+	return r;
 }
 
 SEC("tc")

@@ -137,6 +137,10 @@ struct {
 /* Cannot be full. */
 MAP(drop, PERCPU_ARRAY, __u32, struct bh_drop, BH_R_COUNT, 0);
 
+/* Programs that see packets of name resolution after they have passed; empty unless tracing wants
+ * them. They decide nothing. Cannot be full. */
+MAP(names, PROG_ARRAY, __u32, __u32, 1, 0);
+
 /* Full: the announcement is lost, the edge stays marked BH_EDGE_UNSENT. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

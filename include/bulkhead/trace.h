@@ -29,6 +29,7 @@ enum bh_trace_kind {
 	BH_TRACE_FILE,	   /* struct bh_trace_act; op: enum bh_trace_op */
 	BH_TRACE_MAP,	   /* a file, or memory, became executable: struct bh_trace_act */
 	BH_TRACE_CALL,	   /* a system call worth knowing: struct bh_trace_act; op: its class */
+	BH_TRACE_DNS,	   /* a name that the pod asked for: struct bh_trace_dns */
 	BH_TRACE_KINDS
 };
 
@@ -472,3 +473,69 @@ struct bh_trace_act {
 	char tail[];
 };
 _Static_assert(sizeof(struct bh_trace_act) == 136, "bh_trace_act");
+
+/* ---- names ---- */
+
+#define BH_DNS_NAME  256 /* bytes of a name as it travels, its root's zero included: at most 255 */
+#define BH_DNS_NAMES 16384 /* entries of trace_dns */
+#define BH_DNS_QUOTA 256   /* of one slot */
+
+/* map `trace_dns`, HASH: names that pods asked for lately. Names are as they travel (RFC 1035, 3.1:
+ * labels of 1 to 63 bytes, each behind its length, and a zero), in lower case, zero-padded. */
+struct bh_dns_key {
+	__u32 slot;
+	__u16 type;
+	__u16 pad;
+	__u8 name[BH_DNS_NAME];
+};
+_Static_assert(sizeof(struct bh_dns_key) == 264, "bh_dns_key");
+
+#define BH_DNS_ANSWERED 1u /* an answer was seen, and announced if the ring had room */
+struct bh_dns {
+	__u64 first_ns, last_ns;
+	__u64 questions, answers;
+	__u64 failures; /* answers with a response code */
+	__u32 generation;
+	__u32 flags; /* BH_TRACE_F_UNSENT, BH_DNS_ANSWERED */
+	__u32 pid;
+	__u16 name_len; /* with the root's zero */
+	__u8 rcode;	/* of the last answer */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct bh_dns) == 56, "bh_dns");
+
+/* Ring record of the first question for a name, and of its first answer. head.pid: who asked, where
+ * the packet left in its own task's time; 0: not known. */
+struct bh_trace_dns {
+	struct bh_trace_head head;
+	__u8 server[16]; /* IPv4 is v4-mapped */
+	__u16 type;
+	__u16 name_len;
+	__u8 is_answer;
+	__u8 rcode;
+	__u8 proto; /* 6 or 17 */
+	__u8 pad;
+	__u8 name[]; /* name_len bytes */
+};
+_Static_assert(sizeof(struct bh_trace_dns) == 96, "bh_trace_dns");
+
+/* Context of the program bh_dns_forget: forgets names last asked for before before_ns, and those of
+ * former tenants. */
+struct bh_dns_forget_args {
+	__u64 before_ns;
+	__u32 forgotten; /* out */
+	__u32 pad;
+};
+
+/* map `trace_rate`, ARRAY[BH_TRACE_SLOTS], mmapable: what only counts. Written by BPF; the reader
+ * of processor time sets cpu_live_ns to 0 before each reading. */
+struct bh_trace_rate {
+	__u64 cpu_live_ns;  /* of tasks that run, as of the last reading */
+	__u64 cpu_ended_ns; /* of those that ended */
+	__u64 dns;	    /* questions */
+	__u64 dns_odd;	    /* datagrams to or from port 53 that are no DNS */
+	__u32 names;	    /* entries in trace_dns */
+	__u32 generation;
+	__u64 pad[3];
+};
+_Static_assert(sizeof(struct bh_trace_rate) == 64, "bh_trace_rate");

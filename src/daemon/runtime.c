@@ -26,7 +26,8 @@
 #define DRAIN_MAX    16384 /* before an endpoint goes */
 #define FORGET_TICKS 12
 #define HOSTS_TICKS  3
-#define READ_MS	     250 /* ordinary events do not wake us */
+#define NAMES_NS     (900 * 1000000000ull) /* a name not asked for so long is news again */
+#define READ_MS	     250		   /* ordinary events do not wake us */
 
 /* An answer to a finding. */
 struct wish {
@@ -110,6 +111,10 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		struct bh_ocsf_process p = {time_ms, ev, pod_of(ep)};
 
 		bh_journal_event(rt->d->journal, bh_ocsf_process(ocsf, &p));
+	} else if (ev->kind == BH_TRACE_DNS) {
+		struct bh_ocsf_name n = {time_ms, ev, pod_of(ep)};
+
+		bh_journal_event(rt->d->journal, bh_ocsf_name(ocsf, &n));
 	} else if (ev->kind != BH_TRACE_EXIT) {
 		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod_of(ep)};
 
@@ -151,6 +156,17 @@ static int on_fact(const struct bh_fact_key *key, const struct bh_fact *fact, vo
 	struct bh_err err;
 
 	if (bh_trace_decode_fact(key, fact, &ev, &err) == 0)
+		tell(rt, &ev);
+	return 0;
+}
+
+static int on_name(const struct bh_dns_key *key, const struct bh_dns *value, void *arg)
+{
+	struct bh_runtime *rt = arg;
+	struct bh_trace_event ev;
+	struct bh_err err;
+
+	if (bh_trace_decode_name(key, value, &ev, &err) == 0)
 		tell(rt, &ev);
 	return 0;
 }
@@ -256,8 +272,11 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
 		bh_runtime_hosts_refresh(rt->hosts);
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
+	    bh_trace_names_sweep(rt->trace, on_name, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
+	if (rt->ticks % FORGET_TICKS == 0)
+		bh_trace_names_forget(rt->trace, bh_datapath_now_ns() - NAMES_NS);
 	if (rt->ticks % FORGET_TICKS == 0)
 		bh_baselines_save(rt->baselines);
 }
@@ -308,6 +327,7 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 	/* answers wait: we may be in the middle of one */
 	bh_trace_consume(rt->trace, DRAIN_MAX, on_record, rt);
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
+	bh_trace_names_sweep(rt->trace, on_name, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
 	rt->rules[ep->slot] = 0;
 	bh_learning_forget(rt->learning, ep->slot);

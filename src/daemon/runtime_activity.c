@@ -310,6 +310,11 @@ void bh_activity_of(const struct bh_trace_event *ev, const struct bh_guard_pids 
 	case BH_TRACE_MAP:
 		set_map(ev, &a);
 		break;
+	case BH_TRACE_DNS: /* an answer says nothing that its question did not */
+		a.kind = ev->is_answer ? BH_ACT_NONE : BH_ACT_DNS;
+		a.u.dns.name = ev->name;
+		a.u.dns.type = ev->type;
+		break;
 	default:
 		set_call(ev, ours, &a);
 	}

@@ -35,6 +35,7 @@
 	X(EDGE, "edge")                                                                            \
 	X(FRAG, "frag")                                                                            \
 	X(QALLOW, "qallow")                                                                        \
+	X(NAMES, "names")                                                                          \
 	X(DROP, "drop")                                                                            \
 	X(EVENTS, "events")
 
@@ -90,11 +91,11 @@ struct bh_dp_prog_fd {
 #define BH_DP_EDGE_QUOTA   2048
 
 struct bh_grace {
-	int pid;      /* child that waits for a grace period; 0: none */
-	void *stack;  /* its stack */
-	bool is_owed; /* a grace period must pass before the idle side is written */
+	int pid;	 /* child that waits for a grace period; 0: none */
+	void *stack;	 /* its stack */
+	bool is_owed;	 /* a grace period must pass before the idle side is written */
 	bool is_covered; /* the child waits for that very one */
-	int hurry_fd; /* the kernel's switch for expedited grace periods; -1: not ours to use */
+	int hurry_fd;	 /* the kernel's switch for expedited grace periods; -1: not ours to use */
 };
 
 struct bh_datapath {

@@ -84,6 +84,7 @@ static uint64_t used_of(struct bh_datapath *dp, int map)
 	case BH_M_CIDR4:
 	case BH_M_CIDR6:
 		return ts->cidrs[map - BH_M_CIDR4].n;
+	case BH_M_NAMES:
 	case BH_M_DROP:
 	case BH_M_EVENTS:
 		return 0;

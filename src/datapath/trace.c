@@ -208,8 +208,11 @@ void bh_trace_close(struct bh_trace *t)
 	bh_trace_learn_end(t);
 	bh_trace_watch_end(t);
 	bpf_object__close(t->watch);
+	if (t->dns)
+		bh_trace_names_end(t);
 	bh_trace_extra_end(t);
 	bpf_object__close(t->extra);
+	bpf_object__close(t->dns);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
 	if (t->slot)
@@ -284,8 +287,10 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 			detach_one(t, hooks[i].name);
 	if (mode < BH_TRACE_LEARN)
 		bh_trace_learn_end(t);
-	if (mode < BH_TRACE_WATCH)
+	if (mode < BH_TRACE_WATCH) {
 		bh_trace_watch_end(t);
+		bh_trace_names_end(t);
+	}
 	if (mode < BH_TRACE_LIGHT)
 		bh_trace_extra_end(t);
 	if (mode < t->mode)
@@ -303,6 +308,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		r = bh_trace_watch_begin(t, err);
 	if (r == 0 && mode >= BH_TRACE_LEARN)
 		r = bh_trace_learn_begin(t, err);
+	if (r == 0 && mode >= BH_TRACE_WATCH)
+		r = bh_trace_names_begin(t, err);
 	if (r == 0)
 		t->mode = mode;
 	return r;

@@ -51,6 +51,14 @@ int bh_trace_sweep(struct bh_trace *t, bh_trace_fact_fn *fn, void *arg, struct b
 /* Forgets facts of former tenants. */
 int bh_trace_forget(struct bh_trace *t, uint32_t *ret_n, struct bh_err *err);
 
+/* Names that pods asked for, from watch mode on; as bh_trace_sweep and bh_trace_facts. */
+typedef int bh_trace_name_fn(const struct bh_dns_key *key, const struct bh_dns *value, void *arg);
+int bh_trace_names_sweep(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct bh_err *err);
+int bh_trace_names(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct bh_err *err);
+/* Forgets those last asked for before before_ns, and former tenants'; returns how many. The next
+ * question for one of them is told again. */
+uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns);
+
 /* What the kernel refuses by itself in a slot. p->generation must be the slot's. allow:
  * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. */
 int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,

@@ -33,6 +33,7 @@ struct bh_trace {
 	struct bpf_object *obj;
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
+	struct bpf_object *dns;		 /* NULL: not loaded */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
 	/* -1: not attached */
 	int watch_link, learn_link, end_link;
@@ -72,7 +73,13 @@ void bh_trace_learn_end(struct bh_trace *t);
 void bh_trace_extra_begin(struct bh_trace *t);
 void bh_trace_extra_end(struct bh_trace *t);
 
+/* trace_dns.c: what names pods ask for; with watch mode. */
+int bh_trace_names_begin(struct bh_trace *t, struct bh_err *err);
+void bh_trace_names_end(struct bh_trace *t);
+
 /* trace_read.c */
+/* Some announcement found no room and was not made up for. */
+bool bh_trace_has_unsent(const struct bh_trace *t);
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);
 
 /* trace_seq.c */

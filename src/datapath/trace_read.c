@@ -105,7 +105,7 @@ int bh_trace_facts(struct bh_trace *t, uint32_t slot, bh_trace_fact_fn *fn, void
 	return bh_kmap_each(&t->map[BH_T_FACT], walk_fact, &w, err);
 }
 
-static bool has_unsent(const struct bh_trace *t)
+bool bh_trace_has_unsent(const struct bh_trace *t)
 {
 	for (uint32_t i = 0; i < BH_TRACE_SLOTS; i++)
 		if (t->slot[i].deferred != t->slot[i].swept)
@@ -140,7 +140,7 @@ int bh_trace_sweep(struct bh_trace *t, bh_trace_fact_fn *fn, void *arg, struct b
 {
 	struct sweep s = {t, fn, arg};
 
-	if (t->sent_fd < 0 || !has_unsent(t))
+	if (t->sent_fd < 0 || !bh_trace_has_unsent(t))
 		return 0;
 	return bh_kmap_each(&t->map[BH_T_FACT], sweep_fact, &s, err);
 }

@@ -18,6 +18,7 @@ static const struct {
 	const char *name, *key, *word; /* caption, name in the schema, short word */
 } classes[] = {
 	{BH_OCSF_NETWORK, "Network Activity", "network_activity", "network"},
+	{BH_OCSF_DNS, "DNS Activity", "dns_activity", "dns"},
 	{BH_OCSF_CONFIG, "Device Config State", "config_state", "policy"},
 	{BH_OCSF_FILE, "File System Activity", "file_activity", "file"},
 	{BH_OCSF_KERNEL, "Kernel Activity", "kernel_activity", "kernel"},

@@ -7,6 +7,7 @@
  *   1007 process activity       an executable started in a pod (Launch); ocsf_process.h
  *   2004 detection finding      a detector raised it (Create) or saw it again graver (Update)
  *   4001 network activity       an edge allowed (Open) or denied (Refuse)
+ *   4003 DNS activity           a pod asked for a name (Query), its first answer (Response)
  *   5002 device config state    a policy, an exception, an image verdict changed (Log)
  *   6002 application lifecycle  a pod's interface opened or went, the daemon started or stopped
  *   7004 network remediation    quarantine (Isolate), release (Restore)
@@ -32,6 +33,7 @@ enum bh_ocsf_class {
 	BH_OCSF_PROCESS = 1007,
 	BH_OCSF_FINDING = 2004,
 	BH_OCSF_NETWORK = 4001,
+	BH_OCSF_DNS = 4003,
 	BH_OCSF_CONFIG = 5002,
 	BH_OCSF_LIFECYCLE = 6002,
 	BH_OCSF_REMEDIATION = 7004,
@@ -118,6 +120,6 @@ struct bh_event_filter {
 	const char *pod;  /* "NS/NAME", matched against both ends; NULL: all */
 };
 bool bh_event_matches(const struct bh_event_filter *f, const json_t *event);
-/* "network_activity", "Network Activity", "4001", or a short word (network, policy, pod,
- * process, quarantine) > class. -EINVAL with the possible names. */
+/* "network_activity", "Network Activity", "4001", or a short word (network, dns, policy,
+ * pod, process, quarantine) > class. -EINVAL with the possible names. */
 int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err);

@@ -19,6 +19,13 @@ struct bh_ocsf_act {
 };
 json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a);
 
+struct bh_ocsf_name {
+	int64_t time_ms;
+	const struct bh_trace_event *event; /* kind BH_TRACE_DNS (4003) */
+	struct bh_ocsf_pod pod;
+};
+json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x);
+
 struct bh_ocsf_finding {
 	int64_t time_ms;
 	const char *detector, *title, *key, *text, *response;

@@ -167,6 +167,24 @@ static int decode_act(const void *record, size_t len, struct bh_trace_event *ev,
 	return 0;
 }
 
+static int decode_dns(const void *record, size_t len, struct bh_trace_event *ev, struct bh_err *err)
+{
+	struct bh_trace_dns r;
+
+	if (len < sizeof(r))
+		return bh_fail(err, EBADMSG, "trace record of %zu bytes is no name", len);
+	memcpy(&r, record, sizeof(r));
+	if (len != sizeof(r) + r.name_len || r.is_answer > 1)
+		return bh_fail(err, EBADMSG, "trace record: a name of %u bytes in %zu", r.name_len,
+			       len);
+	ev->type = r.type;
+	ev->is_answer = r.is_answer;
+	ev->rcode = r.rcode;
+	ev->proto = r.proto;
+	memcpy(ev->server, r.server, sizeof(ev->server));
+	return bh_dns_text((const uint8_t *)record + sizeof(r), r.name_len, ev->name, err);
+}
+
 static int decode_body(const void *record, size_t len, struct bh_trace_event *ev,
 		       struct bh_err *err)
 {
@@ -175,6 +193,8 @@ static int decode_body(const void *record, size_t len, struct bh_trace_event *ev
 		return decode_exec(record, len, ev, err);
 	case BH_TRACE_EXIT:
 		return decode_exit(record, len, ev, err);
+	case BH_TRACE_DNS:
+		return decode_dns(record, len, ev, err);
 	default:
 		return decode_act(record, len, ev, err);
 	}
@@ -209,8 +229,9 @@ int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, 
 static bool fact_is_sound(const struct bh_fact_key *key, const struct bh_fact *fact)
 {
 	return key->kind && key->kind < BH_TRACE_KINDS && key->kind != BH_TRACE_EXIT &&
-	       key->op < ops_of(key->kind) && key->origin < BH_TRACE_O_COUNT && key->slot &&
-	       key->slot < BH_TRACE_SLOTS && memchr(fact->path, '\0', sizeof(fact->path));
+	       key->kind != BH_TRACE_DNS && key->op < ops_of(key->kind) &&
+	       key->origin < BH_TRACE_O_COUNT && key->slot && key->slot < BH_TRACE_SLOTS &&
+	       memchr(fact->path, '\0', sizeof(fact->path));
 }
 
 int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
@@ -244,6 +265,28 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 	ev.call = key->kind == BH_TRACE_CALL ? key->dev : 0;
 	*ret = ev;
 	return 0;
+}
+
+int bh_trace_decode_name(const struct bh_dns_key *key, const struct bh_dns *value,
+			 struct bh_trace_event *ret, struct bh_err *err)
+{
+	struct bh_trace_event ev;
+	int r;
+
+	if (!key->slot || key->slot >= BH_TRACE_SLOTS || value->name_len > sizeof(key->name))
+		return bh_fail(err, EBADMSG, "a name of %u bytes in slot %u", value->name_len,
+			       key->slot);
+	event_init(&ev);
+	ev.kind = BH_TRACE_DNS;
+	ev.ts_ns = value->first_ns;
+	ev.slot = key->slot;
+	ev.generation = value->generation;
+	ev.count = value->questions;
+	ev.type = key->type;
+	r = bh_dns_text(key->name, value->name_len, ev.name, err);
+	if (r == 0)
+		*ret = ev;
+	return r;
 }
 
 const char *bh_trace_origin_name(enum bh_trace_origin origin)

@@ -2,11 +2,13 @@
  * before any other field; what does not add up is refused, never guessed. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "bulkhead/trace.h"
+#include "event/dns.h"
 
 /* One thing that happened. Strings are borrowed from the record or fact, "" when not known. */
 struct bh_trace_event {
@@ -31,18 +33,26 @@ struct bh_trace_event {
 	enum bh_trace_origin
 		parent_origin; /* exec: of the image before; else: of the image that acts */
 	enum bh_trace_stdio stdio[3];
-	uint8_t op;	   /* enum bh_trace_op of a file, enum bh_trace_class of a call */
-	uint32_t call;	   /* system call number */
-	uint32_t mode;	   /* st_mode, 0: not known */
-	uint64_t arg[4];   /* as bulkhead/trace.h says for op */
-	uint64_t start_ns; /* exit: of the image */
-	int status;	   /* exit: as wait(2) gives it */
+	uint8_t op;		/* enum bh_trace_op of a file, enum bh_trace_class of a call */
+	uint32_t call;		/* system call number */
+	uint32_t mode;		/* st_mode, 0: not known */
+	uint64_t arg[4];	/* as bulkhead/trace.h says for op */
+	uint64_t start_ns;	/* exit: of the image */
+	int status;		/* exit: as wait(2) gives it */
+	char name[BH_DNS_TEXT]; /* DNS: what was asked for */
+	uint16_t type;		/* DNS: of the question */
+	bool is_answer;		/* DNS */
+	uint8_t rcode, proto;	/* DNS */
+	uint8_t server[16];	/* DNS: as in struct bh_ip; all zero: not known */
 };
 
 /* -EBADMSG: too short, of another version or kind, or with values that cannot be. */
 int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, struct bh_err *err);
 /* The same from the set, for what no record announced: less is known. */
 int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
+			 struct bh_trace_event *ret, struct bh_err *err);
+/* The same for a name. */
+int bh_trace_decode_name(const struct bh_dns_key *key, const struct bh_dns *value,
 			 struct bh_trace_event *ret, struct bh_err *err);
 /* "image", "modified", "new", "metacopy", "tmpfs", "memfd", "volume", "other", "unknown". */
 const char *bh_trace_origin_name(enum bh_trace_origin origin);

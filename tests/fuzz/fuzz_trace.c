@@ -29,12 +29,17 @@ static void write_event(const struct bh_trace_event *ev)
 	struct bh_ocsf source = {.node = "n", .version = "0", .instance = "i"};
 	struct bh_ocsf_process p = {.time_ms = 1, .event = ev};
 	struct bh_ocsf_act a = {.time_ms = 1, .event = ev};
+	struct bh_ocsf_name n = {.time_ms = 1, .event = ev};
 	BH_CLEANUP(bh_json_decrefp) json_t *event = NULL;
 	BH_CLEANUP(bh_freep) char *text = NULL;
 
 	if (ev->kind == BH_TRACE_EXIT)
 		return;
-	event = ev->kind == BH_TRACE_EXEC ? bh_ocsf_process(&source, &p) : bh_ocsf_act(&source, &a);
+	if (ev->kind == BH_TRACE_DNS)
+		event = bh_ocsf_name(&source, &n);
+	else
+		event = ev->kind == BH_TRACE_EXEC ? bh_ocsf_process(&source, &p)
+						  : bh_ocsf_act(&source, &a);
 	text = event ? json_dumps(event, JSON_COMPACT) : NULL;
 	if (!text)
 		abort();

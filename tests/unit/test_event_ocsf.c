@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
-#include "event/ocsf.h"
+#include "event/ocsf_process.h"
 
 static struct bh_ocsf source;
 static struct bh_err err;
@@ -321,6 +321,39 @@ static void test_filter(void **state)
 		assert_int_equal(bh_event_matches(&rows[i].f, event), rows[i].want);
 }
 
+static void test_name(void **state)
+{
+	struct bh_trace_event ev = {.kind = BH_TRACE_DNS,
+				    .count = 1,
+				    .name = "www.example.org",
+				    .type = 28,
+				    .proto = 17,
+				    .pid = 12,
+				    .comm = "curl",
+				    .server = {[10] = 0xff, 0xff, 10, 0, 0, 10}};
+	struct bh_ocsf_name x = {.time_ms = 1700000000123, .event = &ev, .pod = web};
+
+	(void)state;
+	event = bh_ocsf_name(&source, &x);
+	check_base(4003, (const int[]){1, 0});
+	assert_string_equal(string("query.hostname"), "www.example.org");
+	assert_string_equal(string("query.type"), "AAAA");
+	assert_string_equal(string("dst_endpoint.ip"), "10.0.0.10");
+	assert_string_equal(string("src_endpoint.name"), "shop/web");
+	assert_int_equal(number("connection_info.protocol_num"), 17);
+	assert_int_equal(number("connection_info.direction_id"), 2);
+	assert_int_equal(number("actor.process.pid"), 12);
+	assert_null(at("rcode_id"));
+	json_decref(event);
+	ev.is_answer = true;
+	ev.rcode = 3;
+	source.n = 0;
+	event = bh_ocsf_name(&source, &x);
+	check_base(4003, (const int[]){2, 0});
+	assert_int_equal(number("rcode_id"), 3);
+	assert_string_equal(string("rcode"), "NXDomain");
+}
+
 static void test_class_names(void **state)
 {
 	int uid = 0;
@@ -342,10 +375,9 @@ static void test_class_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_denied_edge), T(test_allowed_edge_with_little_known),
-		T(test_config),	     T(test_lifecycle),
-		T(test_quarantine),  T(test_hostile_text),
-		T(test_uids_differ), T(test_filter),
+		T(test_name),	      T(test_denied_edge), T(test_allowed_edge_with_little_known),
+		T(test_config),	      T(test_lifecycle),   T(test_quarantine),
+		T(test_hostile_text), T(test_uids_differ), T(test_filter),
 		T(test_class_names),
 	};
 
