@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -213,4 +216,16 @@ int bh_json_get_arr(const json_t *obj, const char *key, bool required, json_t **
 		return wrong_type(key, "an array", j, err);
 	*ret = j;
 	return 0;
+}
+
+static void forget(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+void bh_json_forgets(void)
+{
+	json_set_alloc_funcs(malloc, forget);
 }

@@ -35,3 +35,6 @@ int bh_json_get_obj(const json_t *obj, const char *key, bool required, json_t **
 		    struct bh_err *err);
 int bh_json_get_arr(const json_t *obj, const char *key, bool required, json_t **ret,
 		    struct bh_err *err);
+
+/* Once, before any JSON: its memory is zeroed when it is freed, for there are passwords in some. */
+void bh_json_forgets(void);

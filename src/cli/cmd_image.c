@@ -80,11 +80,29 @@ static int read_credentials(const struct bh_cli *cli, const struct bh_args *args
 		    : bh_cli_fail(cli, "%s: the credentials are not text", path ? path : "-");
 }
 
+/* Where the node's runtime would fetch it from, as far as the options say. */
+static int read_mirrors(const struct bh_cli *cli, const struct bh_args *args, json_t **ret)
+{
+	const struct bh_mirror_paths paths = {
+		.hosts_dir = bh_args_get(args, "registry-hosts"),
+		.registries_conf = bh_args_get(args, "registries-conf"),
+		.files = &bh_cli_mirror_files,
+	};
+	struct bh_err err;
+
+	*ret = json_array();
+	if (!*ret)
+		return bh_cli_fail(cli, "out of memory");
+	if (bh_mirrors_add(&paths, bh_args_operand(args, 0), *ret, &err))
+		return bh_cli_fail(cli, "%s", err.text);
+	return BH_EXIT_OK;
+}
+
 static int make_question(const struct bh_cli *cli, const struct bh_args *args, json_t **ret)
 {
 	BH_CLEANUP(bh_image_bundle_freep) struct bh_image_bundle *bundle = NULL;
 	const char *policy = bh_args_get(args, "policy");
-	json_t *credentials = NULL;
+	json_t *credentials = NULL, *mirrors = NULL;
 	int64_t now_s;
 	int r;
 
@@ -95,13 +113,18 @@ static int make_question(const struct bh_cli *cli, const struct bh_args *args, j
 		r = read_policies(cli, policy, &bundle);
 	if (!r)
 		r = read_credentials(cli, args, &credentials);
-	if (r)
+	if (!r)
+		r = read_mirrors(cli, args, &mirrors);
+	if (r) {
+		json_decref(credentials);
+		json_decref(mirrors);
 		return r;
-	*ret = json_pack("{s:[{s:s, s:s?}], s:O, s:I, s:i, s:s?, s:o}", "images", "reference",
+	}
+	*ret = json_pack("{s:[{s:s, s:s?}], s:O, s:I, s:i, s:s?, s:o, s:o}", "images", "reference",
 			 bh_args_operand(args, 0), "namespace", bh_args_get(args, "namespace"),
 			 "policies", bh_image_bundle_json(bundle), "now", (json_int_t)now_s,
 			 "deadlineMs", DEADLINE_MS, "layout", bh_args_get(args, "layout"),
-			 "credentials", credentials);
+			 "credentials", credentials, "mirrors", mirrors);
 	return *ret ? BH_EXIT_OK : bh_cli_fail(cli, "the reference is not text");
 }
 
@@ -196,6 +219,8 @@ static const struct bh_option options[] = {
 	{"namespace", "NS", "judge as for a pod there (any namespace)", 0, false, false},
 	{"now", "TIME", "judge as at this time (now)", 0, false, false},
 	{"credentials", "FILE", "registry passwords: a docker config.json", 0, false, false},
+	{"registry-hosts", "DIR", "containerd's certs.d: mirrors and authorities", 0, false, false},
+	{"registries-conf", "FILE", "mirrors as podman and CRI-O have them", 0, false, false},
 	{0},
 };
 

@@ -41,6 +41,7 @@ static int check_policy(const struct bh_image_policy *p, struct bh_err *err)
 		{p->match.namespaces.n, "'match.namespaces'"},
 		{p->require_digest, "'requireDigest'"},
 		{p->signature_store, "'signatureStore'"},
+		{p->signature_repository, "'signatureRepository'"},
 		{p->threshold > 1, "'threshold'"},
 		{p->attestations.n, "'attestations'"},
 		{p->signers.n != 1, "several signers, any of which is enough"},

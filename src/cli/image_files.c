@@ -16,3 +16,5 @@ static int read_file(void *ctx, const char *path, size_t max, struct bh_blob *re
 }
 
 const struct bh_image_files bh_cli_image_files = {.read = read_file};
+
+const struct bh_mirror_files bh_cli_mirror_files = {.read = bh_fs_read, .list = bh_fs_walk};

@@ -100,6 +100,7 @@ static int push(struct bh_batch *w, struct bh_err *err)
 			return bh_fail_sys(err, errno, "send to the worker");
 		w->out_at += (size_t)n;
 	}
+	explicit_bzero(w->out, w->out_len); /* there may be credentials in it */
 	return 0;
 }
 

@@ -15,6 +15,9 @@
 /* what a socket address leaves for the directory */
 #define MAX_RUN (sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/bulkheadd.sock"))
 
+#define KUBELET_CREDENTIALS "/var/lib/kubelet/config.json"
+#define CONTAINERD_HOSTS    "/etc/containerd/certs.d"
+
 #define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 struct word { /* one allowed value of a key */
@@ -39,10 +42,13 @@ static int set_defaults(struct bh_settings *c, struct bh_err *err)
 	c->bpffs = copy("/sys/fs/bpf/bulkhead");
 	c->manifests = copy("/etc/bulkhead/manifests");
 	c->http_listen = copy("127.0.0.1:9473");
+	c->images_credentials = copy(KUBELET_CREDENTIALS);
+	c->is_kubelets = true;
+	c->images_hosts = copy(CONTAINERD_HOSTS);
 	c->node_mode = BH_NODE_ALLOW;
 	c->runtime_mode = BH_RUNTIME_LIGHT;
 	if (!c->node_name || !c->run || !c->state || !c->log || !c->bpffs || !c->manifests ||
-	    !c->http_listen)
+	    !c->http_listen || !c->images_credentials || !c->images_hosts)
 		return bh_fail(err, ENOMEM, "settings");
 	return 0;
 }
@@ -196,6 +202,25 @@ static int read_enforcement(const struct bh_yaml *m, struct bh_settings *c, stru
 	return r;
 }
 
+/* node: what the kubelet pulls with, none, or a file. Pull secrets of pods are not read. */
+static int read_credentials(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)
+{
+	const struct bh_yaml *n = bh_yaml_find(m, "credentials");
+	const char *text = NULL;
+	int r = bh_yaml_get_str(m, "credentials", false, &text, err);
+
+	if (r || !text || !strcmp(text, "node"))
+		return r;
+	c->is_kubelets = false;
+	if (strcmp(text, "none") && *text != '/')
+		return bh_yaml_fail(err, n,
+				    "'credentials': '%s' is none of node, none and absolute paths",
+				    text);
+	free(c->images_credentials);
+	c->images_credentials = *text == '/' ? copy(text) : NULL;
+	return *text == '/' && !c->images_credentials ? bh_fail(&err->err, ENOMEM, "settings") : 0;
+}
+
 static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)
 {
 	static const struct word modes[] = {{"off", BH_IMAGES_OFF},
@@ -203,12 +228,17 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 					    {"enforce", BH_IMAGES_ENFORCE},
 					    {0}};
 	int mode = BH_IMAGES_OFF;
-	int r = bh_yaml_check_keys(m, KEYS("mode", "credentials"), err);
+	int r = bh_yaml_check_keys(
+		m, KEYS("mode", "credentials", "registryHosts", "registriesConf"), err);
 
 	if (!r)
 		r = take_word(m, "mode", modes, &mode, err);
 	if (!r)
-		r = take_text(m, "credentials", &c->images_credentials, err);
+		r = read_credentials(m, c, err);
+	if (!r)
+		r = take_path(m, "registryHosts", &c->images_hosts, err);
+	if (!r)
+		r = take_path(m, "registriesConf", &c->images_registries, err);
 	c->images_mode = (enum bh_images_mode)mode;
 	return r;
 }
@@ -348,6 +378,8 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->manifests);
 	free(c->http_listen);
 	free(c->images_credentials);
+	free(c->images_hosts);
+	free(c->images_registries);
 	json_decref(c->sinks);
 	free(c);
 }

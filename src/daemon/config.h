@@ -27,6 +27,9 @@ struct bh_settings {
 	enum bh_runtime_mode runtime_mode;
 	enum bh_images_mode images_mode;
 	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
+	bool is_kubelets;	  /* it is the kubelet's, and need not be there */
+	char *images_hosts;	  /* containerd's certs.d; need not be there */
+	char *images_registries;  /* registries.conf, NULL: none */
 	char *http_listen;	  /* "host:port"; "" none */
 	json_t *sinks;		  /* as in config_sinks.h; NULL: none */
 };

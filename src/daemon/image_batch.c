@@ -23,9 +23,7 @@ struct batch {
 
 struct bh_image_batches {
 	struct bh_loop *loop;
-	json_t *credentials;
-	bh_image_answer_fn *fn;
-	void *arg;
+	struct bh_image_listener to;
 	struct batch *first; /* in the order of asking */
 	struct bh_map open;  /* questions on their way; values are not used */
 	unsigned n_workers;
@@ -55,7 +53,7 @@ static void give(struct batch *t, const json_t *answer)
 	const char *question = json_string_value(json_array_get(t->questions, t->n_answered++));
 
 	bh_map_del_s(&t->all->open, question);
-	t->all->fn(question, answer, t->all->arg);
+	t->all->to.fn(question, answer, t->all->to.arg);
 }
 
 static void start_next(struct bh_image_batches *b);
@@ -114,8 +112,11 @@ static int start(struct batch *t, struct bh_err *err)
 {
 	static const struct bh_batch_options opt = {.keeps_user = false};
 	struct bh_loop *loop = t->all->loop;
-	int r = bh_batch_start(&opt, t->job, &t->worker, err);
+	int r = bh_image_access_add(t->all->to.access, t->job, err);
 
+	if (!r)
+		r = bh_batch_start(&opt, t->job, &t->worker, err);
+	bh_image_access_forget(t->job);
 	if (r)
 		return r;
 	t->all->n_workers++;
@@ -179,9 +180,8 @@ static struct batch *batch_new(struct bh_image_batches *b, struct bh_image_asked
 		return NULL;
 	t->all = b;
 	t->questions = json_incref(a->questions);
-	t->job = json_pack("{s:O, s:O, s:I, s:i, s:O}", "images", a->images, "policies", a->bundle,
-			   "now", (json_int_t)a->now_s, "deadlineMs", DEADLINE_MS, "credentials",
-			   b->credentials);
+	t->job = json_pack("{s:O, s:O, s:I, s:i}", "images", a->images, "policies", a->bundle,
+			   "now", (json_int_t)a->now_s, "deadlineMs", DEADLINE_MS);
 	if (t->job)
 		return t;
 	json_decref(t->questions);
@@ -217,18 +217,14 @@ uint64_t bh_image_batches_count(const struct bh_image_batches *b)
 	return b->n_questions;
 }
 
-int bh_image_batches_open(struct bh_loop *loop, json_t *take_credentials, bh_image_answer_fn *fn,
-			  void *arg, struct bh_image_batches **ret, struct bh_err *err)
+int bh_image_batches_open(struct bh_loop *loop, const struct bh_image_listener *l,
+			  struct bh_image_batches **ret, struct bh_err *err)
 {
 	struct bh_image_batches *b = calloc(1, sizeof(*b));
 
-	if (!b || !take_credentials) {
-		json_decref(take_credentials);
-		free(b);
+	if (!b)
 		return bh_fail(err, ENOMEM, "image verification");
-	}
-	*b = (struct bh_image_batches){
-		.loop = loop, .credentials = take_credentials, .fn = fn, .arg = arg};
+	*b = (struct bh_image_batches){.loop = loop, .to = *l};
 	bh_map_init(&b->open, NULL);
 	*ret = b;
 	return 0;
@@ -241,6 +237,5 @@ void bh_image_batches_close(struct bh_image_batches *b)
 	while (b->first)
 		batch_free(b->first);
 	bh_map_done(&b->open);
-	json_decref(b->credentials);
 	free(b);
 }

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "daemon/image_access.h"
 
 struct bh_image_batches;
 
@@ -15,9 +16,13 @@ struct bh_image_batches;
  */
 typedef void bh_image_answer_fn(const char *question, const json_t *answer, void *arg);
 
-/* take_credentials: texts of docker configurations. fn runs from the loop only. */
-int bh_image_batches_open(struct bh_loop *loop, json_t *take_credentials, bh_image_answer_fn *fn,
-			  void *arg, struct bh_image_batches **ret, struct bh_err *err);
+struct bh_image_listener {
+	struct bh_image_access *access; /* borrowed */
+	bh_image_answer_fn *fn;		/* runs from the loop only */
+	void *arg;
+};
+int bh_image_batches_open(struct bh_loop *loop, const struct bh_image_listener *l,
+			  struct bh_image_batches **ret, struct bh_err *err);
 void bh_image_batches_close(struct bh_image_batches *b);
 
 struct bh_image_asked {

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/image_access.h"
 #include "daemon/image_batch.h"
 #include "daemon/image_cache.h"
 #include "daemon/image_files.h"
@@ -43,6 +43,7 @@ struct bh_images {
 	struct bh_daemon *d;
 	struct bh_image_files_set *files;
 	struct bh_image_cache *cache;
+	struct bh_image_access *access;
 	struct bh_image_batches *batches;
 	struct bh_image_wait *waits;
 	struct bh_images_count count;
@@ -509,24 +510,6 @@ int bh_images_ask_image(struct bh_images *im, const char *reference, bh_images_f
 
 /* ---- opening ---- */
 
-static json_t *read_credentials(const char *path)
-{
-	BH_CLEANUP(bh_freep) char *text = NULL;
-	struct bh_err err;
-	size_t n = 0;
-	json_t *list;
-
-	if (!path)
-		return json_array();
-	if (bh_fs_read(path, 1u << 20, &text, &n, &err)) {
-		bh_warn("registry credentials: %s", err.text);
-		return json_array();
-	}
-	list = json_pack("[s%]", text, n);
-	explicit_bzero(text, n);
-	return list ? list : json_array();
-}
-
 int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *err)
 {
 	struct bh_images *im;
@@ -542,8 +525,11 @@ int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *e
 	if (!r)
 		r = bh_image_cache_open(d->store, bh_now_s(), &im->cache, err);
 	if (!r)
-		r = bh_image_batches_open(d->loop, read_credentials(d->cfg->images_credentials),
-					  on_answer, im, &im->batches, err);
+		r = bh_image_access_open(d->cfg, &im->access, err);
+	if (!r)
+		r = bh_image_batches_open(d->loop,
+					  &(struct bh_image_listener){im->access, on_answer, im},
+					  &im->batches, err);
 	if (r) {
 		bh_images_close(im);
 		return r;
@@ -557,6 +543,7 @@ void bh_images_close(struct bh_images *im)
 	if (!im)
 		return;
 	bh_image_batches_close(im->batches);
+	bh_image_access_close(im->access);
 	while (im->waits)
 		bh_images_forget(im->waits);
 	bh_image_cache_close(im->cache);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "bulkhead_version.h"
 #include "daemon/daemon.h"
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
 	bool check = false;
 	int opt;
 
+	bh_json_forgets();
 	bh_memory_setup();
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {

@@ -281,6 +281,16 @@ static void free_headers(struct curl_slist *list)
 	curl_slist_free_all(list);
 }
 
+static void set_pem(CURL *e, CURLoption option, const char *pem)
+{
+	struct curl_blob blob = {.data = (void *)(uintptr_t)pem, .flags = CURL_BLOB_NOCOPY};
+
+	if (!pem)
+		return;
+	blob.len = strlen(pem);
+	curl_easy_setopt(e, option, &blob);
+}
+
 static void set_options(CURL *e, struct transfer *t, long timeout_ms)
 {
 	const struct bh_http_request *rq = t->rq;
@@ -311,13 +321,9 @@ static void set_options(CURL *e, struct transfer *t, long timeout_ms)
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "bulkhead");
 	if (rq->form)
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, rq->form);
-	if (rq->ca_pem) {
-		struct curl_blob ca = {.data = (void *)(uintptr_t)rq->ca_pem,
-				       .len = strlen(rq->ca_pem),
-				       .flags = CURL_BLOB_NOCOPY};
-
-		curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca);
-	}
+	set_pem(e, CURLOPT_CAINFO_BLOB, rq->ca_pem);
+	set_pem(e, CURLOPT_SSLCERT_BLOB, rq->cert_pem);
+	set_pem(e, CURLOPT_SSLKEY_BLOB, rq->key_pem);
 }
 
 static int failure(CURLcode code, const struct transfer *t, const char *text, struct bh_err *err)

@@ -14,16 +14,18 @@
 struct bh_http_client;
 
 /* Where an address lies. A server out in the world must not send its client to its neighbours. */
-#define BH_HTTP_LOOPBACK  1u
-#define BH_HTTP_LINKLOCAL 2u /* cloud metadata services, unspecified and multicast addresses too   \
-			      */
+#define BH_HTTP_LOOPBACK 1u
+#define BH_HTTP_LINKLOCAL                                                                          \
+	2u /* cloud metadata services, unspecified and multicast addresses too                     \
+	    */
 
 struct bh_http_request {
 	const char *url;	    /* https://, or http:// with is_plain_allowed */
 	const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
-	const char *form;     /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
-	const char *ca_pem;   /* certificates to trust instead of the system's; NULL: those */
-	uint64_t deadline_ms; /* on the clock of bh_http_now_ms */
+	const char *form;   /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
+	const char *ca_pem; /* certificates to trust beside the system's; NULL: those alone */
+	const char *cert_pem, *key_pem; /* shown to a server that asks; NULL: none */
+	uint64_t deadline_ms;		/* on the clock of bh_http_now_ms */
 	size_t max_body;
 	bool is_plain_allowed;
 	unsigned refuse; /* BH_HTTP_LOOPBACK | BH_HTTP_LINKLOCAL: not to be connected to */

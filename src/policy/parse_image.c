@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "policy/syntax.h"
+#include "verify/ref.h"
 #include "verify/verify.h"
 
 /* ---- members (shared with parse_image_signer.c) ---- */
@@ -233,13 +234,42 @@ static void check_rules(struct bh_image_parse *x, const struct bh_yaml *spec,
 			      weak);
 }
 
+/* Where cosign's COSIGN_REPOSITORY puts signatures. */
+static void parse_signature_repository(struct bh_image_parse *x, const struct bh_yaml *spec,
+				       struct bh_image_policy *ret)
+{
+	const struct bh_yaml *n = bh_yaml_find(spec, "signatureRepository");
+	struct bh_image_ref ref;
+	struct bh_err err;
+
+	ret->signature_repository = bh_image_str(x, spec, "signatureRepository", false);
+	if (!ret->signature_repository)
+		return;
+	if (bh_image_ref_parse(ret->signature_repository, &ref, &err))
+		bh_parse_refuse(x->p, n, "'signatureRepository': %s", err.text);
+	else if (*ref.digest || strcmp(ref.tag, "latest") ||
+		 strrchr(ret->signature_repository, ':') >
+			 strrchr(ret->signature_repository, '/') ||
+		 bh_image_ref_is_short(ret->signature_repository))
+		bh_parse_refuse(x->p, n, "'signatureRepository': '%s' is not registry/repository",
+				ret->signature_repository);
+}
+
 static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
 		       struct bh_image_policy *ret)
 {
-	static const char *const keys[] = {"match",	     "mode",	   "onError",
-					   "requireDigest",  "trustRoots", "insecureRegistries",
-					   "signatureStore", "signers",	   "threshold",
-					   "attestations",   NULL};
+	static const char *const keys[] = {"match",
+					   "mode",
+					   "onError",
+					   "requireDigest",
+					   "trustRoots",
+					   "insecureRegistries",
+					   "signatureStore",
+					   "signers",
+					   "threshold",
+					   "attestations",
+					   "signatureRepository",
+					   NULL};
 	const char *store;
 
 	bh_parse_keys(x->p, spec, keys);
@@ -249,6 +279,7 @@ static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
 	store = bh_parse_str(x->p, spec, "signatureStore", false);
 	if (store && *store)
 		ret->signature_store = path_of(x, store);
+	parse_signature_repository(x, spec, ret);
 	parse_trust_roots(x, spec, ret);
 	bh_image_signers(x, bh_parse_list(x->p, spec, "signers"), &ret->signers);
 	bh_image_attestations(x, spec, ret);

@@ -8,11 +8,14 @@
 #include "base/str.h"
 #include "http/client.h"
 #include "registry/auth.h"
+#include "registry/mirror.h"
 #include "registry/url.h"
+#include "verify/bytes.h"
 
-#define MAX_RETRIES 2
-#define MAX_WAIT_S  4
-#define MAX_HEADERS 2
+#define MAX_RETRIES  2
+#define MAX_WAIT_S   4
+#define MIRROR_SHARE 3 /* of the time that is left, a mirror may take so much */
+#define MAX_HEADERS  32
 #define ACCEPT_MANIFEST                                                                            \
 	"Accept: application/vnd.oci.image.manifest.v1+json, "                                     \
 	"application/vnd.oci.image.index.v1+json, "                                                \
@@ -26,13 +29,7 @@ struct bh_registry {
 	struct bh_http_client *http;
 	struct bh_auth *auth;
 	unsigned n_requests;
-};
-
-/* A server to ask. */
-struct target {
-	const char *url;
-	const char *host; /* by which its credentials are known */
-	const char *ca_pem;
+	bool *is_down; /* mirrors that did not answer, by their number */
 };
 
 /* One question on its way through redirects, credentials and retries. */
@@ -41,25 +38,11 @@ struct exchange {
 	const struct bh_registry_get *get;
 	struct bh_url home; /* the server that was asked first */
 	struct bh_url at;   /* the one being asked now */
-	const struct target *target;
+	const struct bh_target *target;
 	unsigned where; /* the home server's address, for what a redirect may lead to */
 	unsigned redirects, retries;
 	bool has_authenticated;
 };
-
-static bool is_listed(const struct bh_registry *r, const char *host)
-{
-	size_t name = strcspn(host, ":");
-
-	for (size_t i = 0; i < r->opt.n_insecure; i++) {
-		const char *entry = r->opt.insecure[i];
-
-		if (!strcasecmp(entry, host) ||
-		    (strlen(entry) == name && !strncasecmp(entry, host, name)))
-			return true;
-	}
-	return false;
-}
 
 /* ---- one request ---- */
 
@@ -73,7 +56,7 @@ static bool is_home(const struct exchange *x)
 static unsigned refused(const struct exchange *x)
 {
 	if (is_home(x))
-		return is_listed(x->r, x->get->host) ? 0 : BH_HTTP_LINKLOCAL;
+		return bh_is_insecure(&x->r->opt, x->target->host) ? 0 : BH_HTTP_LINKLOCAL;
 	return (BH_HTTP_LOOPBACK | BH_HTTP_LINKLOCAL) & ~x->where;
 }
 
@@ -94,6 +77,19 @@ static int spend(struct bh_registry *r, struct bh_err *err)
 	return 0;
 }
 
+/* What belongs to the server goes to no other. */
+static void add_own(const struct exchange *x, const char **headers, struct bh_http_request *rq)
+{
+	char *const *own = x->target->headers;
+	size_t n = 1;
+
+	for (size_t i = 0; own && own[i] && n < MAX_HEADERS - 1; i++)
+		headers[n++] = own[i];
+	headers[n] = bh_auth_header(x->r->auth, &x->home, x->target->repository);
+	rq->cert_pem = x->target->cert_pem;
+	rq->key_pem = x->target->key_pem;
+}
+
 static int send_once(struct exchange *x, struct bh_http_reply *ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *url = bh_url_text(&x->at);
@@ -102,7 +98,7 @@ static int send_once(struct exchange *x, struct bh_http_reply *ret, struct bh_er
 		.url = url,
 		.headers = headers,
 		.ca_pem = x->target->ca_pem,
-		.deadline_ms = x->r->opt.deadline_ms,
+		.deadline_ms = x->target->deadline_ms,
 		.max_body = x->get->limit,
 		.is_plain_allowed = !x->home.is_tls,
 		.refuse = refused(x),
@@ -114,7 +110,7 @@ static int send_once(struct exchange *x, struct bh_http_reply *ret, struct bh_er
 	if (!url)
 		return bh_fail(err, ENOMEM, "URL");
 	if (is_home(x))
-		headers[1] = bh_auth_header(x->r->auth, &x->home, x->get->repository);
+		add_own(x, headers, &rq);
 	r = bh_http_client_do(x->r->http, &rq, ret, err);
 	if (!r && is_home(x))
 		x->where = ret->where;
@@ -149,11 +145,11 @@ static int authenticate(struct exchange *x, const char *challenge, struct bh_err
 	struct bh_auth_question q = {
 		.server = &x->home,
 		.host = x->target->host,
-		.repository = x->get->repository,
+		.repository = x->target->repository,
 		.challenge = challenge,
 		.where = x->where,
 		.ca_pem = x->target->ca_pem,
-		.deadline_ms = x->r->opt.deadline_ms,
+		.deadline_ms = x->target->deadline_ms,
 	};
 	int r;
 
@@ -175,7 +171,7 @@ static int wait_for(struct exchange *x, const struct bh_http_reply *reply, struc
 
 	if (++x->retries > MAX_RETRIES)
 		return bh_fail(err, EIO, "status %ld, again and again", reply->status);
-	left = x->r->opt.deadline_ms > now ? x->r->opt.deadline_ms - now : 0;
+	left = x->target->deadline_ms > now ? x->target->deadline_ms - now : 0;
 	if (s < 0 || s > MAX_WAIT_S || (uint64_t)s * 1000 >= left)
 		return bh_fail(err, EIO, "status %ld, to be tried again in %ld s", reply->status,
 			       s);
@@ -279,7 +275,7 @@ static int run(struct exchange *x, struct bh_registry_answer *ret, struct bh_err
 	return r;
 }
 
-static int ask(struct bh_registry *r, const struct bh_registry_get *get, const struct target *to,
+static int ask(struct bh_registry *r, const struct bh_registry_get *get, const struct bh_target *to,
 	       struct bh_registry_answer *ret, struct bh_err *err)
 {
 	struct exchange x = {.r = r, .get = get, .target = to};
@@ -291,91 +287,125 @@ static int ask(struct bh_registry *r, const struct bh_registry_get *get, const s
 		res = run(&x, ret, err);
 	bh_url_done(&x.home);
 	bh_url_done(&x.at);
+	if (res == -EINVAL) /* the URL, which somebody configured */
+		res = -EIO;
 	return res ? bh_note(err, res, "%s", to->host) : 0;
 }
 
 /* ---- where to ask ---- */
 
-/* The names of a registry's reference, of its server and of its credentials differ only here. */
-static const char *server_of(const char *host)
+/* A mirror that hangs must leave time for the registry. */
+static uint64_t deadline_of_mirror(const struct bh_registry *r)
 {
-	return strcmp(host, "docker.io") ? host : "registry-1.docker.io";
+	uint64_t now = bh_http_now_ms(), end = r->opt.deadline_ms;
+
+	return end > now ? now + (end - now) / MIRROR_SHARE : end;
 }
 
-static char *url_below(const char *base, const struct bh_registry_get *get)
+/* Bytes by digest are checked here already: another server may have the right ones. */
+static bool is_wrong(const struct bh_registry_get *get, const struct bh_registry_answer *a)
 {
-	static const char *const words[] = {[BH_REGISTRY_MANIFEST] = "manifests",
-					    [BH_REGISTRY_BLOB] = "blobs",
-					    [BH_REGISTRY_REFERRERS] = "referrers"};
-
-	return bh_strf("%s/%s/%s/%s", base, get->repository, words[get->kind], get->ref);
+	return get->kind != BH_REGISTRY_REFERRERS && strchr(get->ref, ':') &&
+	       !bh_digest_is_of(get->ref, a->body, a->len);
 }
 
-static bool mirror_serves(const struct bh_mirror *m, const struct bh_registry_get *get)
+static int ask_mirror(struct bh_registry *r, const struct bh_mirror *m,
+		      const struct bh_registry_get *get, struct bh_registry_answer *ret)
 {
-	bool is_tag = get->kind == BH_REGISTRY_MANIFEST && !strchr(get->ref, ':');
+	BH_CLEANUP(bh_target_done) struct bh_target t = {0};
+	struct bh_err ignored;
+	int res = bh_target_of_mirror(&r->opt, m, get, &t, &ignored);
 
-	return (!strcmp(m->host, "*") || !strcasecmp(m->host, get->host)) &&
-	       (m->may_resolve || !is_tag);
+	if (res)
+		return res;
+	t.deadline_ms = deadline_of_mirror(r);
+	res = ask(r, get, &t, ret, &ignored);
+	if (!res && is_wrong(get, ret)) {
+		bh_registry_answer_done(ret);
+		res = -EIO;
+	}
+	ret->from = m;
+	return res;
 }
 
-/* "host" or "host:port" as the base has it. */
-static char *mirror_host(const struct bh_mirror *m)
-{
-	const char *s = strstr(m->base, "://");
-
-	return s ? strndup(s + 3, strcspn(s + 3, "/")) : NULL;
-}
-
-/* Whatever a mirror has not or will not say, the registry itself may. Lists are never a mirror's:
- * signatures are often not copied, and a short list looks like a whole one. */
+/* Whatever a mirror has not or will not say, the registry itself may. */
 static bool ask_mirrors(struct bh_registry *r, const struct bh_registry_get *get,
 			struct bh_registry_answer *ret)
 {
-	for (size_t i = 0; i < r->opt.n_mirrors && get->kind != BH_REGISTRY_REFERRERS; i++) {
+	for (size_t i = 0; i < r->opt.n_mirrors && !get->skips_mirrors; i++) {
 		const struct bh_mirror *m = &r->opt.mirrors[i];
-		BH_CLEANUP(bh_freep) char *url = NULL;
-		BH_CLEANUP(bh_freep) char *full = NULL;
-		BH_CLEANUP(bh_freep) char *host = NULL;
-		struct bh_err ignored;
+		int res;
 
-		if (!mirror_serves(m, get))
+		if (m->is_server || r->is_down[i] || !bh_mirror_is_about(m, get) ||
+		    !bh_mirror_serves(m, get))
 			continue;
-		url = url_below(m->base, get);
-		full = url ? bh_strf("%s?ns=%s", url, get->host) : NULL;
-		host = mirror_host(m);
-		if (full && host &&
-		    !ask(r, get, &(struct target){full, host, m->ca_pem}, ret, &ignored))
+		res = ask_mirror(r, m, get, ret);
+		if (!res)
 			return true;
+		r->is_down[i] = res == -ETIMEDOUT || res == -EIO;
 	}
 	return false;
+}
+
+/* Who stands for the registry itself; NULL: it does. A refusal comes alone. */
+static const struct bh_mirror *stand_in(const struct bh_registry *r,
+					const struct bh_registry_get *get)
+{
+	for (size_t i = 0; i < r->opt.n_mirrors; i++) {
+		const struct bh_mirror *m = &r->opt.mirrors[i];
+
+		if ((m->is_server || m->refusal) && bh_mirror_is_about(m, get))
+			return m;
+	}
+	return NULL;
+}
+
+static int ask_server(struct bh_registry *r, const struct bh_mirror *server,
+		      const struct bh_registry_get *get, struct bh_registry_answer *ret,
+		      struct bh_err *err)
+{
+	BH_CLEANUP(bh_target_done) struct bh_target t = {0};
+	int res;
+
+	if (server && !bh_mirror_serves(server, get))
+		return bh_fail(err, EIO, "%s: nobody is to be asked for '%s'", get->host, get->ref);
+	res = server ? bh_target_of_mirror(&r->opt, server, get, &t, err)
+		     : bh_target_of_registry(&r->opt, get, &t, err);
+	if (!res)
+		res = ask(r, get, &t, ret, err);
+	if (!res)
+		ret->from = server;
+	return res;
 }
 
 int bh_registry_get(struct bh_registry *r, const struct bh_registry_get *get,
 		    struct bh_registry_answer *ret, struct bh_err *err)
 {
-	BH_CLEANUP(bh_freep) char *base = NULL;
-	BH_CLEANUP(bh_freep) char *url = NULL;
-	const char *server = server_of(get->host);
-	size_t n = strlen(server);
-	bool is_tls = !is_listed(r, get->host) || (n > 4 && !strcmp(server + n - 4, ":443"));
+	const struct bh_mirror *server = stand_in(r, get);
 
-	if (ask_mirrors(r, get, ret))
-		return 0;
-	base = bh_strf("%s://%s/v2", is_tls ? "https" : "http", server);
-	url = base ? url_below(base, get) : NULL;
-	if (!url)
-		return bh_fail(err, ENOMEM, "URL");
-	return ask(r, get, &(struct target){url, get->host, NULL}, ret, err);
+	if (server && server->refusal)
+		return bh_fail(err, server->is_broken ? EIO : EINVAL, "%s", server->refusal);
+	return ask_mirrors(r, get, ret) ? 0 : ask_server(r, server, get, ret, err);
 }
 
-int bh_registry_next(struct bh_registry *r, const struct bh_registry_get *get, const char *next,
-		     struct bh_registry_answer *ret, struct bh_err *err)
+int bh_registry_next(struct bh_registry *r, const struct bh_registry_get *get,
+		     const struct bh_registry_page *page, struct bh_registry_answer *ret,
+		     struct bh_err *err)
 {
-	if (!*next)
+	BH_CLEANUP(bh_target_done) struct bh_target t = {0};
+	int res;
+
+	if (!*page->next)
 		return bh_fail(err, EPERM, "%s: the next page of a list is another server's",
 			       get->host);
-	return ask(r, get, &(struct target){next, get->host, NULL}, ret, err);
+	res = bh_target_of_page(page->from, get, page->next, &t, err);
+	if (res)
+		return res;
+	t.deadline_ms = r->opt.deadline_ms;
+	res = ask(r, get, &t, ret, err);
+	if (!res)
+		ret->from = page->from;
+	return res;
 }
 
 void bh_registry_answer_done(struct bh_registry_answer *a)
@@ -399,6 +429,9 @@ int bh_registry_open(const struct bh_registry_options *opt, struct bh_registry *
 	if (!r)
 		return bh_fail(err, ENOMEM, "registry client");
 	r->opt = *opt;
+	r->is_down = calloc(opt->n_mirrors + 1, sizeof(*r->is_down));
+	if (!r->is_down)
+		return bh_fail(err, ENOMEM, "registry client");
 	res = bh_http_client_new(&r->http, err);
 	if (!res)
 		res = bh_auth_new(r->http, opt->creds, &r->auth, err);
@@ -414,6 +447,7 @@ void bh_registry_close(struct bh_registry *r)
 		return;
 	bh_auth_free(r->auth);
 	bh_http_client_free(r->http);
+	free(r->is_down);
 	free(r);
 }
 

@@ -4,7 +4,8 @@
  * says about its answers is believed: no Docker-Content-Digest, no Content-Length; callers hash
  * what they got. Credentials go to the registry they belong to and to the token server it names,
  * over TLS unless the registry itself is one that may be plain; never along a redirect to another
- * server. */
+ * server. What a mirror does not have is asked of the registry itself; of a mirror it is believed
+ * only what hashes to its digest, and what a tag is, if it may resolve. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,12 +19,21 @@
 #define BH_REGISTRY_MAX_REDIRECTS 5
 #define BH_REGISTRY_DEADLINE_MS	  8000
 
-/* A server that has copies of what `host` has. */
+/* Where a repository is fetched from (policy/mirrors.h says where that comes from). All borrowed.
+ */
 struct bh_mirror {
-	char *host;	  /* "registry.example" or "host:port" as references write it; "*": any */
-	char *base;	  /* "https://mirror.example/v2" */
-	char *ca_pem;	  /* NULL: the system's certificates */
-	bool may_resolve; /* its answers about tags count, not only content by digest */
+	const char *of;	  /* "registry/repository" of images */
+	const char *base; /* "https://mirror.example/v2", "//..": plain http if it is listed */
+	const char *repository;		/* the name there */
+	const char *ns;			/* for ?ns=; NULL: none */
+	const char *ca_pem;		/* trusted beside the system's certificates; NULL: none */
+	const char *cert_pem, *key_pem; /* shown to it; NULL: none */
+	char *const *headers;		/* "Name: value", NULL-terminated; NULL: none */
+	const char *refusal;		/* nobody is asked, and why; NULL: it is a server */
+	bool has_tags;			/* its answers about tags count */
+	bool has_digests;		/* it is asked for content by digest */
+	bool is_server;			/* it stands for the registry itself, and is asked last */
+	bool is_broken; /* with refusal: nobody can tell, for the settings are wrong */
 };
 
 struct bh_registry_options {
@@ -55,22 +65,31 @@ struct bh_registry_get {
 	enum bh_registry_kind kind;
 	const char *ref; /* tag or digest, valid ones */
 	size_t limit;	 /* bytes */
+	bool skips_mirrors;
 };
 
 struct bh_registry_answer {
 	char *body; /* NUL-terminated; the NUL is not counted */
 	size_t len;
-	char *next; /* URL of the next page of a list, NULL: this was the last */
+	char *next;		      /* URL of the next page of a list, NULL: this was the last */
+	const struct bh_mirror *from; /* NULL: the registry itself */
 };
 
 /* 0 and *ret, owned by the caller. -ENOENT: the registry says that there is none (every mirror was
- * asked too). -EFBIG: larger than limit. -ETIMEDOUT, -EACCES (credentials), -EPERM (a redirect or
- * address that is refused), -E2BIG (too many requests), -EIO and -EPROTO: nobody knows. */
+ * asked too). -EINVAL: the mirrors' settings forbid it. -EFBIG: larger than limit. -ETIMEDOUT,
+ * -EACCES (credentials), -EPERM (a redirect or address that is refused), -E2BIG (too many
+ * requests), -EIO and -EPROTO: nobody knows. */
 int bh_registry_get(struct bh_registry *r, const struct bh_registry_get *get,
 		    struct bh_registry_answer *ret, struct bh_err *err);
-/* The page that `next` of an answer to get named. Same errors. */
-int bh_registry_next(struct bh_registry *r, const struct bh_registry_get *get, const char *next,
-		     struct bh_registry_answer *ret, struct bh_err *err);
+/* A page of a list that an answer to get named, and who gave it. */
+struct bh_registry_page {
+	const char *next;
+	const struct bh_mirror *from;
+};
+/* Same errors. */
+int bh_registry_next(struct bh_registry *r, const struct bh_registry_get *get,
+		     const struct bh_registry_page *page, struct bh_registry_answer *ret,
+		     struct bh_err *err);
 void bh_registry_answer_done(struct bh_registry_answer *a);
 /* Requests sent so far. */
 unsigned bh_registry_requests(const struct bh_registry *r);

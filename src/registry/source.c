@@ -10,7 +10,9 @@ struct remote {
 	struct bh_fetcher f;
 	struct bh_registry *r;
 	struct bh_image_ref ref;
-	char *next; /* page of the list of referrers that was read last */
+	char *next;		      /* page of the list of referrers that was read last */
+	const struct bh_mirror *from; /* who gave it */
+	bool skips_mirrors;
 };
 
 enum bh_fetch bh_fetcher_why(struct bh_fetch_why *why)
@@ -23,6 +25,7 @@ enum bh_fetch bh_fetcher_why(struct bh_fetch_why *why)
 		{-ENOENT, BH_FETCH_ABSENT, BH_WORD_NOT_FOUND},
 		{-EFBIG, BH_FETCH_REFUSED, BH_WORD_TOO_LARGE},
 		{-E2BIG, BH_FETCH_REFUSED, BH_WORD_TOO_MANY},
+		{-EINVAL, BH_FETCH_REFUSED, BH_WORD_REFERENCE},
 		{-ETIMEDOUT, BH_FETCH_FAULT, BH_WORD_TIMEOUT},
 		{-EACCES, BH_FETCH_FAULT, BH_WORD_AUTH},
 		{-EPERM, BH_FETCH_FAULT, BH_WORD_REDIRECT},
@@ -46,7 +49,8 @@ static struct bh_registry_get question(const struct remote *m, enum bh_registry_
 					.repository = m->ref.repository,
 					.kind = kind,
 					.ref = ref,
-					.limit = limit};
+					.limit = limit,
+					.skips_mirrors = m->skips_mirrors};
 }
 
 static enum bh_fetch fetch(struct remote *m, const struct bh_registry_get *q,
@@ -90,7 +94,8 @@ static enum bh_fetch remote_referrers(void *ctx, const char *digest, unsigned in
 		bh_fail(&why->err, EPROTO, "the list of referrers has no page %u", page);
 		return bh_fetcher_why(why);
 	}
-	r = page ? bh_registry_next(m->r, &q, m->next, &a, &why->err)
+	r = page ? bh_registry_next(m->r, &q, &(struct bh_registry_page){m->next, m->from}, &a,
+				    &why->err)
 		 : bh_registry_get(m->r, &q, &a, &why->err);
 	/* a page that is gone is not an interface that is not there */
 	if (page && r == -ENOENT)
@@ -99,6 +104,7 @@ static enum bh_fetch remote_referrers(void *ctx, const char *digest, unsigned in
 		return bh_fetcher_why(why);
 	free(m->next);
 	m->next = BH_TAKE(a.next);
+	m->from = a.from;
 	*ret_more = m->next;
 	*ret_bytes = (struct bh_blob){.v = (unsigned char *)BH_TAKE(a.body), .n = a.len};
 	return BH_FETCH_FOUND;
@@ -109,7 +115,7 @@ static void remote_done(struct bh_fetcher *f)
 	free(((struct remote *)f)->next);
 }
 
-int bh_fetcher_registry(struct bh_registry *r, const struct bh_image_ref *ref,
+int bh_fetcher_registry(const struct bh_fetch_place *place, const struct bh_image_ref *ref,
 			struct bh_fetcher **ret, struct bh_err *err)
 {
 	struct remote *m = calloc(1, sizeof(*m));
@@ -120,7 +126,8 @@ int bh_fetcher_registry(struct bh_registry *r, const struct bh_image_ref *ref,
 		free(m);
 		return bh_fail(err, ENOMEM, "registry client");
 	}
-	m->r = r;
+	m->r = place->registry;
+	m->skips_mirrors = place->skips_mirrors;
 	m->ref = *ref;
 	m->f.done = remote_done;
 	m->f.source = (struct bh_image_source){.ctx = m,

@@ -9,8 +9,12 @@
 
 struct bh_fetcher; /* owns what its source's ctx points to */
 
-/* The repository of ref in its registry. r is borrowed. */
-int bh_fetcher_registry(struct bh_registry *r, const struct bh_image_ref *ref,
+struct bh_fetch_place {
+	struct bh_registry *registry; /* borrowed */
+	bool skips_mirrors;	      /* only what the registry itself has */
+};
+/* The repository of ref in its registry, or in the mirrors of that. */
+int bh_fetcher_registry(const struct bh_fetch_place *place, const struct bh_image_ref *ref,
 			struct bh_fetcher **ret, struct bh_err *err);
 /* A directory with an OCI image layout: index.json and blobs/. Tags are the entries'
  * org.opencontainers.image.ref.name, a whole reference "registry/repository:tag" may stand there

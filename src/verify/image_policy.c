@@ -89,6 +89,7 @@ void bh_image_policy_free(struct bh_image_policy *p)
 	bh_image_strings_done(&p->match.exclude);
 	bh_image_strings_done(&p->insecure_registries);
 	free(p->signature_store);
+	free(p->signature_repository);
 	bh_vec_each (root, &p->trust_roots) {
 		free(root->name);
 		free(root->file);

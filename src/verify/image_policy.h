@@ -127,6 +127,7 @@ struct bh_image_policy {
 	bool require_digest;
 	struct bh_image_strings insecure_registries;
 	char *signature_store;
+	char *signature_repository; /* "registry/repository" that holds the signatures */
 	BH_VEC(struct bh_image_trust_root) trust_roots;
 	struct bh_image_signers signers;
 	uint32_t threshold; /* 0 counts as 1 */

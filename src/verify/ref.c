@@ -84,6 +84,18 @@ static bool is_registry(const char *part)
 	return strpbrk(part, ".:[") || !strcmp(part, "localhost");
 }
 
+bool bh_image_ref_is_short(const char *text)
+{
+	char first[256] = "";
+	size_t head = strcspn(text, "/");
+
+	if (!text[head])
+		return true;
+	if (head < sizeof(first))
+		memcpy(first, text, head);
+	return !is_registry(first);
+}
+
 static int split_name(const char *name, struct bh_image_ref *ret, struct bh_err *err)
 {
 	const char *slash = strchr(name, '/');

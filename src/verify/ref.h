@@ -25,3 +25,6 @@ bool bh_tag_ok(const char *text);
 
 /* -EINVAL with a sentence when text is no reference. */
 int bh_image_ref_parse(const char *text, struct bh_image_ref *ret, struct bh_err *err);
+
+/* true for a name without a registry in front ("nginx", "team/app:v1"), whatever else is wrong. */
+bool bh_image_ref_is_short(const char *text);

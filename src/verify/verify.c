@@ -74,6 +74,14 @@ static void fetch_from_stores(struct bh_trial *t, const struct bh_image_query *q
 	}
 }
 
+/* A mirror that has no signatures has not said that there are none. */
+static void ask_image(struct bh_trial *t, const struct bh_image_query *q)
+{
+	bh_gather(t, q->image);
+	if (q->upstream && !bh_trial_is_satisfied(t))
+		bh_gather(t, q->upstream);
+}
+
 static void ask_stores(struct bh_trial *t, const struct bh_image_query *q)
 {
 	for (size_t i = 0; i < q->n_stores; i++)
@@ -97,7 +105,7 @@ static bool judge_digest(struct bh_trial *t, const struct bh_image_query *q,
 	}
 	bh_blob_done(&t->manifest);
 	t->manifest = manifest;
-	bh_gather(t, q->image);
+	ask_image(t, q);
 	return true;
 }
 
@@ -121,7 +129,7 @@ static void judge(const struct bh_image_rules *rules, const struct bh_image_quer
 		t.manifest = manifest;
 		manifest = (struct bh_blob){0};
 		ask_stores(&t, q);
-		bh_gather(&t, q->image);
+		ask_image(&t, q);
 	}
 	if (is_judged)
 		bh_trial_conclude(&t);

@@ -66,6 +66,9 @@ struct bh_image_query {
 	const struct bh_image_source *image; /* where the reference resolves; signatures too */
 	const struct bh_image_source *const *stores; /* asked for signatures before `image` */
 	size_t n_stores;
+	/* asked for signatures when what `image` has is not enough: mirrors often have none, or old
+	 * ones; NULL: nobody */
+	const struct bh_image_source *upstream;
 	int64_t now_s;
 };
 

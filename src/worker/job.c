@@ -7,10 +7,11 @@
 #include "base/str.h"
 #include "http/client.h"
 #include "policy/image_bundle.h"
+#include "policy/mirrors.h"
 #include "registry/source.h"
 #include "verify/verify.h"
 
-#define MAX_MIRRORS 64
+#define MAX_STORES (BH_STORE_MAX_LAYOUTS + 1)
 
 /* What all images of one question share. */
 struct job {
@@ -39,19 +40,36 @@ struct image {
 
 struct world {
 	struct bh_registry *registry;
-	struct bh_fetcher *image;
-	struct bh_layouts stores;
+	struct bh_fetcher *image, *upstream, *signatures; /* the last two may be NULL */
+	struct bh_layouts layouts;
+	const struct bh_image_source *stores[MAX_STORES];
+	size_t n_stores;
 };
 
 static void world_close(struct world *w)
 {
-	bh_layouts_close(&w->stores);
+	bh_layouts_close(&w->layouts);
 	bh_fetcher_free(w->image);
+	bh_fetcher_free(w->upstream);
+	bh_fetcher_free(w->signatures);
 	bh_registry_close(w->registry);
 }
 
-static int world_open(const struct image *im, const struct bh_image_policy *p, struct world *w,
-		      struct bh_err *err)
+static bool has_mirrors(const struct image *im)
+{
+	for (size_t i = 0; i < im->job->mirrors.n; i++) {
+		const struct bh_mirror *m = &im->job->mirrors.v[i];
+		size_t n = strlen(im->ref.registry);
+
+		if (!strncmp(m->of, im->ref.registry, n) && m->of[n] == '/' &&
+		    !strcmp(m->of + n + 1, im->ref.repository) && !m->is_server && !m->refusal)
+			return true;
+	}
+	return false;
+}
+
+static int open_registry(const struct image *im, const struct bh_image_policy *p, struct world *w,
+			 struct bh_err *err)
 {
 	struct bh_registry_options opt = {
 		.creds = im->job->creds,
@@ -61,17 +79,45 @@ static int world_open(const struct image *im, const struct bh_image_policy *p, s
 		.n_mirrors = im->job->mirrors.n,
 		.deadline_ms = im->job->end_ms,
 	};
-	int r;
+	struct bh_fetch_place place = {.skips_mirrors = false};
+	int r = bh_registry_open(&opt, &w->registry, err);
 
-	if (im->job->layout)
-		r = bh_fetcher_layout(im->job->layout, &im->ref, &w->image, err);
-	else
-		r = bh_registry_open(&opt, &w->registry, err);
-	if (!r && !im->job->layout)
-		r = bh_fetcher_registry(w->registry, &im->ref, &w->image, err);
-	if (!r && p->signature_store)
-		r = bh_layouts_open(p->signature_store, &im->ref, &w->stores, err);
+	place.registry = w->registry;
+	if (!r)
+		r = bh_fetcher_registry(&place, &im->ref, &w->image, err);
+	place.skips_mirrors = true;
+	return r || !has_mirrors(im) ? r : bh_fetcher_registry(&place, &im->ref, &w->upstream, err);
+}
+
+/* The layouts of the store, then the repository that only holds signatures. */
+static int open_stores(const struct image *im, const struct bh_image_policy *p, struct world *w,
+		       struct bh_err *err)
+{
+	struct bh_fetch_place place = {.registry = w->registry};
+	struct bh_image_ref ref;
+	int r = 0;
+
+	if (p->signature_store)
+		r = bh_layouts_open(p->signature_store, &im->ref, &w->layouts, err);
+	for (size_t i = 0; !r && i < w->layouts.n; i++)
+		w->stores[w->n_stores++] = w->layouts.sources[i];
+	if (r || !p->signature_repository || !w->registry)
+		return r;
+	r = bh_image_ref_parse(p->signature_repository, &ref, err);
+	if (!r)
+		r = bh_fetcher_registry(&place, &ref, &w->signatures, err);
+	if (!r)
+		w->stores[w->n_stores++] = bh_fetcher_source(w->signatures);
 	return r;
+}
+
+static int world_open(const struct image *im, const struct bh_image_policy *p, struct world *w,
+		      struct bh_err *err)
+{
+	int r = im->job->layout ? bh_fetcher_layout(im->job->layout, &im->ref, &w->image, err)
+				: open_registry(im, p, w, err);
+
+	return r ? r : open_stores(im, p, w, err);
 }
 
 /* A verdict that no signature had a part in. */
@@ -106,8 +152,9 @@ static void judge(struct image *im, const struct bh_image_policy *p, struct bh_i
 		simple_verdict(ret, BH_IMAGE_UNDECIDED, BH_WORD_INTERNAL, err.text);
 	} else {
 		q.image = bh_fetcher_source(w.image);
-		q.stores = w.stores.sources;
-		q.n_stores = w.stores.n;
+		q.upstream = w.upstream ? bh_fetcher_source(w.upstream) : NULL;
+		q.stores = w.stores;
+		q.n_stores = w.n_stores;
 		bh_image_verify(rules, &q, ret);
 	}
 	world_close(&w);
@@ -232,23 +279,59 @@ static int judge_image(struct image *im, json_t **ret)
 
 /* ---- the question ---- */
 
+/* Texts are borrowed from the question, which outlives the job. */
+static int read_mirror_texts(const json_t *j, struct bh_mirror *m, struct bh_err *err)
+{
+	bool is_refused = json_object_get(j, "refusal");
+	const struct {
+		const char *key;
+		bool is_needed;
+		const char **to;
+	} rows[] = {{"of", true, &m->of},
+		    {"base", !is_refused, &m->base},
+		    {"repository", !is_refused, &m->repository},
+		    {"ns", false, &m->ns},
+		    {"refusal", false, &m->refusal},
+		    {"caPem", false, &m->ca_pem},
+		    {"certPem", false, &m->cert_pem},
+		    {"keyPem", false, &m->key_pem}};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		int r = bh_json_get_str(j, rows[i].key, rows[i].is_needed, rows[i].to, err);
+
+		if (r)
+			return r;
+	}
+	if (!is_refused && !strstr(m->base, "//"))
+		return bh_fail(err, EINVAL, "mirror '%.200s' is no address", m->base);
+	return 0;
+}
+
 static int read_mirror(const json_t *j, struct bh_mirror *ret, struct bh_err *err)
 {
-	const char *host, *base, *ca = NULL;
-	int r = bh_json_get_str(j, "host", true, &host, err);
+	const struct {
+		const char *key;
+		bool *to;
+	} flags[] = {{"tags", &ret->has_tags},
+		     {"digests", &ret->has_digests},
+		     {"isServer", &ret->is_server},
+		     {"isBroken", &ret->is_broken}};
+	json_t *headers = NULL;
+	char **list;
+	int r = read_mirror_texts(j, ret, err);
 
+	for (size_t i = 0; !r && i < BH_ARRAY_SIZE(flags); i++)
+		r = bh_json_get_bool(j, flags[i].key, false, flags[i].to, err);
 	if (!r)
-		r = bh_json_get_str(j, "base", true, &base, err);
-	if (!r)
-		r = bh_json_get_str(j, "caPem", false, &ca, err);
-	if (!r)
-		r = bh_json_get_bool(j, "mayResolve", false, &ret->may_resolve, err);
-	if (r)
+		r = bh_json_get_arr(j, "headers", false, &headers, err);
+	if (r || !json_array_size(headers))
 		return r;
-	/* borrowed from the question, which outlives the job */
-	ret->host = (char *)(uintptr_t)host;
-	ret->base = (char *)(uintptr_t)base;
-	ret->ca_pem = (char *)(uintptr_t)ca;
+	list = calloc(json_array_size(headers) + 1, sizeof(*list));
+	if (!list)
+		return bh_fail(err, ENOMEM, "mirrors");
+	for (size_t i = 0; i < json_array_size(headers); i++)
+		list[i] = (char *)(uintptr_t)json_string_value(json_array_get(headers, i));
+	ret->headers = list;
 	return 0;
 }
 
@@ -257,14 +340,16 @@ static int read_mirrors(const json_t *j, struct job *job, struct bh_err *err)
 	json_t *list = NULL;
 	int r = bh_json_get_arr(j, "mirrors", false, &list, err);
 
-	if (!r && json_array_size(list) > MAX_MIRRORS)
-		r = bh_fail(err, E2BIG, "more than %d mirrors", MAX_MIRRORS);
+	if (!r && json_array_size(list) > BH_MIRRORS_MAX)
+		r = bh_fail(err, E2BIG, "more than %d mirrors", BH_MIRRORS_MAX);
 	for (size_t i = 0; !r && i < json_array_size(list); i++) {
-		struct bh_mirror m = {0};
+		struct bh_mirror m = {.of = NULL};
 
 		r = read_mirror(json_array_get(list, i), &m, err);
-		if (!r && bh_vec_push(&job->mirrors, m))
+		if (!r && bh_vec_push(&job->mirrors, m)) {
+			free((void *)(uintptr_t)m.headers);
 			r = bh_fail(err, ENOMEM, "mirrors");
+		}
 	}
 	return r;
 }
@@ -337,6 +422,8 @@ int bh_job_run(const json_t *j, int (*emit)(json_t *take_answer, void *arg), voi
 		r = run_image(json_array_get(images, i), &job, emit, arg, err);
 	bh_image_policies_done(&job.policies);
 	bh_creds_free(job.creds);
+	bh_vec_each (m, &job.mirrors)
+		free((void *)(uintptr_t)m->headers);
 	bh_vec_done(&job.mirrors);
 	return r;
 }

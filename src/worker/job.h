@@ -4,7 +4,7 @@
  *	{"images":[{"reference":TEXT,"namespace":TEXT|null,"policies":[NAME...]|null}...],
  *	 "policies":BUNDLE (policy/image_bundle.h), "now":UNIX SECONDS, "deadlineMs":N,
  *	 "layout":DIR|null, "credentials":[TEXT of a docker configuration...],
- *	 "mirrors":[{"host","base","caPem"|null,"mayResolve"}...]}
+ *	 "mirrors":[entries of policy/mirrors.h]}
  * Answer: one frame for each image, in their order:
  *	{"reference","digest","verdict":"accept"|"reject"|"undecided","policy","signer","reason",
  *	 "until":UNIX SECONDS|null,"checks":[{"name","ok","detail"}...]}

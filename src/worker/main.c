@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "bulkhead/ctl.h"
 #include "bulkhead_version.h"
@@ -110,6 +111,7 @@ int main(int argc, char **argv)
 	const char *mode = argc == 2 ? argv[1] : "";
 	struct stat st;
 
+	bh_json_forgets();
 	if (!strcmp(mode, "--version")) {
 		printf("bulkhead-worker %s\n", BH_VERSION);
 		return 0;

@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, method, body):
         seen = {"method": method, "path": self.path, "body": body,
-                "authorization": self.headers.get("Authorization")}
+                "authorization": self.headers.get("Authorization"), "headers": self.headers}
         self.server.owner.seen.append(seen)
         for rule in self.server.owner.rules:
             said = rule(seen)

@@ -313,7 +313,11 @@ static void test_store_without_registry(void **state)
 	struct world away;
 	const struct bh_image_source *stores[] = {&r->w.source};
 	char *reference = bh_strf("r.test/a@%s", r->w.digest);
-	struct bh_image_query q = {reference, &away.source, stores, 1, NOW_S};
+	struct bh_image_query q = {.reference = reference,
+				   .image = &away.source,
+				   .stores = stores,
+				   .n_stores = 1,
+				   .now_s = NOW_S};
 	struct bh_image_rules *rules;
 	struct bh_image_verdict v;
 	struct bh_err err;
