@@ -13,7 +13,8 @@
 #include "daemon/daemon.h"
 #include "daemon/observe.h"
 #include "event/bus.h"
-#include "event/ocsf.h"
+#include "event/hold.h"
+#include "event/ocsf_process.h"
 #include "policy/order.h"
 #include "sink/file.h"
 
@@ -22,6 +23,8 @@
 struct bh_journal {
 	struct bh_daemon *d;
 	struct bh_event_log *log;
+	struct bh_hold *hold;
+	struct bh_source *hold_timer;
 	struct bh_bus *bus;
 	struct bh_ocsf ocsf;
 	char *path;
@@ -59,14 +62,21 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static int64_t monotonic_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 /* Writes the event and hands it to followers. A log that cannot be written never stops enforcement;
  * status says so. */
-static void emit(struct bh_journal *j, json_t *take_event)
+static void write_event(json_t *take_event, void *arg)
 {
+	struct bh_journal *j = arg;
 	struct bh_err err = {0};
 
-	if (!take_event)
-		return;
 	if (bh_event_log_append(j->log, take_event, &err) < 0) {
 		if (!j->d->log_trouble[0]) /* not once for every event */
 			bh_error("event log: %s", err.text);
@@ -78,9 +88,63 @@ static void emit(struct bh_journal *j, json_t *take_event)
 	json_decref(take_event);
 }
 
+/* ---- events that wait ---- */
+
+static void fill(json_t *event, const char *sha256, const char *why, void *arg)
+{
+	(void)arg;
+	bh_ocsf_put_digest(event, sha256, why);
+}
+
+static void on_late(const json_t *event, const char *sha256, void *arg)
+{
+	struct bh_journal *j = arg;
+
+	bh_journal_event(j, bh_ocsf_late_digest(&j->ocsf, event, sha256, now_ms()));
+}
+
+static void flush(void *arg)
+{
+	struct bh_journal *j = arg;
+	int64_t now = monotonic_ms(), next = bh_hold_flush(j->hold, now);
+
+	if (next != INT64_MAX)
+		bh_source_after(j->hold_timer, (uint64_t)(next - now));
+}
+
+void bh_journal_hold(struct bh_journal *j, json_t *take_event, uint64_t ticket)
+{
+	const struct bh_hold_event e = {
+		.take_event = take_event,
+		.ticket = ticket,
+		.is_main = json_integer_value(json_object_get(take_event, "class_uid")) ==
+			   BH_OCSF_PROCESS,
+	};
+	bool was_idle = bh_journal_told(j) == bh_journal_logged(j);
+
+	bh_hold_add(j->hold, &e, monotonic_ms());
+	if (ticket && was_idle)
+		bh_source_after(j->hold_timer, BH_HOLD_MS);
+}
+
 void bh_journal_event(struct bh_journal *j, json_t *take_event)
 {
-	emit(j, take_event);
+	bh_journal_hold(j, take_event, 0);
+}
+
+void bh_journal_digest(struct bh_journal *j, uint64_t ticket, const char *sha256, const char *why)
+{
+	bh_hold_resolve(j->hold, ticket, sha256, why, monotonic_ms());
+}
+
+uint64_t bh_journal_told(const struct bh_journal *j)
+{
+	return bh_hold_added(j->hold);
+}
+
+uint64_t bh_journal_logged(const struct bh_journal *j)
+{
+	return bh_hold_written(j->hold);
 }
 
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j)
@@ -130,7 +194,7 @@ void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e)
 	memcpy(ev.comm, v->comm, sizeof(v->comm));
 	if (e->path)
 		snprintf(ev.path, sizeof(ev.path), "%s", e->path);
-	emit(j, bh_ocsf_edge(&j->ocsf, &o));
+	bh_journal_event(j, bh_ocsf_edge(&j->ocsf, &o));
 }
 
 void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, const char *what)
@@ -159,7 +223,7 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 	}
 	bh_endpoint_to_json(ep, &details, &err);
 	l.details = details;
-	emit(j, bh_ocsf_lifecycle(&j->ocsf, &l));
+	bh_journal_event(j, bh_ocsf_lifecycle(&j->ocsf, &l));
 }
 
 static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh_ocsf_change change)
@@ -177,7 +241,7 @@ static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh
 	};
 
 	if (object)
-		emit(j, bh_ocsf_config(&j->ocsf, &c));
+		bh_journal_event(j, bh_ocsf_config(&j->ocsf, &c));
 }
 
 /* Both worlds list their policies in the same order; an object that did not change is the same. */
@@ -221,7 +285,7 @@ void bh_journal_publish_failed(struct bh_journal *j, const char *why)
 		return;
 	snprintf(j->last_failure, sizeof(j->last_failure), "%s", why);
 	bh_error("policy is not live: %s", why);
-	emit(j, bh_ocsf_config(&j->ocsf, &c));
+	bh_journal_event(j, bh_ocsf_config(&j->ocsf, &c));
 }
 
 void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
@@ -245,8 +309,9 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 	if (!ns)
 		return;
 	q.pod = ep ? pod_of(ep) : (struct bh_ocsf_pod){.ns = ns, .name = slash + 1};
-	emit(j, bh_ocsf_quarantine(&j->ocsf, &q));
-	/* The record of who and why must not be lost to a power cut. */
+	bh_journal_event(j, bh_ocsf_quarantine(&j->ocsf, &q));
+	/* The record of who and why must not be lost to a power cut, nor wait for anything. */
+	bh_hold_flush(j->hold, INT64_MAX);
 	if (bh_event_log_sync(j->log, &err) < 0)
 		bh_error("event log: %s", err.text);
 	bh_journal_note_head(j);
@@ -272,7 +337,7 @@ static void tell_expiry(struct bh_journal *j, const struct bh_policy *p, enum bh
 	snprintf(text, sizeof(text), "%s %s, owner %s",
 		 c.change == BH_CHANGE_EXPIRED ? "ended at" : "ends at", until,
 		 rule->reason.owner ? rule->reason.owner : "not named");
-	emit(j, bh_ocsf_config(&j->ocsf, &c));
+	bh_journal_event(j, bh_ocsf_config(&j->ocsf, &c));
 }
 
 static void tick_rule(struct bh_journal *j, const struct bh_policy *p, enum bh_dir dir,
@@ -341,7 +406,7 @@ static void tell_daemon(struct bh_journal *j, enum bh_ocsf_life life, const char
 {
 	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .life = life, .text = text};
 
-	emit(j, bh_ocsf_lifecycle(&j->ocsf, &l));
+	bh_journal_event(j, bh_ocsf_lifecycle(&j->ocsf, &l));
 }
 
 static void journal_freep(struct bh_journal **j)
@@ -361,6 +426,14 @@ static int open_log(struct bh_journal *j, struct bh_err *err)
 	return bh_event_log_open(&opt, &j->log, err);
 }
 
+static int open_hold(struct bh_journal *j, struct bh_err *err)
+{
+	const struct bh_hold_options opt = {write_event, fill, on_late, j};
+	int r = bh_hold_new(&opt, &j->hold, err);
+
+	return r ? r : bh_loop_timer(j->d->loop, UINT32_MAX, 0, flush, j, &j->hold_timer, err);
+}
+
 int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err)
 {
 	BH_CLEANUP(journal_freep) struct bh_journal *j = calloc(1, sizeof(*j));
@@ -378,6 +451,8 @@ int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err 
 		return bh_fail(err, ENOMEM, "journal");
 	r = bh_bus_new(&j->bus, err);
 	if (!r)
+		r = open_hold(j, err);
+	if (!r)
 		r = open_log(j, err);
 	if (r < 0)
 		return bh_note(err, r, "event log '%s'", j->path);
@@ -392,8 +467,11 @@ void bh_journal_close(struct bh_journal *j)
 		return;
 	if (j->log) {
 		tell_daemon(j, BH_LIFE_STOPPED, "enforcement goes on in the kernel");
+		bh_hold_flush(j->hold, INT64_MAX);
 		bh_journal_note_head(j);
 	}
+	bh_hold_free(j->hold);
+	bh_source_free(j->hold_timer);
 	bh_event_log_close(j->log);
 	bh_bus_free(j->bus);
 	bh_map_done(&j->announced);

@@ -48,6 +48,14 @@ void bh_journal_note_head(struct bh_journal *j);
 
 /* What another file of the daemon built with bh_journal_ocsf. Taken; NULL: nothing. */
 void bh_journal_event(struct bh_journal *j, json_t *take_event);
+/* The same for one whose executable's digest is being computed under that ticket (0: is not): it is
+ * written when bh_journal_digest brings it, or after a moment; what follows waits with it. */
+void bh_journal_hold(struct bh_journal *j, json_t *take_event, uint64_t ticket);
+/* sha256: hex, or NULL and why. */
+void bh_journal_digest(struct bh_journal *j, uint64_t ticket, const char *sha256, const char *why);
+/* How many events were told, and how many of them are in the log. */
+uint64_t bh_journal_told(const struct bh_journal *j);
+uint64_t bh_journal_logged(const struct bh_journal *j);
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j);
 
 /* journal_stream.c: answer the verbs events and events.verify; both take over the request. */

@@ -13,6 +13,7 @@
 #include "sink/file.h"
 
 #define FOLLOW_CAP 4096 /* events that may wait for a slow client */
+#define WAIT_MS	   5
 
 /* One client of the events verb: first what the log has, then, if it follows, what happens. */
 struct stream {
@@ -22,7 +23,10 @@ struct stream {
 	struct bh_source *timer;
 	json_t *stuck; /* the client had no room for it */
 	char *pod;
-	bool is_following;
+	struct bh_journal *journal;
+	struct bh_event_filter filter; /* its pod is the one above */
+	uint64_t told; /* events when it was asked; they are in the log when it begins */
+	bool is_following, has_begun;
 };
 
 static void stream_free(struct stream *s)
@@ -44,6 +48,13 @@ static void stream_freep(struct stream **s)
 	*s = NULL;
 }
 
+static void on_wake(void *arg)
+{
+	struct stream *s = arg;
+
+	bh_source_after(s->timer, 0);
+}
+
 /* 1: next event; 0: none now; -EAGAIN: look again after a turn of the loop. */
 static int next_event(struct stream *s, json_t **ret)
 {
@@ -62,11 +73,45 @@ static int next_event(struct stream *s, json_t **ret)
 	return *ret != NULL;
 }
 
+/* Opens the log, once everything that happened before the question is in it. */
+static int begin(struct stream *s, struct bh_err *err)
+{
+	int r = 0;
+
+	s->has_begun = true;
+	if (s->is_following)
+		r = bh_bus_follow(bh_journal_bus(s->journal), &s->filter, FOLLOW_CAP, on_wake, s,
+				  &s->follower, err);
+	return r ? r
+		 : bh_event_reader_open(bh_journal_path(s->journal), &s->filter, &s->reader, err);
+}
+
+/* true when it has begun; else it is called again, or is gone. */
+static bool has_begun(struct stream *s)
+{
+	struct bh_request *rq = s->rq;
+	struct bh_err err = {0};
+
+	if (s->has_begun)
+		return true;
+	if (bh_journal_logged(s->journal) < s->told) {
+		bh_source_after(s->timer, WAIT_MS);
+		return false;
+	}
+	if (begin(s, &err) == 0)
+		return true;
+	bh_request_fail(rq, &err, false);
+	stream_free(s);
+	return false;
+}
+
 /* Sends what there is; ends the answer when the history is through and nobody follows. */
 static void pump(void *arg)
 {
 	struct stream *s = arg;
 
+	if (!has_begun(s))
+		return;
 	for (;;) {
 		json_t *event = BH_TAKE(s->stuck);
 		int r = event ? 1 : next_event(s, &event);
@@ -104,16 +149,9 @@ static void on_gone(struct bh_request *rq, void *arg)
 	stream_free(arg);
 }
 
-static void on_wake(void *arg)
+static int read_filter(const json_t *args, struct stream *s, struct bh_err *err)
 {
-	struct stream *s = arg;
-
-	bh_source_after(s->timer, 0);
-}
-
-static int read_filter(const json_t *args, struct stream *s, struct bh_event_filter *ret,
-		       struct bh_err *err)
-{
+	struct bh_event_filter *ret = &s->filter;
 	const char *class = json_string_value(json_object_get(args, "class"));
 	const char *pod = json_string_value(json_object_get(args, "pod"));
 	int64_t since_s = -1;
@@ -136,26 +174,22 @@ static int read_filter(const json_t *args, struct stream *s, struct bh_event_fil
 void bh_journal_stream(struct bh_journal *j, struct bh_request *rq, const json_t *args)
 {
 	BH_CLEANUP(stream_freep) struct stream *s = calloc(1, sizeof(*s));
-	struct bh_event_filter filter;
 	struct bh_err err = {0};
 	int r = s ? 0 : bh_fail(&err, ENOMEM, "no memory for one more stream");
 
 	if (!r)
-		r = read_filter(args, s, &filter, &err);
+		r = read_filter(args, s, &err);
 	if (!r && s->is_following)
 		r = bh_request_follow(rq, &err);
 	if (!r)
 		r = bh_loop_timer(bh_journal_loop(j), UINT32_MAX, 0, pump, s, &s->timer, &err);
-	if (!r && s->is_following)
-		r = bh_bus_follow(bh_journal_bus(j), &filter, FOLLOW_CAP, on_wake, s, &s->follower,
-				  &err);
-	if (!r)
-		r = bh_event_reader_open(bh_journal_path(j), &filter, &s->reader, &err);
 	if (r < 0) {
 		bh_request_fail(rq, &err, false);
 		return;
 	}
 	s->rq = rq;
+	s->journal = j;
+	s->told = bh_journal_told(j);
 	bh_request_on_gone(rq, on_gone, s);
 	bh_request_on_room(rq, on_room, s);
 	bh_source_after(s->timer, 0);

@@ -8,6 +8,7 @@
 #include "daemon/images.h"
 #include "daemon/observe.h"
 #include "daemon/runtime.h"
+#include "daemon/runtime_hash.h"
 #include "daemon/sinks.h"
 #include "http/server.h"
 
@@ -175,6 +176,23 @@ static void tracing(struct bh_daemon *d, struct bh_str *out)
 	gauge(out, "trace_killed", "Tasks that a RuntimePolicy killed.", (double)b.killed);
 }
 
+/* Executables by what is known of their digests. */
+static void hashing(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_digests_count c = bh_digests_count(bh_runtime_digests(d->runtime));
+
+	bh_str_add(out,
+		   "# TYPE bulkhead_hashes counter\n"
+		   "# HELP bulkhead_hashes Executables of events, by how their digest was "
+		   "found or why it was not.\n");
+	for (int i = 0; i < BH_DIGESTS_OUTCOMES; i++)
+		bh_str_fmt(out, "bulkhead_hashes_total{outcome=\"%s\"} %llu\n",
+			   bh_digests_outcome_name((enum bh_digests_outcome)i),
+			   (unsigned long long)c.n[i]);
+	counter(out, "hashed_bytes", "Bytes that workers read for digests.", c.bytes);
+	gauge(out, "hashes_waiting", "Files that wait for a worker or are being read.", c.waiting);
+}
+
 static void write_metrics(struct bh_str *out, void *arg)
 {
 	struct bh_daemon *d = arg;
@@ -194,6 +212,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	sinks(d, out);
 	images(d, out);
 	tracing(d, out);
+	hashing(d, out);
 }
 
 static bool is_ready(struct bh_str *why, void *arg)

@@ -15,55 +15,20 @@
 #include "daemon/observe.h"
 #include "daemon/isolate.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/runtime_hash.h"
 #include "daemon/runtime_hosts.h"
 #include "daemon/runtime_learn.h"
+#include "daemon/runtime_parts.h"
 #include "daemon/runtime_policy.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
 #include "policy/syscalls.h"
 
-#define READ_MAX     128   /* records in one turn of the loop */
-#define DRAIN_MAX    16384 /* before an endpoint goes */
+#define READ_MAX     128 /* records in one turn of the loop */
 #define FORGET_TICKS 12
 #define HOSTS_TICKS  3
 #define NAMES_NS     (900 * 1000000000ull) /* a name not asked for so long is news again */
 #define READ_MS	     250		   /* ordinary events do not wake us */
-
-/* An answer to a finding. */
-struct wish {
-	uint32_t slot, generation;
-	enum bh_response response;
-	uint32_t pid;
-	char text[256];
-};
-
-struct bh_runtime {
-	struct bh_daemon *d;
-	struct bh_trace *trace; /* NULL: does not load here */
-	struct bh_detection *detection;
-	struct bh_baselines *baselines;
-	struct bh_learning *learning; /* NULL while there is no trace, like the next */
-	struct bh_runtime_hosts *hosts;
-	struct bh_source *source, *timer;
-	enum bh_runtime_mode wanted;
-	uint64_t broken;  /* records that did not decode */
-	uint64_t unnamed; /* events whose pod nobody knows */
-	uint64_t events;  /* that were told */
-	unsigned ticks;
-	uint64_t repeated_ns;	      /* up to then edges were told to the baselines; 0: none */
-	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
-	bool has_policies;	      /* some RuntimePolicy was in force at the last look */
-	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
-	BH_VEC(struct wish) wishes;   /* that wait until no event is being read */
-	char trouble[160];
-};
-
-static const char *const mode_names[] = {
-	[BH_RUNTIME_OFF] = "off",
-	[BH_RUNTIME_LIGHT] = "light",
-	[BH_RUNTIME_WATCH] = "watch",
-	[BH_RUNTIME_LEARN] = "learn",
-};
 
 /* ---- events ---- */
 
@@ -110,7 +75,7 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	if (ev->kind == BH_TRACE_EXEC) {
 		struct bh_ocsf_process p = {time_ms, ev, pod_of(ep)};
 
-		bh_journal_event(rt->d->journal, bh_ocsf_process(ocsf, &p));
+		bh_journal_hold(rt->d->journal, bh_ocsf_process(ocsf, &p), ev->ticket);
 	} else if (ev->kind == BH_TRACE_DNS) {
 		struct bh_ocsf_name n = {time_ms, ev, pod_of(ep)};
 
@@ -118,11 +83,18 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	} else if (ev->kind != BH_TRACE_EXIT) {
 		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod_of(ep)};
 
-		bh_journal_event(rt->d->journal, bh_ocsf_act(ocsf, &a));
+		bh_journal_hold(rt->d->journal, bh_ocsf_act(ocsf, &a), ev->ticket);
 	}
 }
 
-static void tell(struct bh_runtime *rt, const struct bh_trace_event *ev)
+static void on_digest(uint64_t ticket, const char *sha256, const char *why, void *arg)
+{
+	struct bh_runtime *rt = arg;
+
+	bh_journal_digest(rt->d->journal, ticket, sha256, why);
+}
+
+static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 {
 	const struct bh_endpoint *ep = endpoint_of(rt, ev);
 
@@ -131,6 +103,7 @@ static void tell(struct bh_runtime *rt, const struct bh_trace_event *ev)
 		return;
 	}
 	rt->events++;
+	bh_digests_ask(rt->digests, ev);
 	log_event(rt, ep, ev);
 	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
 }
@@ -221,8 +194,7 @@ static void answer(struct bh_runtime *rt, const struct wish *w)
 		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
 }
 
-/* Reads up to max records, then does what they call for. */
-static void read_rings(struct bh_runtime *rt, int max)
+void bh_runtime_read(struct bh_runtime *rt, int max)
 {
 	bh_trace_consume(rt->trace, max, on_record, rt);
 	while (rt->wishes.n) {
@@ -236,7 +208,7 @@ static void on_ring(int fd, unsigned events, void *arg)
 {
 	(void)fd;
 	(void)events;
-	read_rings(arg, READ_MAX);
+	bh_runtime_read(arg, READ_MAX);
 }
 
 static void on_timer(void *arg)
@@ -244,7 +216,7 @@ static void on_timer(void *arg)
 	struct bh_runtime *rt = arg;
 
 	if (bh_trace_mode(rt->trace) != BH_TRACE_OFF)
-		read_rings(rt, READ_MAX);
+		bh_runtime_read(rt, READ_MAX);
 }
 
 /* Edges are announced once; a baseline has to hear of those that were there before, and of those
@@ -264,7 +236,7 @@ void bh_runtime_tick(struct bh_runtime *rt)
 
 	if (!rt || !rt->trace)
 		return;
-	read_rings(rt, READ_MAX);
+	bh_runtime_read(rt, READ_MAX);
 	if (bh_trace_mode(rt->trace) == BH_TRACE_LEARN)
 		bh_learning_tick(rt->learning);
 	if (rt->wanted == BH_RUNTIME_LEARN && (!rt->repeated_ns || rt->ticks % FORGET_TICKS == 0))
@@ -325,7 +297,7 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 	if (!rt || !rt->trace)
 		return;
 	/* answers wait: we may be in the middle of one */
-	bh_trace_consume(rt->trace, DRAIN_MAX, on_record, rt);
+	bh_trace_consume(rt->trace, BH_RUNTIME_DRAIN, on_record, rt);
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
 	bh_trace_names_sweep(rt->trace, on_name, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
@@ -449,12 +421,16 @@ static void open_trace(struct bh_runtime *rt)
 	if (!r)
 		r = bh_runtime_hosts_open(rt->d, rt->trace, &rt->hosts, &err);
 	if (!r)
+		r = bh_digests_open(&(struct bh_digests_options){rt->d->loop, on_digest, rt},
+				    &rt->digests, &err);
+	if (!r)
 		r = bh_loop_timer(rt->d->loop, READ_MS, READ_MS, on_timer, rt, &rt->timer, &err);
 	if (r < 0) {
 		snprintf(rt->trouble, sizeof(rt->trouble), "processes are not traced: %.120s",
 			 err.text);
 		bh_warn("%s", rt->trouble);
 		bh_source_freep(&rt->source);
+		bh_digests_close(BH_TAKE(rt->digests));
 		bh_runtime_hosts_close(BH_TAKE(rt->hosts));
 		bh_learning_close(BH_TAKE(rt->learning));
 		bh_trace_closep(&rt->trace);
@@ -495,6 +471,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 		return;
 	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
+	bh_digests_close(rt->digests);
 	bh_runtime_hosts_close(rt->hosts);
 	bh_learning_close(rt->learning);
 	bh_trace_close(rt->trace);
@@ -504,95 +481,17 @@ void bh_runtime_close(struct bh_runtime *rt)
 	free(rt);
 }
 
+const struct bh_digests *bh_runtime_digests(const struct bh_runtime *rt)
+{
+	return rt ? rt->digests : NULL;
+}
+
 struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt)
 {
 	return rt->baselines;
 }
 
-/* ---- verb ---- */
-
-static json_t *books_json(const struct bh_trace_slot *b)
-{
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "seen",
-			 (json_int_t)b->seen, "delivered", (json_int_t)(b->delivered + b->swept),
-			 "deduplicated", (json_int_t)b->deduplicated, "deferred",
-			 (json_int_t)(b->deferred - b->swept), "lost", (json_int_t)b->lost, "execs",
-			 (json_int_t)b->execs, "forks", (json_int_t)b->forks, "exits",
-			 (json_int_t)b->exits, "overflow", (json_int_t)b->overflow, "killed",
-			 (json_int_t)b->killed);
-}
-
-static json_t *pods_json(const struct bh_runtime *rt)
-{
-	json_t *a = json_array();
-
-	bh_vec_each (it, &rt->d->endpoints.eps) {
-		const struct bh_endpoint *ep = *it;
-		struct bh_trace_slot b = bh_trace_books(rt->trace, ep->slot);
-		BH_CLEANUP(bh_freep) char *pod = bh_strf("%s/%s", ep->ns, ep->name);
-
-		if (!ep->owns_cookie || b.generation != ep->generation)
-			continue;
-		json_array_append_new(a, json_pack("{s:s, s:i, s:o}", "pod", pod ? pod : "",
-						   "facts", (int)b.facts, "books", books_json(&b)));
-	}
-	return a;
-}
-
 struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt)
 {
 	return rt && rt->trace ? bh_trace_total(rt->trace) : (struct bh_trace_slot){0};
-}
-
-static json_t *runtime_json(const struct bh_runtime *rt)
-{
-	struct bh_trace_slot total = {0};
-	enum bh_trace_mode mode = BH_TRACE_OFF;
-
-	if (rt->trace) {
-		total = bh_trace_total(rt->trace);
-		mode = bh_trace_mode(rt->trace);
-	}
-	return json_pack("{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I}, s:o}", "mode", mode_names[mode],
-			 "wanted", mode_names[rt->wanted], "trouble", bh_runtime_trouble(rt),
-			 "books", books_json(&total), "records", "told", (json_int_t)rt->events,
-			 "unnamed", (json_int_t)rt->unnamed, "broken", (json_int_t)rt->broken,
-			 "pods", rt->trace ? pods_json(rt) : json_array());
-}
-
-static int parse_mode(const char *name, enum bh_runtime_mode *ret, struct bh_err *err)
-{
-	for (size_t i = 0; i < BH_ARRAY_SIZE(mode_names); i++) {
-		if (!strcmp(mode_names[i], name)) {
-			*ret = (enum bh_runtime_mode)i;
-			return 0;
-		}
-	}
-	return bh_fail(err, EINVAL, "'%.40s' is not off, light, watch or learn", name);
-}
-
-void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
-{
-	const struct bh_caller *by = bh_request_caller(rq);
-	enum bh_runtime_mode mode = BH_RUNTIME_OFF;
-	const char *name = NULL;
-	struct bh_err err = {0};
-	int r = 0;
-
-	if (!json_is_null(json_object_get(args, "mode")))
-		r = bh_json_get_str(args, "mode", false, &name, &err);
-	if (!r && name && by->uid)
-		r = bh_fail(&err, EPERM, "changing the mode needs uid 0");
-	if (!r && name)
-		r = parse_mode(name, &mode, &err);
-	if (!r && name) {
-		r = bh_runtime_set_mode(d->runtime, mode, &err);
-		bh_info("runtime mode: %s uid=%u pid=%d", name, (unsigned)by->uid, (int)by->pid);
-	}
-	if (!r && d->runtime->trace) {
-		bh_runtime_hosts_refresh(d->runtime->hosts);
-		read_rings(d->runtime, DRAIN_MAX);
-		bh_runtime_tick(d->runtime);
-	}
-	bh_verb_answer(rq, r, r ? NULL : runtime_json(d->runtime), &err);
 }

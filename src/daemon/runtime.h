@@ -12,6 +12,7 @@
 struct bh_edge_fact;
 struct bh_endpoint;
 struct bh_baselines;
+struct bh_digests;
 struct bh_runtime;
 
 /* Opens the tracer in the configured mode. What fails is told by bh_runtime_trouble. */
@@ -42,5 +43,9 @@ struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt);
 void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		     const struct bh_edge_fact *e, const char *peer);
 
-/* The verb runtime: {"mode": NAME | null} > {"mode", "configured", "books", "pods"}. */
+/* Digests of executables; borrowed, NULL without tracing. */
+const struct bh_digests *bh_runtime_digests(const struct bh_runtime *rt);
+
+/* The verb runtime: {"mode": NAME | null} > {"mode", "wanted", "books", "records", "hashes",
+ * "pods"}. */
 bh_verb_fn bh_verb_runtime;

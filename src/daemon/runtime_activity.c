@@ -73,6 +73,7 @@ static void set_process(const struct bh_trace_event *ev, struct bh_act_process *
 	p->flags = process_flags(ev->flags);
 	p->inode = ev->ino;
 	p->dev = ev->dev;
+	p->sha256 = ev->sha256 ? ev->sha256 : "";
 	for (int i = 0; i < 3; i++)
 		p->stdio[i] = stdio_of(ev->stdio[i]);
 }

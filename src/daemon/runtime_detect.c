@@ -108,7 +108,8 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 			.container_id = x->ep->container_id},
 	};
 
-	bh_journal_event(x->opt.journal, bh_ocsf_finding(bh_journal_ocsf(x->opt.journal), &o));
+	bh_journal_hold(x->opt.journal, bh_ocsf_finding(bh_journal_ocsf(x->opt.journal), &o),
+			x->ev->ticket);
 }
 
 static void on_finding(const struct bh_finding *f, void *arg)

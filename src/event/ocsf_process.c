@@ -8,15 +8,26 @@
 
 #define NO_LOGIN UINT32_MAX
 
-static json_t *file_of(const char *path)
+/* algorithm 3: SHA-256 */
+static json_t *hashes(const char *sha256)
+{
+	return json_pack("[{s:i, s:s, s:s}]", "algorithm_id", 3, "algorithm", "SHA-256", "value",
+			 sha256);
+}
+
+/* sha256: NULL or "" when not known */
+static json_t *file_of(const char *path, const char *sha256)
 {
 	const char *slash = strrchr(path, '/');
+	json_t *f;
 
 	if (!*path)
 		return NULL;
 	/* type 1: regular file */
-	return json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(path), "name",
-			 bh_ocsf_text(slash ? slash + 1 : path), "type_id", 1);
+	f = json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(path), "name",
+		      bh_ocsf_text(slash ? slash + 1 : path), "type_id", 1);
+	bh_ocsf_put(f, "hashes", sha256 && *sha256 ? hashes(sha256) : NULL);
+	return f;
 }
 
 /* The arguments in one line, as a shell would not need to quote them. */
@@ -60,9 +71,9 @@ static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
 		bh_ocsf_put(p, "created_time", json_integer((json_int_t)time_ms));
 	bh_ocsf_put_text(p, "name", ev->comm);
 	if (ev->kind == BH_TRACE_EXEC)
-		bh_ocsf_put(p, "file", file_of(ev->path));
+		bh_ocsf_put(p, "file", file_of(ev->path, ev->sha256));
 	else
-		bh_ocsf_put(p, "file", file_of(ev->parent_path));
+		bh_ocsf_put(p, "file", file_of(ev->parent_path, ev->parent_sha256));
 	bh_ocsf_put(p, "cmd_line", command_line(ev));
 	snprintf(text, sizeof(text), "%u", ev->uid);
 	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", text));
@@ -81,7 +92,7 @@ static json_t *actor(const struct bh_trace_event *ev)
 		return json_pack("{s:o, s:s}", "process", p, "app_name", "container runtime");
 	if (ev->ppid)
 		bh_ocsf_put(p, "pid", json_integer(ev->ppid));
-	bh_ocsf_put(p, "file", file_of(ev->parent_path));
+	bh_ocsf_put(p, "file", file_of(ev->parent_path, ev->parent_sha256));
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)ev->parent_exec_id);
 	if (ev->parent_exec_id)
 		bh_ocsf_put_text(p, "uid", id);
@@ -142,8 +153,61 @@ static json_t *details(const struct bh_trace_event *ev)
 			      stdio[ev->stdio[2]]));
 	if (ev->count > 1)
 		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
+	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
 	put_flags(ours, ev->flags);
 	return ours;
+}
+
+/* ---- digests that come later ---- */
+
+static json_t *member(const json_t *obj, const char *key, const char *then)
+{
+	return json_object_get(json_object_get(obj, key), then);
+}
+
+/* The file object that the event's digest belongs to. */
+static json_t *hashed_file(const json_t *event)
+{
+	const json_t *evidence = json_array_get(json_object_get(event, "evidences"), 0);
+
+	switch (json_integer_value(json_object_get(event, "class_uid"))) {
+	case BH_OCSF_PROCESS:
+		return member(event, "process", "file");
+	case BH_OCSF_MODULE:
+		return member(event, "module", "file");
+	default:
+		return json_object_get(evidence, "file") ? json_object_get(evidence, "file")
+							 : member(evidence, "process", "file");
+	}
+}
+
+void bh_ocsf_put_digest(json_t *event, const char *sha256, const char *why)
+{
+	json_t *file = hashed_file(event), *ours = member(event, "unmapped", "bulkhead");
+
+	if (sha256 && file)
+		bh_ocsf_put(file, "hashes", hashes(sha256));
+	else
+		bh_ocsf_put_text(ours, "sha256Missing", why);
+}
+
+json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *sha256,
+			    int64_t time_ms)
+{
+	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 99, "Hash", BH_SEV_INFO, time_ms};
+	json_t *e = bh_ocsf_base(o, &h, NULL);
+	const json_t *old = member(event, "unmapped", "bulkhead");
+	json_t *ours = json_pack("{s:O*, s:O*, s:O*}", "pod", json_object_get(old, "pod"),
+				 "namespace", json_object_get(old, "namespace"), "provenance",
+				 json_object_get(old, "provenance"));
+
+	bh_ocsf_put(ours, "completes", json_incref(member(event, "metadata", "uid")));
+	bh_ocsf_put(e, "process", json_deep_copy(json_object_get(event, "process")));
+	bh_ocsf_put(e, "actor", json_deep_copy(json_object_get(event, "actor")));
+	bh_ocsf_put(e, "container", json_deep_copy(json_object_get(event, "container")));
+	e = bh_ocsf_finish(e, ours, NULL);
+	bh_ocsf_put_digest(e, sha256, NULL);
+	return e;
 }
 
 static void put_outcome(json_t *e, bool is_killed)
@@ -201,9 +265,9 @@ static struct act_class class_of(const struct bh_trace_event *ev)
 	return (struct act_class){BH_OCSF_KERNEL, 4, "Invoke"};
 }
 
-static json_t *file_or_unknown(const char *path)
+static json_t *file_or_unknown(const char *path, const char *sha256)
 {
-	json_t *f = file_of(path);
+	json_t *f = file_of(path, sha256);
 
 	/* type 0: unknown */
 	return f ? f : json_pack("{s:s, s:i}", "name", "memory", "type_id", 0);
@@ -214,13 +278,14 @@ static void put_object(json_t *e, const struct bh_ocsf_act *a)
 	const struct bh_trace_event *ev = a->event;
 
 	if (ev->kind == BH_TRACE_FILE) {
-		bh_ocsf_put(e, "file", file_or_unknown(ev->path));
+		bh_ocsf_put(e, "file", file_or_unknown(ev->path, ""));
 		if (*ev->target)
-			bh_ocsf_put(e, "file_result", file_or_unknown(ev->target));
+			bh_ocsf_put(e, "file_result", file_or_unknown(ev->target, ""));
 	} else if (ev->kind == BH_TRACE_MAP) {
 		bh_ocsf_put(e, "module",
-			    json_pack("{s:o, s:s, s:i}", "file", file_or_unknown(ev->path),
-				      "load_type", "Standard", "load_type_id", 1));
+			    json_pack("{s:o, s:s, s:i}", "file",
+				      file_or_unknown(ev->path, ev->sha256), "load_type",
+				      "Standard", "load_type_id", 1));
 	} else {
 		/* type 2: system call */
 		bh_ocsf_put(e, "kernel",
@@ -265,12 +330,23 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 	bh_ocsf_put_text(ours, "path", ev->kind == BH_TRACE_CALL ? ev->path : NULL);
 	bh_ocsf_put_text(ours, "target", ev->kind == BH_TRACE_CALL ? ev->target : NULL);
 	bh_ocsf_put_text(ours, "call", a->call);
+	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
 	put_act_flags(ours, ev->flags);
 	put_outcome(e, is_killed);
 	return bh_ocsf_finish(e, ours, NULL);
 }
 
 /* ---- 2004 ---- */
+
+/* Who did it, and with which file when that is not the executable itself. */
+static json_t *evidences(const struct bh_trace_event *ev)
+{
+	json_t *file = NULL;
+
+	if (ev->kind == BH_TRACE_FILE || ev->kind == BH_TRACE_MAP)
+		file = file_of(ev->path, ev->kind == BH_TRACE_MAP ? ev->sha256 : "");
+	return json_pack("[{s:o, s:o*}]", "process", process(ev, 0), "file", file);
+}
 
 json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 {
@@ -296,6 +372,7 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 	/* status 1: new, 2: in progress */
 	bh_ocsf_put(e, "status_id", json_integer(f->is_new ? 1 : 2));
 	bh_ocsf_put(e, "status", json_string(f->is_new ? "New" : "In Progress"));
-	bh_ocsf_put(e, "evidences", json_pack("[{s:o}]", "process", process(f->event, 0)));
+	bh_ocsf_put(e, "evidences", evidences(f->event));
+	bh_ocsf_put_text(ours, "sha256Missing", f->event->sha256_why);
 	return bh_ocsf_finish(e, ours, f->text);
 }

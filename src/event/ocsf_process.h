@@ -39,3 +39,11 @@ struct bh_ocsf_finding {
 	struct bh_ocsf_pod pod;
 };
 json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f);
+
+/* Puts the digest of the executable (hex) where it belongs into an event of one of the builders
+ * here; sha256 NULL: why there is none. */
+void bh_ocsf_put_digest(json_t *event, const char *sha256, const char *why);
+/* Tells the digest for an exec's event (borrowed) that was told without it: an event of class 1007
+ * with activity 99 "Hash", the same process.uid, and "completes": metadata.uid of that event. */
+json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *sha256,
+			    int64_t time_ms);

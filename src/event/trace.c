@@ -204,6 +204,7 @@ static void event_init(struct bh_trace_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
 	ev->path = ev->parent_path = ev->script = ev->cwd = ev->args = ev->target = "";
+	ev->sha256 = ev->parent_sha256 = ev->sha256_why = "";
 	ev->loginuid = UINT32_MAX;
 }
 

@@ -44,6 +44,12 @@ struct bh_trace_event {
 	bool is_answer;		/* DNS */
 	uint8_t rcode, proto;	/* DNS */
 	uint8_t server[16];	/* DNS: as in struct bh_ip; all zero: not known */
+
+	/* Filled in by the daemon, NULL or "" when not known. SHA-256 in hex: of path for exec and
+	 * map, and of the image before or that acts. What is missing is being computed when there
+	 * is a ticket; else why says. */
+	const char *sha256, *parent_sha256, *sha256_why;
+	uint64_t ticket;
 };
 
 /* -EBADMSG: too short, of another version or kind, or with values that cannot be. */

@@ -1,5 +1,6 @@
-/* bulkhead-worker - judges images, sends events and reads what the container runtime says, without
- * privilege. Started by bulkheadd and by `bulkhead image`, with a socket as standard input. */
+/* bulkhead-worker - what touches bytes of strangers, without privilege: judges images, sends events
+ * to receivers, reads what the container runtime says, hashes executables. Started by bulkheadd and
+ * by `bulkhead image`, with a socket as standard input. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "bulkhead_version.h"
 #include "ctl/frame.h"
 #include "worker/confine.h"
+#include "worker/hash.h"
 #include "worker/job.h"
 #include "worker/serve.h"
 
@@ -104,6 +106,7 @@ static const struct {
 	{"image-as-user", {.keeps_user = true}, judge_images},
 	{"sink", {.is_lasting = true}, bh_serve_sink},
 	{"cri", {.is_lasting = true}, bh_serve_cri},
+	{"hash", {.is_lasting = true, .only_hashes = true}, bh_serve_hash},
 };
 
 int main(int argc, char **argv)

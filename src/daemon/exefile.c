@@ -1,0 +1,349 @@
+#include "daemon/exefile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/own.h"
+
+#define MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
+#define NS   1000000000ull
+
+/* What a file is, and the mount it was reached through. */
+struct seen {
+	struct bh_exefile_id id;
+	uint64_t mnt_id;
+	bool is_regular;
+};
+
+/* ---- looking ---- */
+
+static uint64_t in_ns(const struct statx_timestamp *t)
+{
+	return (uint64_t)t->tv_sec * NS + t->tv_nsec;
+}
+
+/* Never asks anybody but the kernel: DONT_SYNC. */
+static int look(int dir, const char *path, int flags, struct seen *ret)
+{
+	struct statx x;
+
+	if (statx(dir, path, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MASK, &x))
+		return -errno;
+	*ret = (struct seen){
+		.id = {.ino = x.stx_ino,
+		       .stat_dev = makedev(x.stx_dev_major, x.stx_dev_minor),
+		       .ctime_ns = in_ns(&x.stx_ctime),
+		       .btime_ns = x.stx_mask & STATX_BTIME ? in_ns(&x.stx_btime) : 0,
+		       .size = x.stx_size},
+		.mnt_id = x.stx_mask & STATX_MNT_ID ? x.stx_mnt_id : 0,
+		.is_regular = S_ISREG(x.stx_mode),
+	};
+	return 0;
+}
+
+bool bh_exefile_look(const struct bh_exefile_want *w, struct bh_exefile_id *ret)
+{
+	struct seen s;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", w->pid);
+	if (!w->is_image_of_pid || look(AT_FDCWD, path, 0, &s) || s.id.ino != w->ino)
+		return false;
+	*ret = s.id;
+	ret->dev = w->dev;
+	return true;
+}
+
+bool bh_exefile_again(int fd, const struct bh_exefile_id *of, struct bh_exefile_id *ret)
+{
+	struct seen s;
+
+	if (look(fd, "", AT_EMPTY_PATH, &s))
+		return false;
+	*ret = s.id;
+	ret->dev = of->dev;
+	return true;
+}
+
+/* ---- namespaces ---- */
+
+static uint64_t ns_inode(const char *pid, const char *which)
+{
+	char path[48];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", pid, which);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+static uint64_t ns_of(uint32_t pid, const char *which)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%u", pid);
+	return ns_inode(text, which);
+}
+
+uint64_t bh_exefile_userns(uint32_t pid)
+{
+	return ns_of(pid, "user");
+}
+
+/* What a user namespace of the pod's own making mounted may be answered by the pod itself. */
+static enum bh_exefile_why check_userns(const struct bh_exefile_want *w, uint32_t pid)
+{
+	uint64_t userns = bh_exefile_userns(pid);
+
+	if (!userns)
+		return BH_EXEFILE_GONE;
+	if (userns == w->pod_userns || userns == ns_inode("self", "user"))
+		return BH_EXEFILE_OK;
+	return BH_EXEFILE_FOREIGN;
+}
+
+/* ---- mounts ---- */
+
+struct mount {
+	uint64_t id, dev;
+	char point[4096];
+	bool is_local;
+};
+
+/* File systems whose files are opened without asking anything beyond this machine's disks. */
+static bool is_local(const char *type)
+{
+	static const char *const types[] = {"overlay", "ext4",	   "xfs",      "btrfs", "tmpfs",
+					    "ext3",    "ext2",	   "squashfs", "erofs", "f2fs",
+					    "zfs",     "bcachefs", "iso9660",  "vfat",	"ramfs",
+					    "rootfs",  "jfs",	   "nilfs2"};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(types); i++) {
+		if (!strcmp(types[i], type))
+			return true;
+	}
+	return false;
+}
+
+/* In place: \040 and its kind (proc_pid_mountinfo(5)). */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+static bool parse_mount(const char *line, struct mount *ret)
+{
+	const char *dash = strstr(line, " - ");
+	unsigned long long id;
+	unsigned major, minor;
+	char type[64];
+
+	if (!dash || sscanf(dash + 3, "%63s", type) != 1 ||
+	    sscanf(line, "%llu %*d %u:%u %*s %4095s", &id, &major, &minor, ret->point) != 4)
+		return false;
+	unescape(ret->point);
+	ret->id = id;
+	ret->dev = makedev(major, minor);
+	ret->is_local = is_local(type);
+	return true;
+}
+
+/* Whether path is the mount point or below it. */
+static bool is_below(const char *path, const char *point)
+{
+	size_t n = strlen(point);
+
+	if (n == 1)
+		return true;
+	return !strncmp(path, point, n) && (path[n] == '/' || !path[n]);
+}
+
+struct mounts {
+	FILE *f;
+	char *line;
+	size_t cap;
+};
+
+static void mounts_done(struct mounts *m)
+{
+	if (m->f)
+		fclose(m->f);
+	free(m->line);
+}
+
+static bool mounts_open(struct mounts *m, uint32_t pid)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%u/mountinfo", pid);
+	m->f = fopen(path, "re");
+	return m->f != NULL;
+}
+
+static bool mounts_next(struct mounts *m, struct mount *ret)
+{
+	while (getline(&m->line, &m->cap, m->f) > 0) {
+		if (parse_mount(m->line, ret))
+			return true;
+	}
+	return false;
+}
+
+/* The mount of that number as the process sees it. */
+static enum bh_exefile_why check_mount(uint32_t pid, const struct seen *s, uint64_t dev)
+{
+	BH_CLEANUP(mounts_done) struct mounts m = {0};
+	struct mount one;
+
+	if (!mounts_open(&m, pid))
+		return BH_EXEFILE_GONE;
+	while (mounts_next(&m, &one)) {
+		if (one.id != s->mnt_id)
+			continue;
+		if (one.dev != dev)
+			return BH_EXEFILE_OTHER;
+		return one.is_local ? BH_EXEFILE_OK : BH_EXEFILE_REMOTE;
+	}
+	return BH_EXEFILE_REMOTE; /* mounted nowhere that we know */
+}
+
+/* Walking to path crosses local mounts only. */
+static bool is_local_way(uint32_t pid, const char *path)
+{
+	BH_CLEANUP(mounts_done) struct mounts m = {0};
+	bool has_root = false;
+	struct mount one;
+
+	if (!mounts_open(&m, pid))
+		return false;
+	while (mounts_next(&m, &one)) {
+		if (is_below(path, one.point) && !one.is_local)
+			return false;
+		has_root |= !strcmp(one.point, "/");
+	}
+	return has_root;
+}
+
+/* ---- opening ---- */
+
+/* A descriptor that only names the file > one that reads it. */
+static enum bh_exefile_why reopen(int path_fd, int *ret_fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	/* a lease of somebody else must not make us wait either */
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return *ret_fd < 0 ? BH_EXEFILE_ERROR : BH_EXEFILE_OK;
+}
+
+static enum bh_exefile_why judge(const struct bh_exefile_want *w, uint32_t pid, int path_fd,
+				 struct bh_exefile_id *ret)
+{
+	enum bh_exefile_why why = BH_EXEFILE_OK;
+	struct seen s;
+
+	if (look(path_fd, "", AT_EMPTY_PATH, &s))
+		return BH_EXEFILE_GONE;
+	if (!s.is_regular || s.id.ino != w->ino)
+		return BH_EXEFILE_OTHER;
+	if (!w->is_memory)
+		why = check_mount(pid, &s, w->dev);
+	else if (s.id.stat_dev != w->dev)
+		why = BH_EXEFILE_OTHER;
+	*ret = s.id;
+	ret->dev = w->dev;
+	return why;
+}
+
+static enum bh_exefile_why open_image(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
+				      int *ret_fd)
+{
+	BH_CLEANUP(bh_closep) int fd = -1;
+	enum bh_exefile_why why;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", w->pid);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return BH_EXEFILE_GONE;
+	why = check_userns(w, w->pid);
+	if (!why)
+		why = judge(w, w->pid, fd, ret);
+	return why ? why : reopen(fd, ret_fd);
+}
+
+static enum bh_exefile_why open_path(const struct bh_exefile_want *w, uint32_t pid,
+				     struct bh_exefile_id *ret, int *ret_fd)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+	BH_CLEANUP(bh_closep) int root = -1;
+	BH_CLEANUP(bh_closep) int fd = -1;
+	enum bh_exefile_why why;
+	char path[40];
+
+	if (!pid || w->path[0] != '/' || (w->mntns && ns_of(pid, "mnt") != w->mntns))
+		return BH_EXEFILE_GONE;
+	why = check_userns(w, pid);
+	if (why)
+		return why;
+	if (!is_local_way(pid, w->path))
+		return BH_EXEFILE_REMOTE;
+	snprintf(path, sizeof(path), "/proc/%u/root", pid);
+	root = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY);
+	if (root < 0)
+		return BH_EXEFILE_GONE;
+	fd = (int)syscall(SYS_openat2, root, w->path, &how, sizeof(how));
+	if (fd < 0)
+		return BH_EXEFILE_GONE;
+	why = judge(w, pid, fd, ret);
+	return why ? why : reopen(fd, ret_fd);
+}
+
+enum bh_exefile_why bh_exefile_open(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
+				    int *ret_fd)
+{
+	const uint32_t pids[] = {w->pid, w->helpers[0], w->helpers[1]};
+	enum bh_exefile_why why = BH_EXEFILE_GONE;
+
+	if (w->is_image_of_pid)
+		why = open_image(w, ret, ret_fd);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(pids) && !w->is_memory; i++) {
+		enum bh_exefile_why other;
+
+		if (why != BH_EXEFILE_GONE && why != BH_EXEFILE_OTHER)
+			break;
+		other = open_path(w, pids[i], ret, ret_fd);
+		why = other == BH_EXEFILE_GONE ? why : other;
+	}
+	return why;
+}
+
+const char *bh_exefile_why_name(enum bh_exefile_why why)
+{
+	static const char *const names[] = {
+		[BH_EXEFILE_OK] = "ok",		  [BH_EXEFILE_GONE] = "gone",
+		[BH_EXEFILE_OTHER] = "other",	  [BH_EXEFILE_REMOTE] = "remote",
+		[BH_EXEFILE_FOREIGN] = "foreign", [BH_EXEFILE_ERROR] = "error",
+	};
+
+	return names[why];
+}

@@ -1,0 +1,47 @@
+/* runtime_parts.h - shared by runtime.c and runtime_verb.c. Not for others. */
+#pragma once
+
+#include "base/vec.h"
+#include "daemon/baselines.h"
+#include "daemon/runtime.h"
+#include "datapath/trace.h"
+#include "policy/runtime.h"
+
+#define BH_RUNTIME_DRAIN 16384 /* records, before an endpoint goes */
+
+struct bh_detection;
+struct bh_learning;
+struct bh_runtime_hosts;
+
+/* An answer to a finding. */
+struct wish {
+	uint32_t slot, generation;
+	enum bh_response response;
+	uint32_t pid;
+	char text[256];
+};
+
+struct bh_runtime {
+	struct bh_daemon *d;
+	struct bh_trace *trace; /* NULL: does not load here */
+	struct bh_detection *detection;
+	struct bh_baselines *baselines;
+	struct bh_learning *learning; /* NULL while there is no trace, like the next */
+	struct bh_runtime_hosts *hosts;
+	struct bh_digests *digests;
+	struct bh_source *source, *timer;
+	enum bh_runtime_mode wanted;
+	uint64_t broken;  /* records that did not decode */
+	uint64_t unnamed; /* events whose pod nobody knows */
+	uint64_t events;  /* that were told */
+	unsigned ticks;
+	uint64_t repeated_ns;	      /* up to then edges were told to the baselines; 0: none */
+	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
+	bool has_policies;	      /* some RuntimePolicy was in force at the last look */
+	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
+	BH_VEC(struct wish) wishes;   /* that wait until no event is being read */
+	char trouble[160];
+};
+
+/* Reads up to max records, then does what they call for. */
+void bh_runtime_read(struct bh_runtime *rt, int max);
