@@ -17,6 +17,7 @@
 static int read_all(int fd, const char *path, size_t max, struct bh_str *out, struct bh_err *err)
 {
 	char buf[16384];
+	int r = 0;
 
 	for (;;) {
 		ssize_t n = read(fd, buf, sizeof(buf));
@@ -24,15 +25,20 @@ static int read_all(int fd, const char *path, size_t max, struct bh_str *out, st
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return bh_fail_sys(err, errno, "read '%s'", path);
-		if (n == 0)
-			return 0;
+			r = bh_fail_sys(err, errno, "read '%s'", path);
+		if (n <= 0)
+			break;
 		if ((size_t)n > max - out->n)
-			return bh_fail(err, EFBIG, "'%s' is larger than %zu bytes", path, max);
-		bh_str_addn(out, buf, (size_t)n);
-		if (out->failed)
-			return bh_fail(err, ENOMEM, "read '%s'", path);
+			r = bh_fail(err, EFBIG, "'%s' is larger than %zu bytes", path, max);
+		else
+			bh_str_addn(out, buf, (size_t)n);
+		if (!r && out->failed)
+			r = bh_fail(err, ENOMEM, "read '%s'", path);
+		if (r)
+			break;
 	}
+	explicit_bzero(buf, sizeof(buf)); /* some files hold passwords */
+	return r;
 }
 
 int bh_fs_read(const char *path, size_t max, char **ret_data, size_t *ret_len, struct bh_err *err)

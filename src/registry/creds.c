@@ -90,16 +90,16 @@ static int read_cred(const json_t *j, struct bh_cred *to, struct bh_err *err)
 		to->identity_token = strdup(token);
 		return to->identity_token ? 0 : bh_fail(err, ENOMEM, "credentials");
 	}
-	if (user && password && *user) {
-		to->user = strdup(user);
-		to->password = strdup(password);
-		return to->user && to->password ? 0 : bh_fail(err, ENOMEM, "credentials");
-	}
-	if (!auth || !*auth)
+	/* where both are given the kubelet goes by this one */
+	if (auth && *auth)
+		return strlen(auth) > MAX_SECRET || split_auth(auth, to)
+			       ? bh_fail(err, EINVAL, "'auth' is not base64 of user:password")
+			       : 0;
+	if (!user || !password || !*user)
 		return bh_fail(err, ENODATA, "no credentials");
-	if (strlen(auth) > MAX_SECRET || split_auth(auth, to))
-		return bh_fail(err, EINVAL, "'auth' is not base64 of user:password");
-	return 0;
+	to->user = strdup(user);
+	to->password = strdup(password);
+	return to->user && to->password ? 0 : bh_fail(err, ENOMEM, "credentials");
 }
 
 /* "https://index.docker.io/v1/" is how docker writes its own registry. */
@@ -213,6 +213,15 @@ static bool is_docker_hub(const char *host)
 	       !strcasecmp(host, "registry-1.docker.io");
 }
 
+/* The longer path, then the host without a '*', then the entry that came first. */
+static bool is_better(const struct entry *e, const struct entry *best)
+{
+	size_t n = strlen(e->path), n_best = best ? strlen(best->path) : 0;
+
+	return !best || n > n_best ||
+	       (n == n_best && strchr(best->host, '*') && !strchr(e->host, '*'));
+}
+
 const struct bh_cred *bh_creds_find(const struct bh_creds *c, const char *host,
 				    const char *repository)
 {
@@ -223,8 +232,7 @@ const struct bh_cred *bh_creds_find(const struct bh_creds *c, const char *host,
 		bool is_host = host_matches(e->host, host) ||
 			       (is_docker_hub(e->host) && is_docker_hub(host));
 
-		if (is_host && path_matches(e->path, repository) &&
-		    (!best || strlen(e->path) > strlen(best->path)))
+		if (is_host && path_matches(e->path, repository) && is_better(e, best))
 			best = e;
 	}
 	return best ? &best->cred : NULL;

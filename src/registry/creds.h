@@ -2,7 +2,8 @@
  * kubernetes.io/dockerconfigjson, or the legacy form without "auths".
  *
  * A pattern is host[:port][/path]. The host is compared label by label ('*' stands for something
- * inside one label), the port exactly, the path at its '/' borders; the longest path wins. Never a
+ * inside one label), the port exactly, the path at its '/' borders; the longest path wins, then a
+ * host without '*'. Never a
  * substring. Secrets are wiped when the set is freed. Pure. */
 #pragma once
 

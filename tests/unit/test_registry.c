@@ -210,6 +210,40 @@ static void creds_refuse(void **state)
 	}
 }
 
+/* What comes first where several entries or members could be meant. */
+static void creds_prefer(void **state)
+{
+	static const char text[] =
+		"{\"auths\":{"
+		"\"*.r.example\":{\"auth\":\"c3Rhcjpw\"},"
+		"\"a.r.example\":{\"auth\":\"ZXhhY3Q6cA==\"},"
+		"\"*.r.example/team\":{\"auth\":\"dGVhbTpw\"},"
+		"\"b.example\":{\"auth\":\"YXV0aDpw\",\"username\":\"named\","
+		"\"password\":\"q\"},"
+		"\"https://index.docker.io/v1/\":{\"auth\":\"aHViOnA=\"}}}";
+	static const char legacy[] = "{\"old.example\":{\"auth\":\"b2xkOnA=\",\"email\":\"x\"}}";
+	static const struct {
+		const char *host, *repository, *user;
+	} rows[] = {
+		{"a.r.example", "x", "exact"},
+		{"c.r.example", "x", "star"},
+		{"a.r.example", "team/x", "team"},
+		{"b.example", "x", "auth"},
+		{"registry-1.docker.io", "library/x", "hub"},
+		{"old.example", "x", "old"},
+	};
+	BH_CLEANUP(bh_creds_freep) struct bh_creds *c = NULL;
+	struct bh_err err;
+
+	(void)state;
+	assert_int_equal(bh_creds_new(&c, &err), 0);
+	assert_int_equal(bh_creds_add(c, text, sizeof(text) - 1, &err), 0);
+	assert_int_equal(bh_creds_add(c, legacy, sizeof(legacy) - 1, &err), 0);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++)
+		assert_string_equal(bh_creds_find(c, rows[i].host, rows[i].repository)->user,
+				    rows[i].user);
+}
+
 /* Neither the secret nor its encoding may come back in a sentence. */
 static void creds_keep_secrets(void **state)
 {
@@ -230,7 +264,7 @@ int main(void)
 		cmocka_unit_test(url_parses),	      cmocka_unit_test(url_resolves),
 		cmocka_unit_test(url_same_server),    cmocka_unit_test(challenge_rows),
 		cmocka_unit_test(creds_match),	      cmocka_unit_test(creds_refuse),
-		cmocka_unit_test(creds_keep_secrets),
+		cmocka_unit_test(creds_keep_secrets), cmocka_unit_test(creds_prefer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
