@@ -9,7 +9,7 @@
 #include "bulkhead/ctl.h"
 #include "bulkhead_version.h"
 #include "cli/commands.h"
-#include "cli/duration.h"
+#include "base/duration.h"
 
 const struct bh_command *const bh_commands[] = {
 	&bh_cmd_status,
@@ -31,6 +31,7 @@ const struct bh_command *const bh_commands[] = {
 	&bh_cmd_events,
 	&bh_cmd_events_verify,
 	&bh_cmd_runtime,
+	&bh_cmd_detectors,
 	&bh_cmd_baseline_list,
 	&bh_cmd_baseline_show,
 	&bh_cmd_baseline_export,

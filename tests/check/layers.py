@@ -27,7 +27,7 @@ L2 = {
 }
 L3 = ["datapath", "net", "http", "store", "kube", "registry", "sink", "ctl"]
 PURE_BASE = ["base/err.h", "base/own.h", "base/log.h", "base/str.h", "base/vec.h", "base/map.h",
-             "base/ip.h", "base/json.h"]
+             "base/ip.h", "base/json.h", "base/duration.h"]
 L4 = {
     "daemon": ["daemon", "base", *L2, *L3],
     "worker": ["worker", "base", *L2, "http", "kube", "registry", "ctl"],

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "cli/args.h"
-#include "cli/duration.h"
+#include "base/duration.h"
 
 static const struct bh_option options[] = {
 	{"port", "P", "", 'p', false, false},
@@ -106,15 +106,16 @@ static void test_durations(void **state)
 		const char *text;
 		uint64_t ms;
 	} good[] = {
-		{"500ms", 500},	 {"10s", 10000},     {"10", 10000},	{"0", 0},
-		{"2h", 7200000}, {"1h30m", 5400000}, {"7d", 604800000}, {"1s1ms", 1001},
+		{"500ms", 500},	   {"10s", 10000},  {"10", 10000},
+		{"0", 0},	   {"2h", 7200000}, {"1h30m", 5400000},
+		{"7d", 604800000}, {"1s1ms", 1001}, {"2w1d", 1296000000},
 	};
 	static const char *const bad[] = {"",
 					  "s",
 					  "-1s",
 					  "1.5s",
 					  "10 s",
-					  "1w",
+					  "1y",
 					  "5m1h",
 					  "1m1m",
 					  "1h5",

@@ -1,4 +1,4 @@
-#include "cli/duration.h"
+#include "base/duration.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +10,12 @@ static const struct {
 	const char *name;
 	uint64_t ms;
 } units[] = {
-	{"d", 24ull * 3600 * 1000}, {"h", 3600 * 1000}, {"m", 60 * 1000}, {"s", 1000}, {"ms", 1},
+	{"w", 7ull * 24 * 3600 * 1000},
+	{"d", 24ull * 3600 * 1000},
+	{"h", 3600 * 1000},
+	{"m", 60 * 1000},
+	{"s", 1000},
+	{"ms", 1},
 };
 
 /* Length of one unit in milliseconds, 0 when it is none. */

@@ -5,6 +5,6 @@
 
 #include "base/err.h"
 
-/* Units ms, s, m, h, d; several may follow each other, largest first; a bare number is seconds.
+/* Units ms, s, m, h, d, w; several may follow each other, largest first; a bare number is seconds.
  * Result in milliseconds, at most 100 years. -EINVAL with a sentence for anything else. */
 int bh_duration_parse(const char *text, uint64_t *ret_ms, struct bh_err *err);
