@@ -22,6 +22,7 @@ extern const struct bh_command bh_cmd_flows;
 extern const struct bh_command bh_cmd_events;
 extern const struct bh_command bh_cmd_events_verify;
 extern const struct bh_command bh_cmd_runtime;
+extern const struct bh_command bh_cmd_detectors;
 extern const struct bh_command bh_cmd_baseline_list;
 extern const struct bh_command bh_cmd_baseline_show;
 extern const struct bh_command bh_cmd_baseline_export;

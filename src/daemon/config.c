@@ -46,7 +46,7 @@ static int set_defaults(struct bh_settings *c, struct bh_err *err)
 	c->is_kubelets = true;
 	c->images_hosts = copy(CONTAINERD_HOSTS);
 	c->node_mode = BH_NODE_ALLOW;
-	c->runtime_mode = BH_RUNTIME_LIGHT;
+	bh_config_runtime_defaults(&c->runtime);
 	if (!c->node_name || !c->run || !c->state || !c->log || !c->bpffs || !c->manifests ||
 	    !c->http_listen || !c->images_credentials || !c->images_hosts)
 		return bh_fail(err, ENOMEM, "settings");
@@ -245,18 +245,7 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 
 static int read_runtime(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)
 {
-	static const struct word modes[] = {{"off", BH_RUNTIME_OFF},
-					    {"light", BH_RUNTIME_LIGHT},
-					    {"watch", BH_RUNTIME_WATCH},
-					    {"learn", BH_RUNTIME_LEARN},
-					    {0}};
-	int mode = BH_RUNTIME_LIGHT;
-	int r = bh_yaml_check_keys(m, KEYS("mode"), err);
-
-	if (!r)
-		r = take_word(m, "mode", modes, &mode, err);
-	c->runtime_mode = (enum bh_runtime_mode)mode;
-	return r;
+	return bh_config_runtime(m, &c->runtime, err);
 }
 
 static int read_http(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)
@@ -381,6 +370,7 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->images_hosts);
 	free(c->images_registries);
 	json_decref(c->sinks);
+	bh_config_runtime_done(&c->runtime);
 	free(c);
 }
 

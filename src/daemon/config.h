@@ -7,10 +7,9 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "bulkhead/abi.h"
+#include "daemon/config_runtime.h"
 
 #define BH_CONFIG_DEFAULT_FILE "/etc/bulkhead/config.yaml"
-
-enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RUNTIME_LEARN };
 
 enum bh_images_mode { BH_IMAGES_OFF, BH_IMAGES_AUDIT, BH_IMAGES_ENFORCE };
 
@@ -24,7 +23,7 @@ struct bh_settings {
 	enum bh_node_mode node_mode;
 	bool keep_established;
 	bool require_reason;
-	enum bh_runtime_mode runtime_mode;
+	struct bh_runtime_settings runtime;
 	enum bh_images_mode images_mode;
 	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
 	bool is_kubelets;	  /* it is the kubelet's, and need not be there */

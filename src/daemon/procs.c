@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/map.h"
@@ -86,9 +87,10 @@ struct signalling {
 	uint32_t n;
 };
 
-static bool is_zombie(pid_t pid)
+/* The rest of the process's stat line behind its name, "" when it is gone. */
+static const char *stat_of(pid_t pid, char line[512])
 {
-	char path[64], line[512];
+	char path[64];
 	const char *paren;
 	ssize_t n;
 	int fd;
@@ -96,14 +98,58 @@ static bool is_zombie(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return true;
-	n = read(fd, line, sizeof(line) - 1);
+		return "";
+	n = read(fd, line, 511);
 	close(fd);
-	if (n <= 0)
-		return true;
-	line[n] = '\0';
+	line[n > 0 ? n : 0] = '\0';
 	paren = strrchr(line, ')');
-	return !paren || paren[1] == '\0' || paren[2] == 'Z' || paren[2] == 'X';
+	return paren && paren[1] ? paren + 2 : "";
+}
+
+static bool is_zombie(pid_t pid)
+{
+	char line[512];
+	const char *state = stat_of(pid, line);
+
+	return !*state || *state == 'Z' || *state == 'X';
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* When the process was made, in CLOCK_MONOTONIC; UINT64_MAX when it is gone. */
+static uint64_t made_ns(pid_t pid)
+{
+	uint64_t asleep = clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC), ticks, ns;
+	char line[512];
+	const char *at = stat_of(pid, line);
+
+	/* proc(5): the 22nd field, of which `at` is the third */
+	for (int field = 3; at && field < 22; field++)
+		at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL;
+	if (!at || !*at)
+		return UINT64_MAX;
+	ticks = strtoull(at, NULL, 10);
+	ns = ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
+	return ns > asleep ? ns - asleep : 0;
+}
+
+bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns)
+{
+	int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	bool done = false;
+
+	if (fd < 0)
+		return false;
+	if (made_ns(pid) <= ts_ns)
+		done = !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	close(fd);
+	return done;
 }
 
 static int signal_one(pid_t pid, void *arg)

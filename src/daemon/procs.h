@@ -22,6 +22,9 @@ int bh_procs_each(const struct bh_netns_id *ns, int (*fn)(pid_t pid, void *arg),
 /* Kills them all, again and again until none is left (a fork bomb races; bounded rounds). -EBUSY
  * when some survive. */
 int bh_procs_kill(const struct bh_netns_id *ns, uint32_t *ret_killed, struct bh_err *err);
+/* Kills the process that had this number at ts_ns (CLOCK_MONOTONIC); false: it is gone, and whoever
+ * has its number now is left alone. */
+bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns);
 /* Stops or lets go on: by the cgroup freezer where a cgroup holds nothing but the namespace's
  * processes, else by SIGSTOP and SIGCONT. *ret_n: processes reached. */
 int bh_procs_freeze(const struct bh_netns_id *ns, bool freeze, uint32_t *ret_n, struct bh_err *err);

@@ -14,6 +14,7 @@
 #include "daemon/journal.h"
 #include "daemon/observe.h"
 #include "daemon/isolate.h"
+#include "daemon/runtime_answer.h"
 #include "daemon/runtime_detect.h"
 #include "daemon/runtime_hash.h"
 #include "daemon/runtime_hosts.h"
@@ -144,64 +145,10 @@ static int on_name(const struct bh_dns_key *key, const struct bh_dns *value, voi
 	return 0;
 }
 
-/* ---- answers ---- */
-
-static void on_wish(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg)
-{
-	struct bh_runtime *rt = arg;
-	struct wish wish = {ep->slot, ep->generation, w->response, w->pid, ""};
-
-	snprintf(wish.text, sizeof(wish.text), "%s", w->text);
-	if (bh_vec_push(&rt->wishes, wish))
-		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
-}
-
-static void count_replicas(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
-			   unsigned *ret_isolated, void *arg)
-{
-	struct bh_runtime *rt = arg;
-	char other[256];
-
-	*ret_all = *ret_isolated = 0;
-	bh_vec_each (it, &rt->d->endpoints.eps) {
-		if (!(*it)->owns_cookie || strcmp((*it)->ns, ep->ns) ||
-		    strcmp(bh_detection_owner((*it)->name, other), owner))
-			continue;
-		++*ret_all;
-		*ret_isolated += (*it)->is_quarantined;
-	}
-}
-
-static void answer(struct bh_runtime *rt, const struct wish *w)
-{
-	const struct bh_endpoint *ep = bh_endpoint_table_slot(&rt->d->endpoints, w->slot);
-	struct bh_isolate_request rq = {.reason = w->text,
-					.freeze = w->response == BH_RESPOND_FREEZE};
-	BH_CLEANUP(bh_json_decrefp) json_t *receipt = NULL;
-	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
-	struct bh_err err = {0};
-
-	if (!ep || ep->generation != w->generation)
-		return;
-	if (w->response == BH_RESPOND_KILL) {
-		if (w->pid > 1 && kill((pid_t)w->pid, SIGKILL) == 0)
-			bh_info("killed: pod=%s/%s pid=%u", ep->ns, ep->name, w->pid);
-		return;
-	}
-	rq.ns = ep->ns;
-	rq.name = ep->name;
-	if (bh_isolate(rt->d->isolation, &rq, &self, &receipt, &err) < 0)
-		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
-}
-
 void bh_runtime_read(struct bh_runtime *rt, int max)
 {
 	bh_trace_consume(rt->trace, max, on_record, rt);
-	while (rt->wishes.n) {
-		struct wish w = rt->wishes.v[--rt->wishes.n];
-
-		answer(rt, &w);
-	}
+	bh_runtime_answers_give(rt->answers);
 }
 
 static void on_ring(int fd, unsigned events, void *arg)
@@ -229,6 +176,22 @@ static void repeat_edges(struct bh_runtime *rt)
 	bh_observer_repeat(rt->d->observer, since_ns);
 }
 
+/* A pod whose quota of facts is used up hides what it does from then on. */
+static void look_for_overflow(struct bh_runtime *rt)
+{
+	bh_vec_each (it, &rt->d->endpoints.eps) {
+		const struct bh_endpoint *ep = *it;
+		struct bh_trace_slot b = bh_trace_books(rt->trace, ep->slot);
+		uint64_t now_ns = bh_datapath_now_ns();
+
+		if (!ep->owns_cookie || b.generation != ep->generation || !b.overflow ||
+		    rt->overflowed[ep->slot] == ep->generation)
+			continue;
+		rt->overflowed[ep->slot] = ep->generation;
+		bh_detection_feed_overflow(rt->detection, ep, "facts", now_ns, bh_wall_ms(now_ns));
+	}
+}
+
 void bh_runtime_tick(struct bh_runtime *rt)
 {
 	struct bh_err err;
@@ -247,6 +210,7 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	    bh_trace_names_sweep(rt->trace, on_name, rt, &err) < 0 ||
 	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
+	look_for_overflow(rt);
 	if (rt->ticks % FORGET_TICKS == 0)
 		bh_trace_names_forget(rt->trace, bh_datapath_now_ns() - NAMES_NS);
 	if (rt->ticks % FORGET_TICKS == 0)
@@ -344,7 +308,8 @@ int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct
 static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		       const struct bh_runtime_rules *rules, struct bh_err *err)
 {
-	uint64_t sum = rules->first ? bh_runtime_rules_sum(rules) : 0;
+	const struct bh_runtime_set set = {rules->policies.v, rules->policies.n};
+	uint64_t sum = set.n ? bh_runtime_rules_sum(rules) : 0;
 	int r;
 
 	if (sum == rt->rules[ep->slot])
@@ -354,7 +319,7 @@ static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	if (r < 0)
 		return r;
 	rt->rules[ep->slot] = sum;
-	bh_detection_set_policy(rt->detection, ep, rules->first, bh_wall_ms(bh_datapath_now_ns()));
+	bh_detection_set_policies(rt->detection, ep, &set, bh_wall_ms(bh_datapath_now_ns()));
 	return 0;
 }
 
@@ -448,15 +413,22 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 	if (!rt)
 		return bh_fail(err, ENOMEM, "tracing");
 	rt->d = d;
-	rt->wanted = d->cfg->runtime_mode;
-	r = bh_baselines_open(d->store, &rt->baselines, err);
+	rt->wanted = d->cfg->runtime.mode;
+	r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
-		r = bh_detection_open(&(struct bh_detection_options){d->journal, rt->baselines,
-								     on_wish, count_replicas, rt},
-				      &rt->detection, err);
+		r = bh_baselines_open(d->store, &rt->baselines, err);
+	if (!r)
+		r = bh_detection_open(
+			&(struct bh_detection_options){.journal = d->journal,
+						       .baselines = rt->baselines,
+						       .store = d->store,
+						       .settings = &d->cfg->runtime,
+						       .on_wish = bh_runtime_answers_note,
+						       .count = bh_runtime_answers_count,
+						       .arg = rt->answers},
+			&rt->detection, err);
 	if (r < 0) {
-		bh_baselines_close(rt->baselines);
-		free(rt);
+		bh_runtime_close(rt);
 		return r;
 	}
 	open_trace(rt);
@@ -477,7 +449,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_trace_close(rt->trace);
 	bh_detection_close(rt->detection);
 	bh_baselines_close(rt->baselines);
-	bh_vec_done(&rt->wishes);
+	bh_runtime_answers_close(rt->answers);
 	free(rt);
 }
 

@@ -5,9 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/str.h"
 #include "daemon/journal.h"
 #include "daemon/baselines.h"
+#include "daemon/config_runtime.h"
 #include "daemon/runtime_activity.h"
+#include "daemon/runtime_memory.h"
 #include "detect/detect.h"
 #include "endpoint/endpoint.h"
 #include "event/ocsf_process.h"
@@ -20,6 +24,7 @@ struct bh_detection {
 	struct bh_detection_options opt;
 	struct bh_detect *detect;
 	struct bh_respond *respond;
+	struct bh_runtime_memory *memory;
 	/* what is being fed */
 	const struct bh_endpoint *ep;
 	const struct bh_trace_event *ev;
@@ -84,12 +89,20 @@ static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh
 	x->opt.count(x->ep, bh_detection_owner(x->ep->name, owner), &replicas.all,
 		     &replicas.isolated, x->opt.arg);
 	bh_respond_decide(x->respond, f, &replicas, ret);
+	if (ret->response == BH_RESPOND_QUARANTINE || ret->response == BH_RESPOND_FREEZE)
+		bh_runtime_memory_isolated(x->memory, f->activity->subject, f->activity->ts_ns);
 }
 
 static void log_finding(const struct bh_detection *x, const struct bh_finding *f,
 			const struct bh_answer *a)
 {
+	BH_CLEANUP(bh_freep)
+	char *rule =
+		f->policy ? bh_strf("RuntimePolicy %s/%s", f->policy->ns, f->policy->name) : NULL;
 	struct bh_ocsf_finding o = {
+		.rule = rule,
+		.file = f->policy ? f->policy->place.file : NULL,
+		.line = f->line,
 		.time_ms = x->wall_ms,
 		.detector = f->detector->name,
 		.title = f->detector->title,
@@ -121,17 +134,23 @@ static void on_finding(const struct bh_finding *f, void *arg)
 	if (!x->ep)
 		return;
 	decide(x, f, &answer);
-	if (f->is_raised)
+	/* a finding is told once for its workload; what is done about it, or not, once for the pod
+	 */
+	if (f->is_raised || (answer.wished != BH_RESPOND_ALERT && answer.is_news))
 		log_finding(x, f, &answer);
 	if (answer.response == BH_RESPOND_ALERT)
 		return;
-	wish = (struct bh_detection_wish){answer.response, answer.pid, answer.text};
+	wish = (struct bh_detection_wish){answer.response, answer.pid, f->activity->ts_ns,
+					  answer.text};
 	x->opt.on_wish(x->ep, &wish, x->opt.arg);
 }
 
 /* Judged first: what a detector takes exception to confirms nothing. */
 static void feed(struct bh_detection *x, const struct bh_activity *a)
 {
+	/* it may be there since a moment, or gone */
+	bh_detect_set_baseline(x->detect, a->subject,
+			       bh_baselines_find(x->opt.baselines, a->subject));
 	if (!x->is_repeat)
 		bh_detect_feed(x->detect, a);
 	bh_baselines_feed(x->opt.baselines, a, x->wall_ms / 1000,
@@ -179,8 +198,7 @@ static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms)
 {
-	const pid_t self = getpid();
-	const struct bh_guard_pids ours = {&self, 1};
+	const struct bh_guard_pids ours = bh_runtime_memory_pids(x->memory);
 	struct bh_activity a;
 	struct bh_subject subject;
 	char owner[256];
@@ -240,6 +258,18 @@ void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *e
 	feed_plain(x, ep, &a, wall_ms);
 }
 
+void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint *ep,
+				const char *what, uint64_t ts_ns, int64_t wall_ms)
+{
+	struct bh_activity a = {.kind = BH_ACT_OVERFLOW,
+				.ts_ns = ts_ns,
+				.process = bh_act_nobody,
+				.parent = bh_act_nobody,
+				.u.name = what};
+
+	feed_plain(x, ep, &a, wall_ms);
+}
+
 static enum bh_edge_peer peer_of(const char *peer)
 {
 	if (!peer)
@@ -279,11 +309,11 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 	x->is_repeat = false;
 }
 
-void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
-			     struct bh_runtime_policy *policy, int64_t wall_ms)
+void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint *ep,
+			       const struct bh_runtime_set *policies, int64_t wall_ms)
 {
 	const struct bh_trace_event none = {0};
-	struct bh_detect_pod pod = {.policy = policy};
+	const struct bh_detect_pod pod = {.policies = *policies};
 	struct bh_subject subject;
 	char owner[256];
 
@@ -291,8 +321,8 @@ void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *e
 	x->ev = &none;
 	x->wall_ms = wall_ms;
 	subject_of(x, owner, &subject);
-	pod.baseline = bh_baselines_find(x->opt.baselines, &subject);
-	bh_detect_set_pod(x->detect, &subject, &pod);
+	if (bh_detect_set_pod(x->detect, &subject, &pod))
+		bh_error("no memory for the RuntimePolicies of %s/%s", ep->ns, ep->name);
 	x->ep = NULL;
 	x->ev = NULL;
 }
@@ -305,6 +335,13 @@ void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
 	bh_respond_pod_gone(x->respond, id);
 }
 
+static void spent_before(const struct bh_subject *s, uint64_t ts_ns, void *arg)
+{
+	struct bh_detection *x = arg;
+
+	bh_respond_spent(x->respond, s, ts_ns);
+}
+
 static void detection_freep(struct bh_detection **x)
 {
 	bh_detection_close(*x);
@@ -314,9 +351,18 @@ int bh_detection_open(const struct bh_detection_options *opt, struct bh_detectio
 		      struct bh_err *err)
 {
 	static const char *const exempt[] = {"kube-system", NULL};
-	const struct bh_respond_options respond = {.exempt = exempt};
+	const struct bh_runtime_settings *c = opt->settings;
+	const struct bh_respond_options respond = {
+		.is_dry_run = c->is_dry_run,
+		.exempt = c->exempt ? (const char *const *)c->exempt : exempt,
+		.pods_per_hour = c->pods_per_hour,
+		.kills_per_hour = c->kills_per_hour,
+		.node_per_hour = c->node_per_hour,
+		.least_share = c->least_share,
+	};
 	BH_CLEANUP(detection_freep) struct bh_detection *x = calloc(1, sizeof(*x));
-	struct bh_detect_options detect = {.on_finding = on_finding, .arg = x};
+	struct bh_detect_options detect = {
+		.start_ns = c->startup_ns, .on_finding = on_finding, .arg = x};
 	int r;
 
 	if (!x)
@@ -325,8 +371,11 @@ int bh_detection_open(const struct bh_detection_options *opt, struct bh_detectio
 	r = bh_detect_new(&detect, &x->detect, err);
 	if (!r)
 		r = bh_respond_new(&respond, &x->respond, err);
+	if (!r)
+		r = bh_runtime_memory_open(opt->store, &x->memory, err);
 	if (r < 0)
 		return r;
+	bh_runtime_memory_each(x->memory, spent_before, x);
 	*ret = BH_TAKE(x);
 	return 0;
 }
@@ -335,6 +384,7 @@ void bh_detection_close(struct bh_detection *x)
 {
 	if (!x)
 		return;
+	bh_runtime_memory_close(x->memory);
 	bh_respond_free(x->respond);
 	bh_detect_free(x->detect);
 	free(x);

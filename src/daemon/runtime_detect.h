@@ -13,17 +13,21 @@ struct bh_journal;
 struct bh_endpoint;
 struct bh_detection;
 struct bh_baselines;
-struct bh_runtime_policy;
+struct bh_store;
+struct bh_runtime_settings;
 
 /* What a finding calls for, beyond telling. Called while an event is fed: it may only take note. */
 struct bh_detection_wish {
 	enum bh_response response;
-	uint32_t pid;	  /* to kill */
+	uint32_t pid;	  /* to kill, */
+	uint64_t ts_ns;	  /* as it was then */
 	const char *text; /* one sentence, for the record */
 };
 struct bh_detection_options {
 	struct bh_journal *journal;	/* borrowed */
 	struct bh_baselines *baselines; /* borrowed */
+	struct bh_store *store;		/* borrowed; what must survive us: what was answered */
+	const struct bh_runtime_settings *settings; /* borrowed */
 	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
 	/* how many replicas the endpoint's owner has on this node, and how many are cut off */
 	void (*count)(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
@@ -47,6 +51,9 @@ struct bh_detection_calls {
 void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *ep,
 			     const struct bh_detection_calls *calls, uint64_t ts_ns,
 			     int64_t wall_ms);
+/* A quota of what is recorded of the pod, `what`, is used up. */
+void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint *ep,
+				const char *what, uint64_t ts_ns, int64_t wall_ms);
 /* Who talked with whom, for the first time. */
 struct bh_detection_edge {
 	bool is_egress, is_denied;
@@ -60,9 +67,9 @@ struct bh_detection_edge {
 };
 void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep,
 			    const struct bh_detection_edge *edge, uint64_t ts_ns, int64_t wall_ms);
-/* The policy that the pod's acts are held against; NULL: none. */
-void bh_detection_set_policy(struct bh_detection *x, const struct bh_endpoint *ep,
-			     struct bh_runtime_policy *policy, int64_t wall_ms);
+/* The policies that the pod's acts are held against; they get references. */
+void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint *ep,
+			       const struct bh_runtime_set *policies, int64_t wall_ms);
 /* Name of the workload that a pod's name belongs to, in out. */
 const char *bh_detection_owner(const char *pod, char out[256]);
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep);

@@ -1,7 +1,6 @@
 /* runtime_parts.h - shared by runtime.c and runtime_verb.c. Not for others. */
 #pragma once
 
-#include "base/vec.h"
 #include "daemon/baselines.h"
 #include "daemon/runtime.h"
 #include "datapath/trace.h"
@@ -10,16 +9,9 @@
 #define BH_RUNTIME_DRAIN 16384 /* records, before an endpoint goes */
 
 struct bh_detection;
+struct bh_runtime_answers;
 struct bh_learning;
 struct bh_runtime_hosts;
-
-/* An answer to a finding. */
-struct wish {
-	uint32_t slot, generation;
-	enum bh_response response;
-	uint32_t pid;
-	char text[256];
-};
 
 struct bh_runtime {
 	struct bh_daemon *d;
@@ -37,9 +29,10 @@ struct bh_runtime {
 	unsigned ticks;
 	uint64_t repeated_ns;	      /* up to then edges were told to the baselines; 0: none */
 	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
-	bool has_policies;	      /* some RuntimePolicy was in force at the last look */
-	bool needs_calls;	      /* a RuntimePolicy names what only watch mode sees */
-	BH_VEC(struct wish) wishes;   /* that wait until no event is being read */
+	uint32_t overflowed[BH_MAX_SLOTS];  /* generation of which it was told; 0: none */
+	bool has_policies;		    /* some RuntimePolicy was in force at the last look */
+	bool needs_calls;		    /* a RuntimePolicy names what only watch mode sees */
+	struct bh_runtime_answers *answers; /* that wait until no event is being read */
 	char trouble[160];
 };
 

@@ -12,7 +12,9 @@ void bh_runtime_rules_done(struct bh_runtime_rules *r)
 	for (size_t i = 0; i < r->n_allow; i++)
 		free(r->allow[i]);
 	free(r->allow);
-	bh_runtime_policy_unref(r->first);
+	bh_vec_each (it, &r->policies)
+		bh_runtime_policy_unref(*it);
+	bh_vec_done(&r->policies);
 	*r = (struct bh_runtime_rules){0};
 }
 
@@ -100,23 +102,55 @@ static void add_calls(struct bh_runtime_rules *r, const struct bh_runtime_policy
 	r->needs_calls = r->needs_calls || p->n_denied_syscalls || p->has_writable;
 }
 
-static int add_policy(struct bh_runtime_rules *r, struct bh_runtime_policy *p)
+/* What the kernel does by itself about one kind of refusal: its strictest answer. */
+static bool is_deadly(const struct bh_runtime_set *set, const char *detector)
+{
+	enum bh_response response = BH_RESPOND_ALERT;
+
+	return bh_runtime_answer(set, detector, "violation", &response) &&
+	       response == BH_RESPOND_KILL;
+}
+
+/* Execs are refused for two reasons, with one answer in the kernel: when only one of them is deadly
+ * the other is left to the detectors. */
+static int add_rules(struct bh_runtime_rules *r, bool takes_execs, bool takes_users)
 {
 	int res = 0;
 
-	if (!r->first)
-		r->first = bh_runtime_policy_ref(p);
-	if (p->has_exec_origin) {
-		add_origins(r, p);
-		r->needs_calls =
-			true; /* what interpreters are started on is seen when it is opened */
+	bh_vec_each (it, &r->policies) {
+		const struct bh_runtime_policy *p = *it;
+
+		/* what interpreters are started on is seen when it is opened */
+		r->needs_calls = r->needs_calls || p->has_exec_origin;
+		if (takes_execs && p->has_exec_origin)
+			add_origins(r, p);
+		if (!res && takes_execs && p->has_exec_allow)
+			res = add_allow(r, &p->exec_allow);
+		if (takes_users)
+			add_users(r, p);
+		add_calls(r, p);
 	}
-	if (p->has_exec_allow)
-		res = add_allow(r, &p->exec_allow);
-	add_users(r, p);
-	add_calls(r, p);
-	if (p->has_violation && p->on_violation == BH_RESPOND_KILL)
-		r->kernel.flags |= BH_TRACE_P_KILL | BH_TRACE_P_KILL_CALLS;
+	return res;
+}
+
+static int put_together(struct bh_runtime_rules *r)
+{
+	const struct bh_runtime_set set = {r->policies.v, r->policies.n};
+	bool execs = is_deadly(&set, "policy-exec"), users = is_deadly(&set, "policy-user");
+
+	if (execs || users)
+		r->kernel.flags |= BH_TRACE_P_KILL;
+	if (is_deadly(&set, "policy-syscall"))
+		r->kernel.flags |= BH_TRACE_P_KILL_CALLS;
+	return add_rules(r, execs || !users, users || !execs);
+}
+
+static int add_policy(struct bh_runtime_rules *r, struct bh_runtime_policy *p)
+{
+	int res = bh_vec_push(&r->policies, p);
+
+	if (!res)
+		bh_runtime_policy_ref(p);
 	return res;
 }
 
@@ -147,6 +181,8 @@ int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_runtime_pol
 	for (size_t i = 0; !r && pod && i < policies->n; i++)
 		if (bh_runtime_policy_selects(policies->v[i], pod))
 			r = add_policy(&rules, policies->v[i]);
+	if (!r)
+		r = put_together(&rules);
 	if (r < 0) {
 		bh_runtime_rules_done(&rules);
 		return bh_fail(err, -r, "RuntimePolicies of pod '%s/%s'", ep->ns, ep->name);
@@ -170,5 +206,5 @@ uint64_t bh_runtime_rules_sum(const struct bh_runtime_rules *r)
 
 	for (size_t i = 0; i < r->n_allow; i++)
 		sum = mix(sum, r->allow[i], strlen(r->allow[i]) + 1);
-	return mix(sum, &r->first, sizeof(r->first));
+	return mix(sum, r->policies.v, r->policies.n * sizeof(*r->policies.v));
 }

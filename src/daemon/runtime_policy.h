@@ -17,9 +17,8 @@ struct bh_runtime_rules {
 	struct bh_trace_policy kernel;
 	char **allow; /* executables, with BH_TRACE_P_ALLOW; owned */
 	size_t n_allow;
-	struct bh_runtime_policy
-		*first;	  /* that selects the pod, with a reference; NULL: none does */
-	bool needs_calls; /* something that only watch mode sees */
+	BH_VEC(struct bh_runtime_policy *) policies; /* that select the pod, with references */
+	bool needs_calls;			     /* something that only watch mode sees */
 };
 void bh_runtime_rules_done(struct bh_runtime_rules *r);
 

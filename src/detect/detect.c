@@ -11,9 +11,19 @@
 #define MAX_FINDINGS  512
 #define MAX_PODS      2048
 
+static void policies_done(struct bh_runtime_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		bh_runtime_policy_unref(set->v[i]);
+	free((void *)set->v);
+	*set = (struct bh_runtime_set){0};
+}
+
 static void pod_done(struct bh_pod_state *p)
 {
-	bh_runtime_policy_unref(p->policy);
+	policies_done(&p->policies);
 	free(p->denied);
 	free(p->reached);
 	free(p->dns);
@@ -125,14 +135,20 @@ int bh_detect_set_pod(struct bh_detect *d, const struct bh_subject *s,
 		      const struct bh_detect_pod *pod)
 {
 	struct bh_pod_state *p = pod_get(d, s);
-	struct bh_runtime_policy *old;
+	struct bh_runtime_policy **v = NULL;
+	size_t i, n = pod->policies.n;
 
-	if (!p)
+	if (n)
+		v = calloc(n, sizeof(struct bh_runtime_policy *));
+	if (!p || (n && !v)) {
+		free(v);
 		return -ENOMEM;
-	old = p->policy;
-	p->policy = pod->policy ? bh_runtime_policy_ref(pod->policy) : NULL;
+	}
+	for (i = 0; i < n; i++)
+		v[i] = bh_runtime_policy_ref(pod->policies.v[i]);
+	policies_done(&p->policies);
+	p->policies = (struct bh_runtime_set){v, n};
 	p->baseline = pod->baseline;
-	bh_runtime_policy_unref(old);
 	return 0;
 }
 
@@ -214,24 +230,22 @@ static struct bh_found_state *found_get(struct bh_detect *d, const struct bh_det
 static bool is_violation(const struct bh_detector *row, const struct bh_judge *j)
 {
 	return row->family == BH_DETECT_VIOLATION ||
-	       (row->family == BH_DETECT_BASELINE &&
-		j->pod->policy->baseline == BH_BASELINE_REQUIRED && j->severity > BH_SEVERITY_INFO);
+	       (row->family == BH_DETECT_BASELINE && j->severity > BH_SEVERITY_INFO &&
+		bh_runtime_baseline_use(&j->pod->policies) == BH_BASELINE_REQUIRED);
 }
 
 /* `anomaly` answers whatever is not a violation, unless it is too slight to act upon. */
 static enum bh_response response_of(const struct bh_detector *row, const struct bh_judge *j)
 {
-	const struct bh_runtime_policy *p = j->pod->policy;
-	const enum bh_response *own = p ? bh_runtime_policy_on(p, row->name) : NULL;
+	enum bh_response response = row->response;
+	const char *kind = NULL;
 
-	if (own)
-		return *own;
-	if (p && p->has_violation && is_violation(row, j))
-		return p->on_violation;
-	if (p && p->has_anomaly && row->family != BH_DETECT_VIOLATION &&
-	    j->signal != BH_SIGNAL_POSTURE && j->severity >= BH_SEVERITY_MEDIUM)
-		return p->on_anomaly;
-	return row->response;
+	if (is_violation(row, j))
+		kind = "violation";
+	else if (j->signal != BH_SIGNAL_POSTURE && j->severity >= BH_SEVERITY_MEDIUM)
+		kind = "anomaly";
+	bh_runtime_answer(&j->pod->policies, row->name, kind, &response);
+	return response;
 }
 
 static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
@@ -245,6 +259,8 @@ static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 				 .response = response_of(row, j),
 				 .key = j->key,
 				 .text = j->text,
+				 .policy = j->policy,
+				 .line = j->line,
 				 .first_ns = j->a->ts_ns,
 				 .last_ns = j->a->ts_ns,
 				 .count = 1,
@@ -348,8 +364,8 @@ static bool is_wanted(const struct bh_detector *row, const struct bh_judge *j)
 	/* the runtime prepares the container with its own code */
 	if ((j->a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)
 		return false;
-	return row->family != BH_DETECT_BASELINE || !j->pod->policy ||
-	       j->pod->policy->baseline != BH_BASELINE_OFF;
+	return row->family != BH_DETECT_BASELINE ||
+	       bh_runtime_baseline_use(&j->pod->policies) != BH_BASELINE_OFF;
 }
 
 /* After the rows have looked: what later activities are compared with. */
@@ -390,6 +406,8 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 
 		j.severity = row->severity;
 		j.signal = row->signal;
+		j.policy = NULL;
+		j.line = 0;
 		j.key[0] = j.text[0] = '\0';
 		if (is_wanted(row, &j) && row->on(&j))
 			raise_finding(d, row, &j);

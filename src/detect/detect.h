@@ -70,9 +70,11 @@ struct bh_finding {
 	enum bh_signal signal;		    /* mostly the detector's */
 	enum bh_response response;	    /* of the RuntimePolicy, else the detector's */
 	const char *key, *text;
-	uint64_t first_ns, last_ns, count; /* of workload and key */
-	bool is_new;			   /* first of its workload and key */
-	bool is_raised;			   /* new, or graver than any before: worth an event */
+	const struct bh_runtime_policy *policy; /* that decided; NULL: none did */
+	unsigned line;				/* of its file; 0: not known */
+	uint64_t first_ns, last_ns, count;	/* of workload and key */
+	bool is_new;				/* first of its workload and key */
+	bool is_raised;				/* new, or graver than any before: worth an event */
 };
 
 struct bh_detect_options {
@@ -91,10 +93,11 @@ int bh_detect_new(const struct bh_detect_options *opt, struct bh_detect **ret, s
 void bh_detect_free(struct bh_detect *d);
 void bh_detect_freep(struct bh_detect **d);
 
-/* What is known about a pod; both may be NULL. The policy gets a reference; the baseline is
- * borrowed until the next call for this pod or until the pod is gone. Returns 0 or -ENOMEM. */
+/* What is known about a pod. The policies get a reference each; the baseline, or NULL, is borrowed
+ * until the next call for this pod or until the pod is gone. Returns 0 or -ENOMEM: then all is as
+ * it was. */
 struct bh_detect_pod {
-	struct bh_runtime_policy *policy;
+	struct bh_runtime_set policies;
 	struct bh_baseline *baseline;
 };
 int bh_detect_set_pod(struct bh_detect *d, const struct bh_subject *s,

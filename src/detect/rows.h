@@ -76,7 +76,7 @@ bool bh_row_new_path(struct bh_judge *j);
 bool bh_row_new_syscall(struct bh_judge *j);
 bool bh_row_anomaly(struct bh_judge *j);
 
-/* rows_policy.c: what a RuntimePolicy forbids */
+/* rows_policy.c: what RuntimePolicies forbid */
 bool bh_row_policy_exec(struct bh_judge *j);
 bool bh_row_policy_file(struct bh_judge *j);
 bool bh_row_policy_syscall(struct bh_judge *j);

@@ -68,7 +68,7 @@ struct bh_made {
 
 struct bh_pod_state {
 	uint64_t pod_id, workload;
-	struct bh_runtime_policy *policy;
+	struct bh_runtime_set policies; /* owned, each with a reference */
 	struct bh_baseline *baseline;
 	uint64_t start_ns; /* of the pod, then of its newest container; 0: not known */
 	bool is_suspect, has_io_uring;
@@ -117,6 +117,8 @@ struct bh_judge {
 	bool is_starting;	  /* the pod's own start-up code in its first minute */
 	enum bh_severity severity;
 	enum bh_signal signal;
+	const struct bh_runtime_policy *policy; /* that decided; NULL: none did */
+	unsigned line;				/* of its file; 0: not known */
 	char key[BH_FINDING_KEY], text[BH_FINDING_TEXT];
 };
 

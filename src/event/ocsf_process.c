@@ -362,6 +362,10 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 
 	bh_ocsf_put_pod(e, ours, &f->pod);
 	bh_ocsf_put_text(ours, "answer", f->answer);
+	bh_ocsf_put_text(ours, "rule", f->rule);
+	bh_ocsf_put_text(ours, "file", f->file);
+	if (f->line)
+		json_object_set_new(ours, "line", json_integer(f->line));
 	for (size_t i = 0; i < 3 && f->attack[i]; i++)
 		json_array_append_new(attacks, json_pack("{s:s, s:{s:s}}", "version", "14.1",
 							 "technique", "uid", f->attack[i]));

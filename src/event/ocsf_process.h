@@ -32,8 +32,10 @@ struct bh_ocsf_finding {
 	const char
 		*answer; /* what is done about it, or why it is not; NULL: nothing was asked for */
 	const char *const *attack; /* three ATT&CK ids, the rest NULL */
-	int severity;		   /* OCSF's numbers */
-	uint64_t count;		   /* so often so far */
+	const char *rule, *file; /* the policy that decided, and its file; NULL: none, not known */
+	unsigned line;		 /* of the file; 0: not known */
+	int severity;		 /* OCSF's numbers */
+	uint64_t count;		 /* so often so far */
 	bool is_new;
 	const struct bh_trace_event *event; /* that raised it */
 	struct bh_ocsf_pod pod;

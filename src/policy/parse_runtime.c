@@ -5,11 +5,11 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "policy/runtime.h"
 #include "policy/syscalls.h"
 
-#define MAX_LIFETIME_S (100ll * 366 * 24 * 3600)
-#define MAX_ITEMS      4096
+#define MAX_ITEMS 4096
 
 /* A list of strings with a check for each; the strings are copied. */
 struct texts {
@@ -73,6 +73,11 @@ static bool is_syscall(struct bh_parse *p, const struct bh_yaml *at)
 	return false;
 }
 
+static unsigned line_of(struct bh_parse *p, const struct bh_yaml *at)
+{
+	return at ? bh_parse_place(p, at).line : 0;
+}
+
 /* ---- sections ---- */
 
 static void parse_origins(struct bh_parse *p, const struct bh_yaml *list,
@@ -114,6 +119,8 @@ static void parse_exec(struct bh_parse *p, const struct bh_yaml *spec, struct bh
 	if (origin)
 		parse_origins(p, origin, r);
 	r->has_exec_allow = list;
+	r->line.origin = line_of(p, origin);
+	r->line.allow = line_of(p, list);
 	if (list)
 		parse_texts(p, list, "executable", &allow);
 	if ((origin && !origin->n) || (list && !list->n))
@@ -131,6 +138,7 @@ static void parse_files(struct bh_parse *p, const struct bh_yaml *spec, struct b
 	bh_parse_keys(p, files, keys);
 	list = bh_parse_list(p, files, "writable");
 	r->has_writable = list;
+	r->line.writable = line_of(p, list);
 	if (list)
 		parse_texts(p, list, "path", &writable);
 }
@@ -146,6 +154,7 @@ static void parse_syscalls(struct bh_parse *p, const struct bh_yaml *spec,
 		return;
 	bh_parse_keys(p, calls, keys);
 	list = bh_parse_list(p, calls, "deny");
+	r->line.syscalls = line_of(p, list);
 	if (list)
 		parse_texts(p, list, "system call", &deny);
 }
@@ -175,6 +184,7 @@ static void parse_users(struct bh_parse *p, const struct bh_yaml *spec, struct b
 		return;
 	bh_parse_keys(p, users, keys);
 	list = bh_parse_list(p, users, "deny");
+	r->line.users = line_of(p, list);
 	if (list && list->n > MAX_ITEMS)
 		bh_parse_refuse(p, list, "more than %d entries", MAX_ITEMS);
 	else if (list)
@@ -183,41 +193,19 @@ static void parse_users(struct bh_parse *p, const struct bh_yaml *spec, struct b
 		parse_user(p, list->items[i], r);
 }
 
-/* "168h", "1d12h". 0 when it is none, or too long. */
-static int64_t span_s(const char *text)
-{
-	static const struct {
-		char unit;
-		int64_t s;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
-	int64_t total = 0;
-
-	while (*text) {
-		int64_t n = 0;
-		size_t i;
-
-		if (!isdigit((unsigned char)*text))
-			return 0;
-		for (; isdigit((unsigned char)*text) && n < MAX_LIFETIME_S; text++)
-			n = n * 10 + (*text - '0');
-		for (i = 0; i < BH_ARRAY_SIZE(units) && units[i].unit != *text; i++)
-			continue;
-		if (i == BH_ARRAY_SIZE(units) || n > MAX_LIFETIME_S / units[i].s)
-			return 0;
-		total += n * units[i].s;
-		text++;
-	}
-	return total > MAX_LIFETIME_S ? 0 : total;
-}
-
 static void parse_lifetime(struct bh_parse *p, const struct bh_yaml *spec,
 			   struct bh_runtime_policy *r)
 {
 	const char *text = bh_parse_str(p, spec, "maxLifetime", false);
+	struct bh_err bad = {0};
+	uint64_t ms = 0;
 
 	if (!text)
 		return;
-	r->max_lifetime_s = span_s(text);
+	r->line.lifetime = line_of(p, bh_yaml_find(spec, "maxLifetime"));
+	/* a bare number would leave it open whether seconds or hours are meant */
+	if (!bh_duration_parse(text, &ms, &bad) && isalpha((unsigned char)text[strlen(text) - 1]))
+		r->max_lifetime_s = (int64_t)(ms / 1000);
 	if (!r->max_lifetime_s)
 		bh_parse_refuse(p, bh_yaml_find(spec, "maxLifetime"),
 				"'%s' is not a length of time like 30m, 168h or 7d", text);
@@ -235,7 +223,9 @@ static void parse_baseline(struct bh_parse *p, const struct bh_yaml *spec,
 		return;
 	for (i = 0; n->type <= BH_YAML_STRING && i < 3; i++) {
 		if (!strcmp(n->text, names[i])) {
+			r->has_baseline = true;
 			r->baseline = (enum bh_baseline_use)i;
+			r->line.baseline = line_of(p, n);
 			return;
 		}
 	}
@@ -321,7 +311,7 @@ static void lint(struct bh_parse *p, const struct bh_yaml *spec, const struct bh
 
 	if (!forbids && r->baseline == BH_BASELINE_OFF && !r->n_on && !r->has_anomaly)
 		bh_parse_warn(p, spec, "the policy checks nothing");
-	else if (r->has_violation && !forbids)
+	else if (r->has_violation && !forbids && r->baseline != BH_BASELINE_REQUIRED)
 		bh_parse_warn(p, bh_yaml_find(spec, "on"),
 			      "'violation' has no effect: nothing is forbidden");
 }

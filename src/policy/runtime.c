@@ -176,3 +176,47 @@ const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
 	}
 	return NULL;
 }
+
+static const enum bh_response *answer_of(const struct bh_runtime_policy *p, const char *detector,
+					 const char *kind)
+{
+	const enum bh_response *own = bh_runtime_policy_on(p, detector);
+
+	if (own || !kind)
+		return own;
+	if (!strcmp(kind, "violation"))
+		return p->has_violation ? &p->on_violation : NULL;
+	return p->has_anomaly ? &p->on_anomaly : NULL;
+}
+
+bool bh_runtime_answer(const struct bh_runtime_set *set, const char *detector, const char *kind,
+		       enum bh_response *ret)
+{
+	bool is_said = false;
+	size_t i;
+
+	for (i = 0; i < set->n; i++) {
+		const enum bh_response *one = answer_of(set->v[i], detector, kind);
+
+		if (one && (!is_said || *one > *ret))
+			*ret = *one;
+		is_said = is_said || one;
+	}
+	return is_said;
+}
+
+enum bh_baseline_use bh_runtime_baseline_use(const struct bh_runtime_set *set)
+{
+	enum bh_baseline_use use = BH_BASELINE_OFF;
+	bool is_said = false;
+	size_t i;
+
+	for (i = 0; i < set->n; i++) {
+		const struct bh_runtime_policy *p = set->v[i];
+
+		if (p->has_baseline && p->baseline > use)
+			use = p->baseline;
+		is_said = is_said || p->has_baseline;
+	}
+	return is_said ? use : BH_BASELINE_OBSERVE;
+}

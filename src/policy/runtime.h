@@ -1,12 +1,13 @@
 /* runtime.h - RuntimePolicy: what the containers of some pods may execute, write, call and be.
  *
  * Sealed like the other objects of the model: built by one owner, immutable from then on, shared by
- * ref and unref. Whatever a section leaves out is not checked. */
+ * ref and unref. Whatever a section leaves out is not checked. Where several select a pod, what one
+ * of them refuses is refused, and the strictest answer is given. */
 #pragma once
 
 #include "policy/model.h"
 
-/* What is done about a finding; each includes telling. */
+/* What is done about a finding; each includes telling. The later, the stricter. */
 enum bh_response {
 	BH_RESPOND_ALERT,
 	BH_RESPOND_KILL,
@@ -34,6 +35,11 @@ enum bh_origin {
  * Required: it is a violation. */
 enum bh_baseline_use { BH_BASELINE_OFF, BH_BASELINE_OBSERVE, BH_BASELINE_REQUIRED };
 
+/* Lines of the sections, 0: not written. */
+struct bh_runtime_lines {
+	unsigned origin, allow, writable, syscalls, users, lifetime, baseline;
+};
+
 struct bh_paths { /* absolute, sorted; a final '*' matches any rest */
 	char **v;
 	size_t n;
@@ -59,6 +65,7 @@ struct bh_runtime_policy {
 	uint32_t *denied_users;
 	size_t n_denied_users;
 	int64_t max_lifetime_s; /* 0: not limited */
+	bool has_baseline;	/* else another policy of the pod may say */
 	enum bh_baseline_use baseline;
 	bool has_violation, has_anomaly;
 	enum bh_response on_violation, on_anomaly;
@@ -66,6 +73,7 @@ struct bh_runtime_policy {
 	size_t n_on;
 	char *file;
 	struct bh_place place;
+	struct bh_runtime_lines line;
 	uint64_t tree_hash, text_hash; /* kept by the object set */
 };
 
@@ -79,6 +87,17 @@ bool bh_runtime_policy_selects(const struct bh_runtime_policy *p, const struct b
 bool bh_paths_have(const struct bh_paths *p, const char *path, bool is_tree);
 /* true for the names that `on` may have besides violation and anomaly. */
 bool bh_runtime_is_detector(const char *name);
+/* The policies of one pod. */
+struct bh_runtime_set {
+	struct bh_runtime_policy *const *v;
+	size_t n;
+};
+/* The strictest answer that one of them gives to a detector by its name, else to its kind
+ * ("violation", "anomaly" or NULL); false when none of them says anything. */
+bool bh_runtime_answer(const struct bh_runtime_set *set, const char *detector, const char *kind,
+		       enum bh_response *ret);
+/* The strictest of what they say, observe where none says anything. */
+enum bh_baseline_use bh_runtime_baseline_use(const struct bh_runtime_set *set);
 /* The response written for this detector, NULL when there is none. */
 const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
 					     const char *detector);

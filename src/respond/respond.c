@@ -24,8 +24,9 @@ struct owner {
 	struct budget pods, kills;
 };
 
-struct evidence { /* newest of each family */
-	uint64_t at_ns[BH_SIGNAL_COUNT];
+struct evidence {
+	uint64_t at_ns[BH_SIGNAL_COUNT]; /* newest of each family */
+	uint16_t told[BH_RESPOND_COUNT]; /* 1 << enum bh_held, of each response wished for */
 };
 
 struct bh_respond {
@@ -43,14 +44,6 @@ int bh_respond_new(const struct bh_respond_options *opt, struct bh_respond **ret
 	if (!r)
 		return bh_fail(err, ENOMEM, "responses");
 	r->opt = *opt;
-	if (!r->opt.pods_per_hour)
-		r->opt.pods_per_hour = 3;
-	if (!r->opt.kills_per_hour)
-		r->opt.kills_per_hour = 120;
-	if (!r->opt.node_per_hour)
-		r->opt.node_per_hour = 20;
-	if (r->opt.least_share == 0)
-		r->opt.least_share = 0.5;
 	if (!r->opt.window_ns)
 		r->opt.window_ns = WINDOW_NS;
 	bh_map_init(&r->owners, free);
@@ -177,7 +170,8 @@ static bool leaves_enough(const struct bh_respond *r, const struct bh_replicas *
 	unsigned all = replicas->all ? replicas->all : 1;
 	double left = (double)all - replicas->isolated - 1;
 
-	return r->opt.least_share < 0 || left >= ceil(r->opt.least_share * all - 1e-9);
+	return (all == 1 && r->opt.least_share < 1) ||
+	       left >= ceil(r->opt.least_share * all - 1e-9);
 }
 
 static enum bh_held hold_pod(struct bh_respond *r, const struct bh_finding *f,
@@ -262,4 +256,19 @@ void bh_respond_decide(struct bh_respond *r, const struct bh_finding *f,
 		ret->pid = f->response == BH_RESPOND_KILL ? f->activity->process.pid : 0;
 	}
 	explain(f, ret);
+	ret->is_news = !e || !(e->told[f->response] & (1u << ret->held));
+	if (e)
+		e->told[f->response] |= (uint16_t)(1u << ret->held);
+}
+
+void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, uint64_t ts_ns)
+{
+	struct owner *o = owner_of(r, s);
+
+	if (o) {
+		spent(&o->pods, ts_ns);
+		spend(&o->pods);
+	}
+	spent(&r->node, ts_ns);
+	spend(&r->node);
 }

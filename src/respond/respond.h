@@ -3,8 +3,9 @@
  * Telling is always done. Beyond it an automatic answer must not do an intruder's work: it is
  * bounded per owner and hour, never takes away more than a share of an owner's replicas, leaves
  * exempt namespaces alone, and quarantine needs either code that is not the image's or two signals
- * of different families. Everything it holds back is named, so that an operator sees what a dry
- * run, or a larger budget, would have done. Pure: time is that of the activities; the daemon acts.
+ * of different families. An owner of a single pod has no share to keep: its pod may be isolated.
+ * Everything it holds back is named, so that an operator sees what a dry run, or a larger budget,
+ * would have done. Pure: time is that of the activities; the daemon acts.
  */
 #pragma once
 
@@ -13,11 +14,11 @@
 struct bh_respond_options {
 	bool is_dry_run;	   /* decide everything, do nothing */
 	const char *const *exempt; /* namespaces, NULL-terminated; borrowed for life; may be NULL */
-	unsigned pods_per_hour;	   /* quarantined or frozen per owner; 0: 3 */
-	unsigned kills_per_hour;   /* per owner; 0: 120 */
-	unsigned node_per_hour;	   /* quarantined or frozen on this node; 0: 20 */
-	double least_share; /* of an owner's replicas that stays untouched; 0: half; below 0: none
-			       need stay */
+	unsigned pods_per_hour;	   /* quarantined or frozen per owner */
+	unsigned kills_per_hour;   /* per owner */
+	unsigned node_per_hour;	   /* quarantined or frozen on this node */
+	double least_share; /* of an owner's replicas that stays untouched; 1: nothing is isolated,
+			       not even an owner's only pod */
 	uint64_t window_ns; /* two signals so near each other count together; 0: ten minutes */
 };
 
@@ -50,6 +51,7 @@ enum bh_held {
 struct bh_answer {
 	enum bh_response wished, response; /* response is ALERT unless held is BH_HELD_NOT */
 	enum bh_held held;
+	bool is_news;	/* the first time that this pod got this answer: worth an event */
 	uint32_t pid;	/* of the process to kill */
 	char text[256]; /* one sentence: what and why, or why not */
 };
@@ -58,5 +60,8 @@ struct bh_answer {
  * budget, in a dry run too. */
 void bh_respond_decide(struct bh_respond *r, const struct bh_finding *f,
 		       const struct bh_replicas *replicas, struct bh_answer *ret);
+/* What was spent before this one began: a pod of the owner was isolated at ts_ns. Call it before
+ * any decision, the oldest first. */
+void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, uint64_t ts_ns);
 /* Forgets a pod's evidence. */
 void bh_respond_pod_gone(struct bh_respond *r, uint64_t pod_id);

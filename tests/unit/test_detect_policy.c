@@ -40,8 +40,9 @@ static void begin(struct rig *r, const char *spec)
 	struct bh_runtime_policy *p = parse(text);
 
 	rig_init(r, 600);
-	assert_int_equal(bh_detect_set_pod(r->d, &r->subject, &(struct bh_detect_pod){.policy = p}),
-			 0);
+	assert_int_equal(
+		bh_detect_set_pod(r->d, &r->subject, &(struct bh_detect_pod){.policies = {&p, 1}}),
+		0);
 	bh_runtime_policy_unref(p); /* the pod has its own reference */
 	free(text);
 }
@@ -149,6 +150,67 @@ static void test_calls_users_age(void **state)
 	rig_done(&r);
 }
 
+/* Of two policies the pod may do what both allow, and the stricter answer is given. */
+static void test_two_policies(void **state)
+{
+	struct bh_runtime_policy *one = parse(HEAD
+					      "  exec: {allow: [/usr/sbin/app, /bin/sh]}\n"
+					      "  on: {violation: kill}\n");
+	struct bh_runtime_policy *two = parse(HEAD
+					      "  exec:\n"
+					      "    origin: [image]\n"
+					      "    allow: [/usr/sbin/app]\n"
+					      "  on: {foreign-code: freeze, anomaly: kill}\n");
+	struct bh_runtime_policy *const both[] = {one, two};
+	const struct rig_finding *f;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	assert_int_equal(
+		bh_detect_set_pod(r.d, &r.subject, &(struct bh_detect_pod){.policies = {both, 2}}),
+		0);
+	bh_runtime_policy_unref(one);
+	bh_runtime_policy_unref(two);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_IMAGE);
+	rig_expect_silent(&r);
+	exec_from(&r, "/bin/sh", BH_PROV_IMAGE); /* the second one does not */
+	f = rig_found(&r, "policy-exec");
+	assert_true(f && strstr(f->text, "shop/web (f:8)"));
+	assert_int_equal(f->response, BH_RESPOND_KILL);
+	rig_clear(&r);
+	exec_from(&r, "/usr/sbin/app", BH_PROV_NEW);
+	assert_non_null(strstr(rig_found(&r, "policy-exec")->text, "(f:7)"));
+	assert_int_equal(rig_found(&r, "foreign-code")->response, BH_RESPOND_FREEZE);
+	rig_done(&r);
+}
+
+/* A policy that says nothing about baselines leaves them to the others. */
+static void test_baseline_of_several(void **state)
+{
+	static const struct {
+		const char *specs[2];
+		enum bh_baseline_use use;
+	} rows[] = {
+		{{"  users: {deny: [7]}\n", "  users: {deny: [8]}\n"}, BH_BASELINE_OBSERVE},
+		{{"  users: {deny: [7]}\n", "  baseline: off\n"}, BH_BASELINE_OFF},
+		{{"  baseline: observe\n", "  baseline: off\n"}, BH_BASELINE_OBSERVE},
+		{{"  baseline: off\n", "  baseline: required\n"}, BH_BASELINE_REQUIRED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		BH_CLEANUP(bh_freep) char *a = bh_strf(HEAD "%s", rows[i].specs[0]);
+		BH_CLEANUP(bh_freep) char *b = bh_strf(HEAD "%s", rows[i].specs[1]);
+		BH_CLEANUP(bh_runtime_policy_unrefp) struct bh_runtime_policy *one = parse(a);
+		BH_CLEANUP(bh_runtime_policy_unrefp) struct bh_runtime_policy *two = parse(b);
+		struct bh_runtime_policy *const both[] = {one, two};
+
+		assert_int_equal(bh_runtime_baseline_use(&(struct bh_runtime_set){both, 2}),
+				 rows[i].use);
+	}
+}
+
 /* Whose response counts: the detector's own name, then the kind, then the default. */
 static void test_responses(void **state)
 {
@@ -220,6 +282,8 @@ int main(void)
 		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_calls_users_age),
+		cmocka_unit_test(test_two_policies),
+		cmocka_unit_test(test_baseline_of_several),
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_baseline_use),
 	};

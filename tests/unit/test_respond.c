@@ -61,8 +61,8 @@ static struct bh_respond *respond(const struct bh_respond_options *opt)
 static void test_quarantine_needs_evidence(void **state)
 {
 	BH_CLEANUP(bh_respond_freep)
-	struct bh_respond *r = respond(&(struct bh_respond_options){
-		.pods_per_hour = 100, .node_per_hour = 100, .least_share = -1});
+	struct bh_respond *r =
+		respond(&(struct bh_respond_options){.pods_per_hour = 100, .node_per_hour = 100});
 	struct pod p;
 
 	(void)state;
@@ -107,7 +107,7 @@ static void test_replicas_stay(void **state)
 		unsigned all, isolated;
 		enum bh_held held;
 	} rows[] = {
-		{1, 0, BH_HELD_REPLICAS}, {0, 0, BH_HELD_REPLICAS},  {2, 0, BH_HELD_NOT},
+		{1, 0, BH_HELD_NOT},	  {0, 0, BH_HELD_NOT},	     {2, 0, BH_HELD_NOT},
 		{2, 1, BH_HELD_REPLICAS}, {3, 0, BH_HELD_NOT},	     {3, 1, BH_HELD_REPLICAS},
 		{10, 4, BH_HELD_NOT},	  {10, 5, BH_HELD_REPLICAS}, {2, 9, BH_HELD_REPLICAS},
 	};
@@ -123,13 +123,17 @@ static void test_replicas_stay(void **state)
 	}
 	bh_respond_decide(r, &p.finding, &done, &a);
 	assert_int_equal(a.held, BH_HELD_DONE);
+	bh_respond_freep(&r);
+	r = respond(&(struct bh_respond_options){
+		.pods_per_hour = 100, .node_per_hour = 100, .least_share = 1});
+	assert_int_equal(decide(r, &p, 1, 0).held, BH_HELD_REPLICAS);
 }
 
 static void test_budgets(void **state)
 {
 	BH_CLEANUP(bh_respond_freep)
 	struct bh_respond *r = respond(&(struct bh_respond_options){
-		.pods_per_hour = 2, .node_per_hour = 3, .kills_per_hour = 5, .least_share = -1});
+		.pods_per_hour = 2, .node_per_hour = 3, .kills_per_hour = 5});
 	struct pod p;
 	unsigned i;
 
@@ -153,13 +157,55 @@ static void test_budgets(void **state)
 	assert_int_equal(decide(r, &p, 1, 0).held, BH_HELD_BUDGET);
 }
 
+/* What a daemon did before it was started again counts; zero means none at all. */
+static void test_spent_before(void **state)
+{
+	BH_CLEANUP(bh_respond_freep)
+	struct bh_respond *r =
+		respond(&(struct bh_respond_options){.pods_per_hour = 2, .node_per_hour = 9});
+	struct pod p;
+
+	(void)state;
+	finding(&p, "fileless", BH_RESPOND_QUARANTINE, 1);
+	p.activity.ts_ns = 100000 * S;
+	bh_respond_spent(r, &p.subject, p.activity.ts_ns - 4000 * S);
+	bh_respond_spent(r, &p.subject, p.activity.ts_ns - 100 * S);
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_NOT);
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_BUDGET);
+	bh_respond_freep(&r);
+	r = respond(&(struct bh_respond_options){.node_per_hour = 9});
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_BUDGET);
+}
+
+/* Each answer is told once for each pod, and so is each reason to do nothing. */
+static void test_news(void **state)
+{
+	BH_CLEANUP(bh_respond_freep)
+	struct bh_respond *r =
+		respond(&(struct bh_respond_options){.pods_per_hour = 1, .node_per_hour = 9});
+	struct pod p;
+
+	(void)state;
+	finding(&p, "cron", BH_RESPOND_QUARANTINE, 1);
+	assert_true(decide(r, &p, 9, 0).is_news);
+	assert_false(decide(r, &p, 9, 0).is_news);
+	finding(&p, "fileless", BH_RESPOND_QUARANTINE, 1);
+	assert_true(decide(r, &p, 9, 0).is_news);
+	assert_true(decide(r, &p, 9, 0).is_news);
+	assert_false(decide(r, &p, 9, 0).is_news);
+	finding(&p, "fileless", BH_RESPOND_QUARANTINE, 2);
+	assert_true(decide(r, &p, 9, 0).is_news);
+}
+
 static void test_exempt_dry_and_targets(void **state)
 {
 	static const char *const exempt[] = {"kube-system", "shop", NULL};
 	BH_CLEANUP(bh_respond_freep)
-	struct bh_respond *dry = respond(&(struct bh_respond_options){.is_dry_run = true});
+	struct bh_respond *dry =
+		respond(&(struct bh_respond_options){.is_dry_run = true, .kills_per_hour = 9});
 	BH_CLEANUP(bh_respond_freep)
-	struct bh_respond *some = respond(&(struct bh_respond_options){.exempt = exempt});
+	struct bh_respond *some =
+		respond(&(struct bh_respond_options){.exempt = exempt, .kills_per_hour = 9});
 	struct pod p;
 
 	(void)state;
@@ -182,6 +228,8 @@ int main(void)
 		cmocka_unit_test(test_quarantine_needs_evidence),
 		cmocka_unit_test(test_replicas_stay),
 		cmocka_unit_test(test_budgets),
+		cmocka_unit_test(test_spent_before),
+		cmocka_unit_test(test_news),
 		cmocka_unit_test(test_exempt_dry_and_targets),
 	};
 

@@ -1,0 +1,152 @@
+#include "daemon/config_runtime.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/duration.h"
+#include "base/str.h"
+
+#define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+#define STARTUP_NS (60ull * 1000000000ull)
+#define MAX_A_HOUR 1000000
+
+void bh_config_runtime_defaults(struct bh_runtime_settings *c)
+{
+	*c = (struct bh_runtime_settings){
+		.mode = BH_RUNTIME_LIGHT,
+		.startup_ns = STARTUP_NS,
+		.pods_per_hour = 3,
+		.kills_per_hour = 120,
+		.node_per_hour = 20,
+		.least_share = 0.5,
+	};
+}
+
+static int read_mode(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		     struct bh_yaml_err *err)
+{
+	static const char *const names[] = {"off", "light", "watch", "learn"};
+	const struct bh_yaml *n = bh_yaml_find(m, "mode");
+
+	if (!n)
+		return 0;
+	/* `off` is a boolean to YAML 1.1, and what people write here */
+	for (size_t i = 0; n->type <= BH_YAML_STRING && i < BH_ARRAY_SIZE(names); i++) {
+		if (!strcmp(n->text, names[i])) {
+			c->mode = (enum bh_runtime_mode)i;
+			return 0;
+		}
+	}
+	return bh_yaml_fail(err, n, "'mode' is off, light, watch or learn");
+}
+
+static int read_startup(const struct bh_yaml *m, struct bh_runtime_settings *c,
+			struct bh_yaml_err *err)
+{
+	const char *text = NULL;
+	struct bh_err bad = {0};
+	uint64_t ms = 0;
+	int r = bh_yaml_get_str(m, "startup", false, &text, err);
+
+	if (r < 0 || !text)
+		return r;
+	if (bh_duration_parse(text, &ms, &bad) < 0)
+		return bh_yaml_fail(err, bh_yaml_find(m, "startup"), "'startup': %s", bad.text);
+	c->startup_ns = ms ? ms * 1000000 : 1;
+	return 0;
+}
+
+static int read_exempt(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		       struct bh_yaml_err *err)
+{
+	const struct bh_yaml *list = NULL;
+	int r = bh_yaml_get_list(m, "exemptNamespaces", false, &list, err);
+
+	if (r < 0 || !list)
+		return r;
+	c->exempt = calloc(list->n + 1, sizeof(*c->exempt));
+	for (size_t i = 0; c->exempt && i < list->n; i++) {
+		r = bh_yaml_expect(list->items[i], BH_YAML_STRING, "exemptNamespaces", err);
+		if (r < 0)
+			return r;
+		c->exempt[i] = bh_strf("%s", list->items[i]->text);
+		if (!c->exempt[i])
+			return bh_fail(&err->err, ENOMEM, "settings");
+	}
+	return c->exempt ? 0 : bh_fail(&err->err, ENOMEM, "settings");
+}
+
+static int read_budget(const struct bh_yaml *m, const char *key, unsigned *ret,
+		       struct bh_yaml_err *err)
+{
+	int64_t n = *ret;
+	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){0, MAX_A_HOUR}, &n, err);
+
+	if (!r)
+		*ret = (unsigned)n;
+	return r;
+}
+
+static int read_share(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		      struct bh_yaml_err *err)
+{
+	const char *text = NULL;
+	unsigned long percent;
+	char *end;
+	int r = bh_yaml_get_str(m, "keepReplicas", false, &text, err);
+
+	if (r < 0 || !text)
+		return r;
+	percent = strtoul(text, &end, 10);
+	if (end == text || *text == '-' || strcmp(end, "%") || percent > 100)
+		return bh_yaml_fail(err, bh_yaml_find(m, "keepReplicas"),
+				    "'keepReplicas': '%s' is not 0%% to 100%%", text);
+	c->least_share = (double)percent / 100;
+	return 0;
+}
+
+static int read_response(const struct bh_yaml *m, struct bh_runtime_settings *c,
+			 struct bh_yaml_err *err)
+{
+	int r = bh_yaml_check_keys(m,
+				   KEYS("dryRun", "exemptNamespaces", "podsPerHour", "killsPerHour",
+					"nodePerHour", "keepReplicas"),
+				   err);
+
+	if (!r)
+		r = bh_yaml_get_bool(m, "dryRun", false, &c->is_dry_run, err);
+	if (!r)
+		r = read_exempt(m, c, err);
+	if (!r)
+		r = read_budget(m, "podsPerHour", &c->pods_per_hour, err);
+	if (!r)
+		r = read_budget(m, "killsPerHour", &c->kills_per_hour, err);
+	if (!r)
+		r = read_budget(m, "nodePerHour", &c->node_per_hour, err);
+	return r < 0 ? r : read_share(m, c, err);
+}
+
+int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		      struct bh_yaml_err *err)
+{
+	const struct bh_yaml *response = NULL;
+	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "response"), err);
+
+	if (!r)
+		r = read_mode(m, c, err);
+	if (!r)
+		r = read_startup(m, c, err);
+	if (!r)
+		r = bh_yaml_get_map(m, "response", false, &response, err);
+	return r < 0 || !response ? r : read_response(response, c, err);
+}
+
+void bh_config_runtime_done(struct bh_runtime_settings *c)
+{
+	for (char **ns = c->exempt; ns && *ns; ns++)
+		free(*ns);
+	free(c->exempt);
+	c->exempt = NULL;
+}

@@ -1,0 +1,38 @@
+/* config_runtime.h - `runtime` of the settings: what is traced, what counts as a start, and how far
+ * automatic answers to findings may go.
+ *
+ *   runtime:
+ *     mode: light                 # off | light | watch | learn
+ *     startup: 60s                # so long a container is starting: what it does then weighs less
+ *     response:
+ *       dryRun: false             # decide and tell, do nothing
+ *       exemptNamespaces: [kube-system]
+ *       podsPerHour: 3            # of one owner, quarantined or frozen
+ *       killsPerHour: 120         # of one owner
+ *       nodePerHour: 20           # of this node, quarantined or frozen
+ *       keepReplicas: 50%         # of an owner's pods stay untouched; an owner of one pod has none
+ * to # keep, unless it is 100% */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy/yaml.h"
+
+enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RUNTIME_LEARN };
+
+struct bh_runtime_settings {
+	enum bh_runtime_mode mode;
+	uint64_t startup_ns; /* never 0 */
+	bool is_dry_run;
+	char **exempt; /* NULL-terminated; NULL: none named, the default counts */
+	unsigned pods_per_hour, kills_per_hour, node_per_hour; /* 0 is none at all */
+	double least_share;				       /* 0 to 1 */
+};
+
+void bh_config_runtime_defaults(struct bh_runtime_settings *c);
+/* m: the map under `runtime`. Errors name the place. */
+int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		      struct bh_yaml_err *err);
+void bh_config_runtime_done(struct bh_runtime_settings *c);

@@ -1,0 +1,120 @@
+#include "daemon/runtime_answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/isolate.h"
+#include "daemon/procs.h"
+
+struct wish {
+	uint32_t slot, generation;
+	enum bh_response response;
+	uint32_t pid;
+	uint64_t ts_ns;
+	char text[256];
+};
+
+struct bh_runtime_answers {
+	struct bh_daemon *d;
+	BH_VEC(struct wish) wishes;
+};
+
+int bh_runtime_answers_open(struct bh_daemon *d, struct bh_runtime_answers **ret,
+			    struct bh_err *err)
+{
+	struct bh_runtime_answers *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return bh_fail(err, ENOMEM, "answers to findings");
+	x->d = d;
+	*ret = x;
+	return 0;
+}
+
+void bh_runtime_answers_close(struct bh_runtime_answers *x)
+{
+	if (!x)
+		return;
+	bh_vec_done(&x->wishes);
+	free(x);
+}
+
+void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detection_wish *w,
+			     void *arg)
+{
+	struct bh_runtime_answers *x = arg;
+	struct wish wish = {ep->slot, ep->generation, w->response, w->pid, w->ts_ns, ""};
+
+	snprintf(wish.text, sizeof(wish.text), "%s", w->text);
+	if (bh_vec_push(&x->wishes, wish))
+		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
+}
+
+static bool is_of(const char *ns, const char *pod, const struct bh_endpoint *ep, const char *owner)
+{
+	char other[256];
+
+	return !strcmp(ns, ep->ns) && !strcmp(bh_detection_owner(pod, other), owner);
+}
+
+void bh_runtime_answers_count(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
+			      unsigned *ret_isolated, void *arg)
+{
+	struct bh_runtime_answers *x = arg;
+	const struct bh_world *w = bh_reconcile_state(x->d->reconciler).world;
+
+	*ret_all = *ret_isolated = 0;
+	bh_vec_each (it, &x->d->endpoints.eps) {
+		if (!(*it)->owns_cookie || !is_of((*it)->ns, (*it)->name, ep, owner))
+			continue;
+		++*ret_all;
+		*ret_isolated += (*it)->is_quarantined;
+	}
+	for (size_t i = 0; w && i < w->n_pods; i++) {
+		const struct bh_pod *pod = w->pods[i];
+
+		/* on other nodes; whether they are cut off there is not known here */
+		*ret_all += pod->phase != BH_POD_DONE &&
+			    is_of(pod->ident->ns, pod->name, ep, owner) &&
+			    !bh_endpoint_table_pod(&x->d->endpoints, pod->ident->ns, pod->name);
+	}
+}
+
+static void answer(struct bh_runtime_answers *x, const struct wish *w)
+{
+	const struct bh_endpoint *ep = bh_endpoint_table_slot(&x->d->endpoints, w->slot);
+	struct bh_isolate_request rq = {.reason = w->text,
+					.freeze = w->response == BH_RESPOND_FREEZE};
+	BH_CLEANUP(bh_json_decrefp) json_t *receipt = NULL;
+	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
+	struct bh_err err = {0};
+
+	if (!ep || ep->generation != w->generation)
+		return;
+	if (w->response == BH_RESPOND_KILL) {
+		if (bh_procs_kill_since((pid_t)w->pid, w->ts_ns))
+			bh_info("killed: pod=%s/%s pid=%u: %s", ep->ns, ep->name, w->pid, w->text);
+		return;
+	}
+	rq.ns = ep->ns;
+	rq.name = ep->name;
+	/* one event may call for it twice; a person's own record is not replaced either */
+	if (bh_isolation_has(x->d->isolation, rq.ns, rq.name))
+		return;
+	if (bh_isolate(x->d->isolation, &rq, &self, &receipt, &err) < 0)
+		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
+}
+
+void bh_runtime_answers_give(struct bh_runtime_answers *x)
+{
+	for (size_t i = 0; i < x->wishes.n; i++) {
+		struct wish w = x->wishes.v[i]; /* more may come meanwhile */
+
+		answer(x, &w);
+	}
+	x->wishes.n = 0;
+}

@@ -1,0 +1,22 @@
+/* runtime_answer.h - what findings call for is done here, and not before the event that raised them
+ * is dealt with: isolating a pod looks at the very tables that are being read. */
+#pragma once
+
+#include "base/err.h"
+#include "daemon/runtime_detect.h"
+
+struct bh_daemon;
+struct bh_runtime_answers;
+
+int bh_runtime_answers_open(struct bh_daemon *d, struct bh_runtime_answers **ret,
+			    struct bh_err *err);
+void bh_runtime_answers_close(struct bh_runtime_answers *x);
+/* Takes note of one; arg: the struct bh_runtime_answers. */
+void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detection_wish *w,
+			     void *arg);
+/* Replicas of the endpoint's owner, on this node and as the manifests tell, and how many of them
+ * are cut off; arg: the struct bh_runtime_answers. */
+void bh_runtime_answers_count(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
+			      unsigned *ret_isolated, void *arg);
+/* Does what was noted. */
+void bh_runtime_answers_give(struct bh_runtime_answers *x);
