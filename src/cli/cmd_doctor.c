@@ -10,6 +10,9 @@
 static const struct bh_option options[] = {
 	{"cni-conf", "DIR", "where the runtime looks for its CNI configuration", 0, false, false},
 	{"cni-bin", "DIRS", "where it looks for CNI plugins, separated by ':'", 0, false, false},
+	{"containerd", "PROGRAM", "containerd, to be asked for its settings", 0, false, false},
+	{"containerd-conf", "FILE", "its configuration, where that is not the usual one", 0, false,
+	 false},
 	{0},
 };
 
@@ -129,15 +132,19 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 {
 	BH_CLEANUP(bh_findings_done) struct bh_findings f = {0};
 	const char *conf = bh_args_get(args, "cni-conf"), *bin = bh_args_get(args, "cni-bin");
+	const char *containerd = bh_args_get(args, "containerd");
 	struct bh_doctor d = {
 		.socket = cli->socket,
 		.cni_conf = conf ? conf : "/etc/cni/net.d",
 		.cni_bin = bin ? bin : "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni",
+		.containerd = containerd ? containerd : "containerd",
+		.containerd_conf = bh_args_get(args, "containerd-conf"),
 	};
 	bool is_wrong = false;
 
 	bh_doctor_kernel(&f);
 	bh_doctor_cni(&d, &f);
+	bh_doctor_containerd(&d, &f);
 	bh_doctor_socket(&d, &f);
 	check_daemon(cli, &f);
 	if (f.failed)
@@ -154,7 +161,7 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 const struct bh_command bh_cmd_doctor = {
 	.name = "doctor",
 	.operands = "",
-	.summary = "check kernel, mounts, CNI configuration, rights; say how to mend each",
+	.summary = "check kernel, mounts, CNI, containerd, rights; say how to mend each",
 	.more = "Works without a daemon. Exit status 1 when something is wrong; warnings alone are "
 		"0.",
 	.example = "bulkhead doctor --cni-conf /etc/cni/net.d",

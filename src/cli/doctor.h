@@ -22,8 +22,10 @@ struct bh_findings {
 
 struct bh_doctor {
 	const char *socket;
-	const char *cni_conf; /* directory of CNI configurations */
-	const char *cni_bin;  /* colon-separated directories of plugins */
+	const char *cni_conf;	     /* directory of CNI configurations */
+	const char *cni_bin;	     /* colon-separated directories of plugins */
+	const char *containerd;	     /* the program, looked for in PATH; NULL: not asked */
+	const char *containerd_conf; /* NULL: where containerd looks by itself */
 };
 
 void bh_findings_done(struct bh_findings *f);
@@ -31,6 +33,8 @@ void bh_findings_done(struct bh_findings *f);
 void bh_doctor_kernel(struct bh_findings *f);
 /* The first configuration in cni_conf chains our plugin; every plugin it names can be executed. */
 void bh_doctor_cni(const struct bh_doctor *d, struct bh_findings *f);
+/* containerd asks our image verifier before it pulls. Says nothing where there is no containerd. */
+void bh_doctor_containerd(const struct bh_doctor *d, struct bh_findings *f);
 /* Owner and mode of the socket. */
 void bh_doctor_socket(const struct bh_doctor *d, struct bh_findings *f);
 /* text is formatted; mend may be NULL. */

@@ -1,8 +1,8 @@
 /* toml.h - reads TOML 1.0 (toml.io/en/v1.0.0) into JSON, for the configuration of container
- * runtimes: certs.d/HOST/hosts.toml and registries.conf.
+ * runtimes: certs.d/HOST/hosts.toml, registries.conf and containerd's config.toml.
  *
- * Every rule of the language about tables, keys, strings, integers, booleans, arrays and inline
- * tables is kept, what is defined twice is refused. Floats, dates and times are refused too: no
+ * Every rule of the language about tables, keys, strings, numbers, booleans, arrays and inline
+ * tables is kept, what is defined twice is refused. Dates, times, inf and nan are refused too: no
  * setting that is read here has one. Pure; bounded in size, depth and number of tables. */
 #pragma once
 

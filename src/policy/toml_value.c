@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -299,9 +300,54 @@ static bool integer_of(const char *text, size_t n, json_int_t *ret)
 	return true;
 }
 
+/* How long the digits at text are, underscores between them included; 0: there are none. */
+static size_t n_digits(const char *text, size_t n)
+{
+	json_int_t ignored;
+	size_t len = 0;
+
+	while (len < n && (isdigit((unsigned char)text[len]) || text[len] == '_'))
+		len++;
+	return len && len < 19 && digits_of(text, len, 10, &ignored) ? len : 0;
+}
+
+/* [sign] digits [. digits] [e [sign] digits], with at least one of the latter two. */
+static bool float_of(const char *text, size_t n, double *ret)
+{
+	size_t i = n && strchr("+-", *text) ? 1 : 0, len, m = 0;
+	bool is_float = false;
+	char buf[64];
+
+	len = n_digits(text + i, n - i);
+	if (!len || (len > 1 && text[i] == '0') || n >= sizeof(buf))
+		return false;
+	i += len;
+	if (i < n && text[i] == '.') {
+		len = n_digits(text + i + 1, n - i - 1);
+		is_float = len > 0;
+		i += 1 + len;
+	}
+	if (i + 1 < n && strchr("eE", text[i])) {
+		i += strchr("+-", text[i + 1]) ? 2 : 1;
+		len = n_digits(text + i, n - i);
+		is_float = len > 0;
+		i += len;
+	}
+	if (!is_float || i != n)
+		return false;
+	for (i = 0; i < n; i++) {
+		if (text[i] != '_')
+			buf[m++] = text[i];
+	}
+	buf[m] = '\0';
+	*ret = strtod(buf, NULL);
+	return isfinite(*ret);
+}
+
 static int take_word(struct bh_toml *t, json_t **ret)
 {
 	json_int_t number;
+	double real;
 	size_t n = 0;
 
 	while (n < left(t) && !strchr(" \t\r\n,]}#", t->at[n]))
@@ -312,9 +358,11 @@ static int take_word(struct bh_toml *t, json_t **ret)
 		*ret = json_false();
 	else if (integer_of(t->at, n, &number))
 		*ret = json_integer(number);
+	else if (float_of(t->at, n, &real))
+		*ret = json_real(real);
 	else
 		return bh_toml_fail(t,
-				    "'%.*s' is no string, integer, boolean, list or table; "
+				    "'%.*s' is no string, number, boolean, list or table; "
 				    "other values are not read",
 				    (int)(n < 40 ? n : 40), t->at);
 	t->at += n;

@@ -2,6 +2,7 @@
 """A real runtime: containerd with our image verifier and our plugin at the end of its CNI chain. What
 nobody signed is not pulled; a pod whose image is not what policy demands gets no sandbox, with a
 sentence that a person understands; an accepted one runs under runc, cut off where policy says so."""
+import json
 import os
 import sys
 
@@ -152,10 +153,57 @@ def cut_off(w):
     check(name not in [p["pod"] for p in w.node.ask("pods")["pods"]], "removed: gone")
 
 
+IMAGES = "[plugins.'io.containerd.cri.v1.images']\n"
+REGISTRY = "[plugins.'io.containerd.cri.v1.images'.registry."
+PAST = {
+    "use_local_image_pull = true": IMAGES,
+    "discard_unpacked_layers = true": IMAGES,
+    "image_pull_with_sync_fs = true": IMAGES,
+    "disable_snapshot_annotations = false": IMAGES,
+    "max_concurrent_downloads = 4": IMAGES,
+    "registry.mirrors": REGISTRY + "mirrors.'registry.example']\nendpoint = ['https://m.example']\n",
+    "registry.configs": REGISTRY + "configs.'registry.example'.auth]\nusername = 'u'\n",
+    "registry.auths": REGISTRY + "auths.'https://registry.example']\nusername = 'u'\n",
+}
+
+
+def doctor(w):
+    """What `bulkhead doctor` says of the containerd that runs: [(state, sentence)]."""
+    r = w.node.cli("doctor", "--containerd", tools.path("containerd"), "--containerd-conf",
+                   w.ctd.path("config.toml"), "-o", "json")
+    return [(c["state"], c["text"]) for c in json.loads(r.stdout)["checks"]
+            if c["name"] == "containerd"]
+
+
+def settings(w):
+    """Each setting that the doctor warns of: containerd pulls what nobody signed. No other."""
+    evil = w.lab.ref("app/evil")
+    said = doctor(w)
+    check(len(said) == 1 and said[0][0] == "ok", "the doctor is content", said)
+    for name, table in PAST.items():
+        w.ctd.restart(table + (name if table == IMAGES else ""))
+        equal(w.pull(evil), None, f"{name}: an unsigned image is pulled")
+        said = doctor(w)
+        check([s for s, text in said if name in text] == ["wrong"] and len(said) == 1,
+              f"{name}: the doctor says so", said)
+        w.cri.remove_image(evil)
+    os.rename(w.ctd.path("verifiers/bulkhead"), w.ctd.path("verifiers/zz"))
+    for i in range(10):
+        os.symlink("/bin/true", w.ctd.path(f"verifiers/a{i}"))
+    w.ctd.restart()
+    equal(w.pull(evil), None, "ten verifiers before ours: an unsigned image is pulled")
+    said = doctor(w)
+    check([s for s, text in said if "number 11" in text] == ["wrong"], "the doctor says so", said)
+    w.cri.remove_image(evil)
+    for i in range(10):
+        os.unlink(w.ctd.path(f"verifiers/a{i}"))
+    check(w.pull(evil), "without them it is not")
+
+
 def run():
     w = World()
     print(f"containerd {w.cri.version()}")
-    for fn in (pulls, moves, pods, cut_off, away):
+    for fn in (pulls, moves, pods, cut_off, away, settings):
         with part(fn.__name__):
             fn(w)
     w.ctd.clean()

@@ -19,23 +19,19 @@ SHIM_SOCKETS = "/run/containerd"  # compiled into the shim
 
 
 class Containerd:
-    """pause: the image of sandboxes. verifiers: a directory of image verifiers; None: one is made
-    that holds ours. more: lines of TOML for the end of the configuration."""
+    """pause: the image of sandboxes. Its directory of image verifiers holds ours."""
 
-    def __init__(self, node, enter, pause, verifiers=None, more=""):
+    def __init__(self, node, enter, pause):
         self.node, self.enter, self.proc = node, enter, None
         self.folder = node.path("containerd")
         self.parent = f"/{node.prefix}"
         for name in ("", "cni", "verifiers"):
             os.mkdir(os.path.join(self.folder, name))
-        if verifiers is None:
-            verifiers = self.path("verifiers")
-            os.symlink(os.path.join(BIN, "bulkhead-image-verifier"),
-                       os.path.join(verifiers, "bulkhead"))
+        os.symlink(os.path.join(BIN, "bulkhead-image-verifier"), self.path("verifiers/bulkhead"))
         with open(self.path("cni/10-pods.conflist"), "w") as f:
             json.dump(node.chain.conf, f)
-        with open(self.path("config.toml"), "w") as f:
-            f.write(self.config(pause, verifiers) + more)
+        self.pause = pause
+        self.configure("")
         self.cri = Cri(self.path("sock"), self.folder)
         self.hide_sockets()
         testing.on_failure(self.trouble)
@@ -43,7 +39,12 @@ class Containerd:
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 
-    def config(self, pause, verifiers):
+    def configure(self, more):
+        """more: lines of TOML for the end of the configuration."""
+        with open(self.path("config.toml"), "w") as f:
+            f.write(self.config() + more)
+
+    def config(self):
         """What a machine without CAP_SYS_RESOURCE and AppArmor needs; nothing of the system."""
         return f"""version = 3
 root = '{self.path("root")}'
@@ -56,7 +57,7 @@ address = '{self.path("sock")}'
 [ttrpc]
 address = '{self.path("ttrpc")}'
 [plugins.'io.containerd.image-verifier.v1.bindir']
-bin_dir = '{verifiers}'
+bin_dir = '{self.path("verifiers")}'
 max_verifiers = 10
 per_verifier_timeout = '10s'
 [plugins.'io.containerd.internal.v1.opt']
@@ -64,7 +65,7 @@ path = '{self.path("opt")}'
 [plugins.'io.containerd.nri.v1.nri']
 disable = true
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
-sandbox = '{pause}'
+sandbox = '{self.pause}'
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = true
 disable_apparmor = true
@@ -113,6 +114,11 @@ SystemdCgroup = false
 
     def stop(self):
         testing.end(self.proc, 10)
+
+    def restart(self, more=""):
+        self.stop()
+        self.configure(more)
+        self.start()
 
     def ctr(self, *args):
         """The completed process of `ctr ARGS`."""
