@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/child.h"
 #include "cli/doctor.h"
-#include "cli/duration.h"
+
 #include "policy/toml.h"
 
 #define NAME	       "containerd"
