@@ -146,7 +146,7 @@ static json_t *no_answer(const char *reference, const struct bh_err *err)
 
 static json_t *ask(const json_t *question, const char *reference)
 {
-	static const struct bh_batch_options opt = {.keeps_user = true};
+	static const struct bh_batch_options opt = {.mode = "image-as-user"};
 	BH_CLEANUP(bh_batch_endp) struct bh_batch *w = NULL;
 	json_t *answer = NULL;
 	struct bh_err err = {0};

@@ -42,7 +42,7 @@ int bh_batch_start(const struct bh_batch_options *opt, const json_t *question,
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return bh_fail_sys(err, errno, "worker");
 	w->fd = fds[0];
-	r = bh_spawn_worker(fds[1], opt->keeps_user ? "image-as-user" : "image", &w->pid, err);
+	r = bh_spawn_worker(fds[1], opt->mode, &w->pid, err);
 	close(fds[1]);
 	if (r)
 		return r;
@@ -74,6 +74,27 @@ void bh_batch_endp(struct bh_batch **w)
 }
 
 /* ---- talking ---- */
+
+int bh_batch_say(struct bh_batch *w, const json_t *question, struct bh_err *err)
+{
+	char *frame = NULL, *all;
+	size_t len = 0, left = w->out_len - w->out_at;
+	int r = bh_frame_encode(question, 0, &frame, &len, err);
+
+	if (r)
+		return r;
+	all = malloc(left + len);
+	if (all) {
+		memcpy(all, w->out + w->out_at, left);
+		memcpy(all + left, frame, len);
+		free(w->out);
+		w->out = all;
+		w->out_len = left + len;
+		w->out_at = 0;
+	}
+	free(frame);
+	return all ? 0 : bh_fail(err, ENOMEM, "worker");
+}
 
 int bh_batch_fd(const struct bh_batch *w)
 {

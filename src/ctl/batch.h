@@ -1,6 +1,6 @@
-/* batch.h - starts bulkhead-worker, asks it one question and reads its answers. The worker judges
- * images without any privilege (src/worker/job.h says what question and answers look like); it is
- * ended whatever happens to it.
+/* batch.h - starts bulkhead-worker, asks it and reads its answers. The worker judges images without
+ * any privilege (src/worker/job.h says what question and answers look like), or asks the container
+ * runtime (src/worker/serve.h); it is ended whatever happens to it.
  *
  * Everything is non-blocking but bh_batch_ask, which is for programs without a loop. */
 #pragma once
@@ -13,7 +13,8 @@
 struct bh_batch;
 
 struct bh_batch_options {
-	bool keeps_user; /* the worker stays this user, to read this user's files */
+	const char *mode; /* of the worker: "image", "image-as-user" (which stays this user, to
+			   * read this user's files), "cri" */
 };
 
 /* Starts one with its question (borrowed). -ENOENT when the program is not installed. */
@@ -22,6 +23,9 @@ int bh_batch_start(const struct bh_batch_options *opt, const json_t *question,
 /* Kills it unless it has ended, and frees. */
 void bh_batch_end(struct bh_batch *w);
 void bh_batch_endp(struct bh_batch **w);
+
+/* One more question (borrowed) to a worker that lasts; it goes out with the next step. */
+int bh_batch_say(struct bh_batch *w, const json_t *question, struct bh_err *err);
 
 /* For the loop: the descriptor, and whether it is waited for to become writable too. */
 int bh_batch_fd(const struct bh_batch *w);

@@ -154,18 +154,18 @@ static int cut_off(struct pending_add *p, const char *why, struct bh_err *err)
 	return r;
 }
 
-static void on_judged(enum bh_image_outcome outcome, const char *text, void *arg)
+static void on_judged(const struct bh_image_said *said, void *arg)
 {
 	struct pending_add *p = arg;
 	struct bh_err err = {0};
 
 	p->images = NULL;
 	p->is_judged = true;
-	if (outcome == BH_IMAGES_QUARANTINE && cut_off(p, text, &err) < 0) {
+	if (said->outcome == BH_IMAGES_QUARANTINE && cut_off(p, said->text, &err) < 0) {
 		fail_add(p, &err, true);
-	} else if (outcome >= BH_IMAGES_RETRY) {
-		bh_fail(&err, outcome == BH_IMAGES_RETRY ? EAGAIN : EPERM, "%s", text);
-		fail_add(p, &err, outcome == BH_IMAGES_RETRY);
+	} else if (said->outcome >= BH_IMAGES_RETRY) {
+		bh_fail(&err, said->outcome == BH_IMAGES_RETRY ? EAGAIN : EPERM, "%s", said->text);
+		fail_add(p, &err, said->outcome == BH_IMAGES_RETRY);
 	} else {
 		finish_add(p);
 	}
@@ -216,7 +216,9 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 		return r;
 	}
 	bh_request_on_gone(rq, on_gone, p);
-	r = bh_images_ask(d->images, ep->ns, ep->name, on_judged, p, &images, err);
+	bh_images_nudge(d->images);
+	r = bh_images_ask(d->images, &(struct bh_image_subject){.ns = ep->ns, .name = ep->name},
+			  &(struct bh_images_listener){on_judged, p}, &images, err);
 	if (r < 0)
 		fail_add(p, err, true);
 	else if (images) /* else on_judged was called, and p may be gone */

@@ -229,7 +229,8 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 					    {0}};
 	int mode = BH_IMAGES_OFF;
 	int r = bh_yaml_check_keys(
-		m, KEYS("mode", "credentials", "registryHosts", "registriesConf"), err);
+		m, KEYS("mode", "credentials", "registryHosts", "registriesConf", "runtimeSocket"),
+		err);
 
 	if (!r)
 		r = take_word(m, "mode", modes, &mode, err);
@@ -239,6 +240,8 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 		r = take_path(m, "registryHosts", &c->images_hosts, err);
 	if (!r)
 		r = take_path(m, "registriesConf", &c->images_registries, err);
+	if (!r)
+		r = take_path(m, "runtimeSocket", &c->images_runtime, err);
 	c->images_mode = (enum bh_images_mode)mode;
 	return r;
 }
@@ -369,6 +372,7 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->images_credentials);
 	free(c->images_hosts);
 	free(c->images_registries);
+	free(c->images_runtime);
 	json_decref(c->sinks);
 	bh_config_runtime_done(&c->runtime);
 	free(c);

@@ -25,6 +25,7 @@ struct bh_settings {
 	bool require_reason;
 	struct bh_runtime_settings runtime;
 	enum bh_images_mode images_mode;
+	char *images_runtime;	  /* the runtime's socket, NULL: to be found */
 	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
 	bool is_kubelets;	  /* it is the kubelet's, and need not be there */
 	char *images_hosts;	  /* containerd's certs.d; need not be there */

@@ -168,6 +168,7 @@ static void on_objects_change(void *arg)
 
 	bh_keeper_changed(d->keeper);
 	bh_runtime_changed(d->runtime);
+	bh_images_changed(d->images);
 	if (d->reconciler)
 		bh_reconcile_soon(d->reconciler);
 }

@@ -110,7 +110,7 @@ static void on_io(int fd, unsigned events, void *arg)
 
 static int start(struct batch *t, struct bh_err *err)
 {
-	static const struct bh_batch_options opt = {.keeps_user = false};
+	static const struct bh_batch_options opt = {.mode = "image"};
 	struct bh_loop *loop = t->all->loop;
 	int r = bh_image_access_add(t->all->to.access, t->job, err);
 

@@ -95,6 +95,8 @@ static int load_row(const char *key, const char *text, void *arg)
 	if (strncmp(key, PREFIX, strlen(PREFIX)) ||
 	    bh_json_parse(text, strlen(text), MAX_ROW, &row, &err) ||
 	    bh_json_get_obj(row, "answer", true, &answer, &err) ||
+	    /* of a version that did not say what else the verdict covers */
+	    !json_object_get(answer, "contents") ||
 	    bh_json_get_int(row, "at", true, 0, l->now_s, &at, &err) ||
 	    bh_json_get_int(row, "until", true, 0, INT64_MAX, &until, &err))
 		return 0;

@@ -13,60 +13,25 @@
 #include "daemon/image_batch.h"
 #include "daemon/image_cache.h"
 #include "daemon/image_files.h"
+#include "daemon/image_private.h"
+#include "daemon/image_watch.h"
 #include "daemon/journal.h"
 #include "event/ocsf.h"
 
 #define N_MODES 3 /* of bh_image_mode */
 
-/* One question: an image, and the policies of one mode about it. */
-struct want {
-	char *question;	 /* all that the answer depends on */
-	char *reference; /* as the pod has it */
-	json_t *names;	 /* of the policies */
-	json_t *answer;	 /* NULL: not yet */
-	enum bh_image_mode mode;
-	enum bh_image_on_error on_error;
-	bool by_digest;
-};
-
-/* One pod that waits. */
-struct bh_image_wait {
-	struct bh_images *im;
-	struct bh_image_wait *next;
-	char *who; /* whom the verdict is for: a pod, or a pull */
-	BH_VEC(struct want) wants;
-	bh_images_fn *fn;
-	void *arg;
-};
-
-struct bh_images {
-	struct bh_daemon *d;
-	struct bh_image_files_set *files;
-	struct bh_image_cache *cache;
-	struct bh_image_access *access;
-	struct bh_image_batches *batches;
-	struct bh_image_wait *waits;
-	struct bh_images_count count;
-};
-
 /* ---- what a pod has to wait for ---- */
-
-static void want_done(struct want *w)
-{
-	free(w->question);
-	free(w->reference);
-	json_decref(w->names);
-	json_decref(w->answer);
-}
 
 static void wait_free(struct bh_image_wait *w)
 {
 	if (!w)
 		return;
 	bh_vec_each (it, &w->wants)
-		want_done(it);
+		bh_image_want_done(it);
 	bh_vec_done(&w->wants);
 	free(w->who);
+	free(w->ns);
+	free(w->name);
 	free(w);
 }
 
@@ -83,19 +48,9 @@ void bh_images_forget(struct bh_image_wait *w)
 	wait_free(w);
 }
 
-/* The strictest of the policies that share a question; the default is as strict as deny. */
-static enum bh_image_on_error stricter(enum bh_image_on_error a, enum bh_image_on_error b)
-{
-	static const int rank[] = {[BH_IMAGE_ON_ERROR_LAST] = 2,
-				   [BH_IMAGE_ON_ERROR_DENY] = 3,
-				   [BH_IMAGE_ON_ERROR_QUARANTINE] = 1,
-				   [BH_IMAGE_ON_ERROR_ALLOW] = 0};
-
-	return rank[a] >= rank[b] ? a : b;
-}
-
 /* An image has one question however it is written; a digest beside a tag is what counts. */
-static int make_question(struct bh_images *im, struct want *w, const struct bh_image_ref *ref)
+static int make_question(struct bh_images *im, struct bh_image_want *w,
+			 const struct bh_image_ref *ref)
 {
 	BH_CLEANUP(bh_freep) char *names = json_dumps(w->names, JSON_COMPACT);
 
@@ -108,7 +63,7 @@ static int make_question(struct bh_images *im, struct want *w, const struct bh_i
 }
 
 /* What was accepted by its tag is accepted by the digest that the tag led to, and for longer. */
-static void keep_digest(struct bh_images *im, const struct want *w, const json_t *answer)
+static void keep_digest(struct bh_images *im, const struct bh_image_want *w, const json_t *answer)
 {
 	const char *digest = json_string_value(json_object_get(answer, "digest"));
 	const char *verdict = json_string_value(json_object_get(answer, "verdict"));
@@ -144,26 +99,26 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 	if (bh_image_ref_parse(image, &ref, &err))
 		return 0; /* the runtime cannot pull it either; nothing applies */
 	for (int mode = 0; mode < N_MODES; mode++) {
-		struct want x = {.mode = (enum bh_image_mode)mode,
-				 .on_error = BH_IMAGE_ON_ERROR_ALLOW,
-				 .by_digest = *ref.digest,
-				 .names = json_array(),
-				 .reference = strdup(image)};
+		struct bh_image_want x = {.mode = (enum bh_image_mode)mode,
+					  .on_error = BH_IMAGE_ON_ERROR_ALLOW,
+					  .by_digest = *ref.digest,
+					  .names = json_array(),
+					  .reference = strdup(image)};
 
 		for (size_t i = 0; i < n; i++) {
 			if ((int)policies[i]->mode != mode || !applies_to(policies[i], ns, &ref))
 				continue;
 			json_array_append_new(x.names, json_string(policies[i]->name));
-			x.on_error = stricter(x.on_error, policies[i]->on_error);
+			x.on_error = bh_image_stricter(x.on_error, policies[i]->on_error);
 		}
 		if (x.names && !json_array_size(x.names)) {
-			want_done(&x);
+			bh_image_want_done(&x);
 			continue;
 		}
 		*ret_applies = true;
 		if (!x.names || !x.reference || make_question(im, &x, &ref) ||
 		    bh_vec_push(&w->wants, x)) {
-			want_done(&x);
+			bh_image_want_done(&x);
 			return -ENOMEM;
 		}
 	}
@@ -172,129 +127,49 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 
 /* ---- outcomes ---- */
 
-struct outcome {
-	enum bh_image_outcome outcome;
-	char text[1024];
-};
-
-static void worsen(struct outcome *o, enum bh_image_outcome outcome, const char *fmt, ...)
-	BH_PRINTF(3, 4);
-
-static void worsen(struct outcome *o, enum bh_image_outcome outcome, const char *fmt, ...)
+static json_t *make_rows(struct bh_images *im, const struct bh_image_wait *w)
 {
-	va_list ap;
+	json_t *rows = json_array();
 
-	if (outcome <= o->outcome)
-		return;
-	o->outcome = outcome;
-	va_start(ap, fmt);
-	vsnprintf(o->text, sizeof(o->text), fmt, ap);
-	va_end(ap);
-}
-
-static const char *text_in(const json_t *answer, const char *key)
-{
-	const char *s = json_string_value(json_object_get(answer, key));
-
-	return s ? s : "";
-}
-
-/* The sentence of the last check that failed, for it got furthest; an attestation with its type. */
-static const char *failed_check(const json_t *answer, char ret[400])
-{
-	const json_t *check;
-	size_t i;
-
-	*ret = '\0';
-	json_array_foreach(json_object_get(answer, "checks"), i, check)
-	{
-		const char *name = text_in(check, "name");
-		bool has_type = strchr(name, ' ') != NULL;
-
-		if (json_is_false(json_object_get(check, "ok")))
-			snprintf(ret, 400, "%.120s%s%.256s", has_type ? name : "",
-				 has_type ? ": " : "", text_in(check, "detail"));
+	bh_vec_each (it, &w->wants) {
+		if (!it->answer)
+			continue; /* the pod was refused without */
+		json_array_append_new(rows, bh_image_want_row(it));
+		bh_images_tell(im, w, it);
 	}
-	return ret;
+	return rows;
 }
 
-static void judge_undecided(struct bh_images *im, const struct want *w, struct outcome *o)
+static void keep_record(struct bh_images *im, const struct bh_image_wait *w, json_t *rows)
 {
-	char why[400];
-	bool was_good = w->on_error == BH_IMAGE_ON_ERROR_LAST && w->by_digest &&
-			bh_image_cache_was_good(im->cache, w->question, bh_now_s());
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", w->ns, w->name);
+	json_t *record =
+		json_pack("{s:s, s:O}", "version", bh_image_files_version(im->files), "rows", rows);
 
-	if (was_good || w->on_error == BH_IMAGE_ON_ERROR_ALLOW)
-		return;
-	worsen(o,
-	       w->on_error == BH_IMAGE_ON_ERROR_QUARANTINE ? BH_IMAGES_QUARANTINE : BH_IMAGES_RETRY,
-	       "image '%.256s' cannot be judged by ImagePolicy '%.64s' now: %.32s: %s",
-	       w->reference, text_in(w->answer, "policy"), text_in(w->answer, "reason"),
-	       failed_check(w->answer, why));
-}
-
-static void judge_want(struct bh_images *im, const struct want *w, struct outcome *o)
-{
-	const char *verdict = text_in(w->answer, "verdict");
-	char why[400];
-
-	if (!strcmp(verdict, "accept")) {
-		im->count.accepted++;
-		return;
-	}
-	if (!strcmp(verdict, "reject")) {
-		im->count.rejected++;
-		if (w->mode != BH_IMAGE_AUDIT)
-			worsen(o,
-			       w->mode == BH_IMAGE_QUARANTINE ? BH_IMAGES_QUARANTINE
-							      : BH_IMAGES_REFUSE,
-			       "image '%.256s' is refused by ImagePolicy '%.64s': %.32s: %s",
-			       w->reference, text_in(w->answer, "policy"),
-			       text_in(w->answer, "reason"), failed_check(w->answer, why));
-		return;
-	}
-	im->count.undecided++;
-	if (w->mode != BH_IMAGE_AUDIT)
-		judge_undecided(im, w, o);
-}
-
-static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w, const struct want *x)
-{
-	BH_CLEANUP(bh_freep)
-	char *checks = json_dumps(json_object_get(x->answer, "checks"), JSON_COMPACT);
-	BH_CLEANUP(bh_freep)
-	char *text =
-		bh_strf("%s: image '%s' (%s): %s %s by ImagePolicy '%s', signer '%s': %s", w->who,
-			x->reference, text_in(x->answer, "digest"), text_in(x->answer, "verdict"),
-			text_in(x->answer, "reason"), text_in(x->answer, "policy"),
-			text_in(x->answer, "signer"), checks ? checks : "");
-	bool is_good = !strcmp(text_in(x->answer, "verdict"), "accept");
-	struct bh_ocsf_config c = {
-		.time_ms = bh_now_s() * 1000,
-		.change = is_good ? BH_CHANGE_ADDED : BH_CHANGE_REFUSED,
-		.object = "image verdict",
-		.text = text,
-	};
-
-	bh_journal_event(im->d->journal, bh_ocsf_config(bh_journal_ocsf(im->d->journal), &c));
-	if (!is_good)
-		bh_warn("%s: image '%s': %s: %s", w->who, x->reference,
-			text_in(x->answer, "verdict"), text_in(x->answer, "reason"));
+	if (!key || bh_map_set_s(&im->records, key, record))
+		json_decref(record);
 }
 
 /* audit in the settings: everything is judged and told, nothing is refused. */
-static void conclude(struct bh_images *im, const struct bh_image_wait *w, struct outcome *o)
+static void conclude(struct bh_images *im, const struct bh_image_wait *w, struct bh_image_result *o)
 {
-	for (size_t i = 0; i < w->wants.n; i++) {
-		if (!w->wants.v[i].answer)
-			continue; /* it was refused without */
-		judge_want(im, &w->wants.v[i], o);
-		tell_verdict(im, w, &w->wants.v[i]);
+	json_t *rows = make_rows(im, w);
+	struct bh_image_said said = {.rows = rows};
+
+	bh_vec_each (it, &w->wants) {
+		if (it->answer)
+			bh_image_want_judge(it, im->cache, bh_now_s(), o);
 	}
 	if (im->d->cfg->images_mode == BH_IMAGES_AUDIT)
-		*o = (struct outcome){0};
-	if (o->outcome >= BH_IMAGES_RETRY)
+		*o = (struct bh_image_result){0};
+	if (o->outcome >= BH_IMAGES_RETRY && w->is_whole)
 		im->count.refused_pods++;
+	if (w->is_whole)
+		keep_record(im, w, rows);
+	said.outcome = o->outcome;
+	said.text = o->text;
+	w->listener.fn(&said, w->listener.arg);
+	json_decref(rows);
 }
 
 static bool is_complete(const struct bh_image_wait *w)
@@ -313,7 +188,7 @@ static void serve_waits(struct bh_images *im)
 
 	while (*at) {
 		struct bh_image_wait *w = *at;
-		struct outcome o = {0};
+		struct bh_image_result o = {0};
 
 		if (!is_complete(w)) {
 			at = &w->next;
@@ -321,7 +196,6 @@ static void serve_waits(struct bh_images *im)
 		}
 		*at = w->next;
 		conclude(im, w, &o);
-		w->fn(o.outcome, o.text, w->arg);
 		wait_free(w);
 		at = &im->waits;
 	}
@@ -362,30 +236,34 @@ static bool is_protected(const struct bh_images *im, const char *ns)
 	return false;
 }
 
-static int collect(struct bh_images *im, struct bh_image_wait *w, const char *ns, const char *name,
-		   struct outcome *o)
+static int collect_image(struct bh_images *im, struct bh_image_wait *w, const char *image,
+			 struct bh_image_result *o)
+{
+	bool applies = false;
+
+	if (add_wants(im, w, w->ns, image, &applies))
+		return -ENOMEM;
+	if (!applies && w->ns && is_protected(im, w->ns))
+		bh_image_worsen(o, BH_IMAGES_REFUSE,
+				"no ImagePolicy is about image '%.256s', and one names its "
+				"namespace",
+				image);
+	return 0;
+}
+
+static int collect_pod(struct bh_images *im, struct bh_image_wait *w, struct bh_image_result *o)
 {
 	size_t n = 0;
-	char *const *images = bh_image_files_pod(im->files, ns, name, &n);
-	bool is_safe = !is_protected(im, ns);
+	char *const *images = bh_image_files_pod(im->files, w->ns, w->name, &n);
 
-	if (bh_image_files_trouble(im->files))
-		worsen(o, BH_IMAGES_RETRY, "%s", bh_image_files_trouble(im->files));
-	if (!images && !is_safe)
-		worsen(o, BH_IMAGES_RETRY,
-		       "no Pod manifest says which images '%s/%s' has, and an ImagePolicy names "
-		       "its namespace",
-		       ns, name);
+	if (!images && is_protected(im, w->ns))
+		bh_image_worsen(o, BH_IMAGES_RETRY,
+				"no Pod manifest says which images '%s/%s' has, and an ImagePolicy "
+				"names its namespace",
+				w->ns, w->name);
 	for (size_t i = 0; i < n; i++) {
-		bool applies = false;
-
-		if (add_wants(im, w, ns, images[i], &applies))
+		if (collect_image(im, w, images[i], o))
 			return -ENOMEM;
-		if (!applies && !is_safe)
-			worsen(o, BH_IMAGES_REFUSE,
-			       "no ImagePolicy is about image '%.256s', and one names its "
-			       "namespace",
-			       images[i]);
 	}
 	return 0;
 }
@@ -411,47 +289,32 @@ static int find_answers(struct bh_images *im, struct bh_image_wait *w, struct bh
 	return bh_image_batches_send(im->batches, &asked, err);
 }
 
-static uint64_t clock_ms(void)
+static int collect(struct bh_images *im, struct bh_image_wait *w, const struct bh_image_subject *s,
+		   struct bh_image_result *o)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* Who asks: a pod, or the runtime about an image. */
-struct subject {
-	const char *ns, *name;
-	const char *image; /* NULL: those of the pod */
-};
-
-static int collect_for(struct bh_images *im, struct bh_image_wait *w, const struct subject *s,
-		       struct outcome *o)
-{
-	bool applies;
-
-	w->who = s->image ? strdup("pull") : bh_strf("pod '%s/%s'", s->ns, s->name);
-	if (!w->who)
+	w->im = im;
+	w->is_whole = !s->image;
+	w->is_running = s->is_running;
+	w->who = s->ns ? bh_strf("pod '%s/%s'", s->ns, s->name) : strdup("pull");
+	w->ns = s->ns ? strdup(s->ns) : NULL;
+	w->name = s->ns ? strdup(s->name) : NULL;
+	if (!w->who || (s->ns && (!w->ns || !w->name)))
 		return -ENOMEM;
-	if (!s->image)
-		return collect(im, w, s->ns, s->name, o);
 	if (bh_image_files_trouble(im->files))
-		worsen(o, BH_IMAGES_RETRY, "%s", bh_image_files_trouble(im->files));
-	return add_wants(im, w, NULL, s->image, &applies);
+		bh_image_worsen(o, BH_IMAGES_RETRY, "%s", bh_image_files_trouble(im->files));
+	return s->image ? collect_image(im, w, s->image, o) : collect_pod(im, w, o);
 }
 
-static int start_wait(struct bh_images *im, const struct subject *s, struct bh_image_wait **ret,
-		      struct outcome *o, struct bh_err *err)
+static int start_wait(struct bh_images *im, const struct bh_image_subject *s,
+		      struct bh_image_wait **ret, struct bh_image_result *o, struct bh_err *err)
 {
 	struct bh_image_wait *w = calloc(1, sizeof(*w));
-	int r = bh_image_files_refresh(im->files, clock_ms(), err);
+	int r = bh_images_refresh(im, err);
 
-	if (!r && (!w || collect_for(im, w, s, o)))
+	if (!r && (!w || collect(im, w, s, o)))
 		r = bh_fail(err, ENOMEM, "verdict about images");
-	if (!r) {
-		w->im = im;
+	if (!r)
 		r = find_answers(im, w, err);
-	}
 	if (r) {
 		wait_free(w);
 		return r;
@@ -460,55 +323,40 @@ static int start_wait(struct bh_images *im, const struct subject *s, struct bh_i
 	return 0;
 }
 
-struct listener {
-	bh_images_fn *fn;
-	void *arg;
-};
-
-static int ask(struct bh_images *im, const struct subject *s, const struct listener *l,
-	       struct bh_image_wait **ret, struct bh_err *err)
+int bh_images_ask(struct bh_images *im, const struct bh_image_subject *s,
+		  const struct bh_images_listener *l, struct bh_image_wait **ret,
+		  struct bh_err *err)
 {
 	struct bh_image_wait *w = NULL;
-	struct outcome o = {0};
+	struct bh_image_result o = {0};
 	int r;
 
 	*ret = NULL;
 	if (!im) {
-		l->fn(BH_IMAGES_ALLOW, "", l->arg);
+		l->fn(&(struct bh_image_said){.text = ""}, l->arg);
 		return 0;
 	}
 	r = start_wait(im, s, &w, &o, err);
 	if (r)
 		return r;
+	w->listener = *l;
 	if (o.outcome >= BH_IMAGES_RETRY || is_complete(w)) {
 		conclude(im, w, &o);
 		wait_free(w);
-		l->fn(o.outcome, o.text, l->arg);
 		return 0;
 	}
-	w->fn = l->fn;
-	w->arg = l->arg;
 	w->next = im->waits;
 	im->waits = w;
 	*ret = w;
 	return 0;
 }
 
-int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_images_fn *fn,
-		  void *arg, struct bh_image_wait **ret, struct bh_err *err)
-{
-	return ask(im, &(struct subject){.ns = ns, .name = name}, &(struct listener){fn, arg}, ret,
-		   err);
-}
-
-int bh_images_ask_image(struct bh_images *im, const char *reference, bh_images_fn *fn, void *arg,
-			struct bh_image_wait **ret, struct bh_err *err)
-{
-	return ask(im, &(struct subject){.image = reference}, &(struct listener){fn, arg}, ret,
-		   err);
-}
-
 /* ---- opening ---- */
+
+static void drop_json(void *v)
+{
+	json_decref(v);
+}
 
 int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *err)
 {
@@ -521,6 +369,8 @@ int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *e
 	if (!im)
 		return bh_fail(err, ENOMEM, "image verification");
 	im->d = d;
+	bh_map_init(&im->records, drop_json);
+	bh_map_init(&im->told, free);
 	r = bh_image_files_open(d->cfg->manifests, &im->files, err);
 	if (!r)
 		r = bh_image_cache_open(d->store, bh_now_s(), &im->cache, err);
@@ -530,6 +380,8 @@ int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *e
 		r = bh_image_batches_open(d->loop,
 					  &(struct bh_image_listener){im->access, on_answer, im},
 					  &im->batches, err);
+	if (!r)
+		r = bh_image_watch_open(d, im, &im->watch, err);
 	if (r) {
 		bh_images_close(im);
 		return r;
@@ -542,28 +394,14 @@ void bh_images_close(struct bh_images *im)
 {
 	if (!im)
 		return;
+	bh_image_watch_close(im->watch);
 	bh_image_batches_close(im->batches);
 	bh_image_access_close(im->access);
 	while (im->waits)
 		bh_images_forget(im->waits);
 	bh_image_cache_close(im->cache);
 	bh_image_files_close(im->files);
+	bh_map_done(&im->records);
+	bh_map_done(&im->told);
 	free(im);
-}
-
-struct bh_images_count bh_images_count(const struct bh_images *im)
-{
-	struct bh_images_count c = {0};
-
-	if (!im)
-		return c;
-	c = im->count;
-	c.verifications = bh_image_batches_count(im->batches);
-	c.cached = bh_image_cache_count(im->cache);
-	return c;
-}
-
-const char *bh_images_trouble(const struct bh_images *im)
-{
-	return im ? bh_image_files_trouble(im->files) : NULL;
 }

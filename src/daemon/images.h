@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,28 +22,64 @@ enum bh_image_outcome {
 	BH_IMAGES_REFUSE,
 };
 
-/* text: why, for people; "" with ALLOW. */
-typedef void bh_images_fn(enum bh_image_outcome outcome, const char *text, void *arg);
+struct bh_image_said {
+	enum bh_image_outcome outcome;
+	const char *text;   /* why, for people; "" with ALLOW */
+	const json_t *rows; /* bh_image_want_row's, one for each image and mode; borrowed */
+};
+struct bh_images_listener {
+	void (*fn)(const struct bh_image_said *said, void *arg);
+	void *arg;
+};
+
+/* What is asked about. */
+struct bh_image_subject {
+	const char *ns, *name; /* the pod; NULL: none is known, as at a pull */
+	const char *image;     /* NULL: all that the pod's manifest names */
+	bool is_running;       /* the pod started already; it is not told again unless it is news */
+};
 
 /* Does nothing with images.mode off. */
 int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *err);
 /* Ends the workers; those who wait are not called. */
 void bh_images_close(struct bh_images *im);
 
-/* fn is called once: before this returns (then *ret is NULL), or from the loop. */
-int bh_images_ask(struct bh_images *im, const char *ns, const char *name, bh_images_fn *fn,
-		  void *arg, struct bh_image_wait **ret, struct bh_err *err);
-/* The same about one image that no pod is known for: the policies that name no namespaces judge it.
- */
-int bh_images_ask_image(struct bh_images *im, const char *reference, bh_images_fn *fn, void *arg,
-			struct bh_image_wait **ret, struct bh_err *err);
+/* l->fn is called once: before this returns (then *ret is NULL), or from the loop. Without a pod,
+ * the policies that name no namespaces judge. im may be NULL: all is allowed. */
+int bh_images_ask(struct bh_images *im, const struct bh_image_subject *s,
+		  const struct bh_images_listener *l, struct bh_image_wait **ret,
+		  struct bh_err *err);
 /* fn will not be called. w may be NULL. */
 void bh_images_forget(struct bh_image_wait *w);
+
+/* Something in the sources changed. im may be NULL, here and below. */
+void bh_images_changed(struct bh_images *im);
+/* A program was started in a pod, or a pod was: what the runtime started is looked at soon. */
+void bh_images_nudge(struct bh_images *im);
+/* What is known of a pod's images: array of {"image","container","digest","verdict","reason",
+ * "policy","signer","mode","runs"}; *ret_worst its worst verdict, NULL without any. The caller owns
+ * the result. */
+json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,
+			 const char **ret_worst);
+/* {"mode","runtime"}; NULL with images.mode off. The caller's. */
+json_t *bh_images_status(const struct bh_images *im);
+
+/* ---- for image_watch.c ---- */
+
+/* Another text whenever policies or the keys they name are other ones; looks at the directory. */
+const char *bh_images_version(struct bh_images *im);
+/* What was said when the pod was added, {"version","rows"}; NULL: nothing. Borrowed. */
+const json_t *bh_images_record(const struct bh_images *im, const char *ns, const char *name);
+/* The images of the pod's manifest, borrowed; NULL without one. */
+char *const *bh_images_pod_images(const struct bh_images *im, const char *ns, const char *name,
+				  size_t *ret_n);
 
 struct bh_images_count {
 	uint64_t accepted, rejected, undecided; /* verdicts, cached ones included */
 	uint64_t verifications, refused_pods;
-	size_t cached;
+	uint64_t mismatches;	   /* containers that ran another digest than the one judged */
+	uint64_t cut_pods;	   /* quarantined for what they run */
+	size_t cached, containers; /* containers: known from the runtime */
 };
 struct bh_images_count bh_images_count(const struct bh_images *im);
 /* Why images are not judged as the settings say; NULL: they are. */

@@ -147,6 +147,11 @@ static void images(struct bh_daemon *d, struct bh_str *out)
 	counter(out, "image_verifications", "Images that workers were asked about.",
 		c.verifications);
 	counter(out, "image_refused_pods", "Pods refused for their images.", c.refused_pods);
+	counter(out, "image_cut_pods", "Pods quarantined for what they run.", c.cut_pods);
+	counter(out, "image_mismatches", "Images that ran and were not the judged ones.",
+		c.mismatches);
+	gauge(out, "image_runtime_images", "Images that run, by the runtime or the manifests.",
+	      (double)c.containers);
 	gauge(out, "image_verdicts_cached", "Verdicts in memory.", (double)c.cached);
 }
 

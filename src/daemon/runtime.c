@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "daemon/baselines.h"
 #include "daemon/daemon.h"
+#include "daemon/images.h"
 #include "daemon/journal.h"
 #include "daemon/observe.h"
 #include "daemon/isolate.h"
@@ -77,6 +78,7 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		struct bh_ocsf_process p = {time_ms, ev, pod_of(ep)};
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_process(ocsf, &p), ev->ticket);
+		bh_images_nudge(rt->d->images); /* it may be a container's first */
 	} else if (ev->kind == BH_TRACE_DNS) {
 		struct bh_ocsf_name n = {time_ms, ev, pod_of(ep)};
 

@@ -17,12 +17,12 @@ struct judging {
 };
 
 /* A pod that is to start cut off needs its image; cutting is ADD's. */
-static void on_judged(enum bh_image_outcome outcome, const char *text, void *arg)
+static void on_judged(const struct bh_image_said *said, void *arg)
 {
 	struct judging *j = arg;
 
-	bh_request_reply(
-		j->rq, json_pack("{s:b, s:s}", "allow", outcome < BH_IMAGES_RETRY, "reason", text));
+	bh_request_reply(j->rq, json_pack("{s:b, s:s}", "allow", said->outcome < BH_IMAGES_RETRY,
+					  "reason", said->text));
 	free(j);
 }
 
@@ -65,7 +65,8 @@ void bh_verb_image_judge(struct bh_daemon *d, struct bh_request *rq, const json_
 	if (!r) {
 		j->rq = rq;
 		bh_request_on_gone(rq, on_gone, j);
-		r = bh_images_ask_image(d->images, reference, on_judged, j, &wait, &err);
+		r = bh_images_ask(d->images, &(struct bh_image_subject){.image = reference},
+				  &(struct bh_images_listener){on_judged, j}, &wait, &err);
 	}
 	if (r) {
 		free(j);

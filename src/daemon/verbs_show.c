@@ -8,6 +8,7 @@
 #include "bulkhead_version.h"
 #include "daemon/daemon.h"
 #include "daemon/degraded.h"
+#include "daemon/images.h"
 #include "daemon/isolate.h"
 #include "daemon/observe.h"
 #include "daemon/runtime.h"
@@ -198,6 +199,8 @@ void bh_verb_status(struct bh_daemon *d, struct bh_request *rq, const json_t *ar
 		json_object_set_new(result, "drops", drops_json(d));
 	if (result)
 		json_object_set_new(result, "sinks", bh_sinks_status(d->sinks));
+	if (result && d->images)
+		json_object_set_new(result, "images", bh_images_status(d->images));
 	bh_verb_answer(rq, 0, result, &(struct bh_err){0});
 }
 
@@ -246,24 +249,29 @@ static json_t *pod_json(struct bh_daemon *d, const struct bh_endpoint *ep)
 	struct bh_pod_totals t = {0};
 	struct bh_err err;
 	char pod[600], mac[18] = "", since[32];
+	const char *worst = NULL;
+	json_t *images = bh_images_of_pod(d->images, ep->ns, ep->name, &worst);
+	json_t *result;
 
 	bh_pod_totals(d->dp, ep->slot, &t, &err);
 	snprintf(pod, sizeof(pod), "%s/%s", ep->ns, ep->name);
 	if (ep->has_mac)
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1],
 			 ep->mac[2], ep->mac[3], ep->mac[4], ep->mac[5]);
-	return json_pack(
-		"{ss ss? ss ss ss so ss? ss ss? so sn so so ss}", "pod", pod, "uid", ep->uid,
-		"containerId", ep->container_id, "interface", ep->ifname, "hostInterface",
-		ep->host_ifname, "addresses", addresses_json(ep), "mac", mac[0] ? mac : NULL,
-		"state", bh_endpoint_state(ep), "why", why_state(ep), "rulesets",
-		rulesets_json(d, ep), "image", "labels", labels_json(d, ep), "counters",
-		json_pack("{sI sI sI sI sI sI}", "passedPackets", (json_int_t)t.passed_packets,
-			  "passedBytes", (json_int_t)t.passed_bytes, "droppedPackets",
-			  (json_int_t)t.dropped_packets, "droppedBytes",
-			  (json_int_t)t.dropped_bytes, "flows", (json_int_t)t.flows, "edges",
-			  (json_int_t)t.edges),
-		"since", bh_time_format(ep->since_s, since));
+	result = json_pack("{ss ss? ss ss ss so ss? ss ss? so ss? so so so ss}", "pod", pod, "uid",
+			   ep->uid, "containerId", ep->container_id, "interface", ep->ifname,
+			   "hostInterface", ep->host_ifname, "addresses", addresses_json(ep), "mac",
+			   mac[0] ? mac : NULL, "state", bh_endpoint_state(ep), "why",
+			   why_state(ep), "rulesets", rulesets_json(d, ep), "image", worst,
+			   "images", images, "labels", labels_json(d, ep), "counters",
+			   json_pack("{sI sI sI sI sI sI}", "passedPackets",
+				     (json_int_t)t.passed_packets, "passedBytes",
+				     (json_int_t)t.passed_bytes, "droppedPackets",
+				     (json_int_t)t.dropped_packets, "droppedBytes",
+				     (json_int_t)t.dropped_bytes, "flows", (json_int_t)t.flows,
+				     "edges", (json_int_t)t.edges),
+			   "since", bh_time_format(ep->since_s, since));
+	return result;
 }
 
 void bh_verb_pods(struct bh_daemon *d, struct bh_request *rq, const json_t *args)

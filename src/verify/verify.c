@@ -2,12 +2,14 @@
 
 #include <string.h>
 
+#include "verify/contents.h"
 #include "verify/gather.h"
 #include "verify/ref.h"
 
 void bh_image_verdict_done(struct bh_image_verdict *v)
 {
 	free(v->signer);
+	json_decref(v->contents);
 	bh_vec_each (c, &v->checks) {
 		free(c->name);
 		free(c->detail);
@@ -133,6 +135,8 @@ static void judge(const struct bh_image_rules *rules, const struct bh_image_quer
 	}
 	if (is_judged)
 		bh_trial_conclude(&t);
+	if (t.manifest.n)
+		v->contents = bh_manifest_contents(&t.manifest);
 	bh_trial_done(&t);
 }
 

@@ -4,6 +4,7 @@
  * calls. Hostile input is the normal case here; every limit below holds whatever is sent. */
 #pragma once
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -56,6 +57,7 @@ struct bh_image_verdict {
 	char digest[BH_DIGEST_TEXT]; /* what was judged; "" when the reference did not resolve */
 	char *signer;		     /* who signed it, of all counted signatures; NULL: nobody */
 	int64_t until_s; /* ACCEPT: true until then as far as keys and reports go; BH_TIME_MAX */
+	json_t *contents; /* verify/contents.h; NULL: its manifest was not seen */
 	BH_VEC(struct bh_image_check) checks;
 };
 

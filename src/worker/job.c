@@ -30,7 +30,7 @@ struct image {
 	const json_t *names; /* of the policies to pass; NULL: by match */
 	struct bh_image_ref ref;
 	char *pinned; /* "registry/repository@digest" of the first policy's look */
-	json_t *checks;
+	json_t *checks, *contents;
 	struct bh_image_verdict worst;
 	const char *policy; /* whose verdict that is */
 	unsigned n_policies;
@@ -198,6 +198,8 @@ static int take_verdict(struct image *im, const struct bh_image_policy *p,
 
 	if (!r)
 		r = pin(im, take->digest);
+	if (!im->contents)
+		im->contents = json_incref(take->contents);
 	if (is_worse) {
 		struct bh_image_verdict old = im->worst;
 
@@ -247,11 +249,11 @@ static json_t *answer_of(const struct image *im)
 	const struct bh_image_verdict *v = &im->worst;
 	json_t *until = v->until_s == BH_TIME_MAX ? json_null() : json_integer(v->until_s);
 
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:o, s:O}", "reference", im->reference,
-			 "digest", v->digest, "verdict", words[v->answer], "policy", im->policy,
-			 "signer", v->signer, "reason",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:o, s:O, s:O?}", "reference",
+			 im->reference, "digest", v->digest, "verdict", words[v->answer], "policy",
+			 im->policy, "signer", v->signer, "reason",
 			 im->n_policies ? bh_image_word_text(v->word) : "no-policy", "until", until,
-			 "checks", im->checks);
+			 "checks", im->checks, "contents", im->contents);
 }
 
 static int judge_image(struct image *im, json_t **ret)
@@ -274,6 +276,7 @@ static int judge_image(struct image *im, json_t **ret)
 		*ret = answer_of(im);
 	bh_image_verdict_done(&im->worst);
 	free(im->pinned);
+	json_decref(im->contents);
 	return r || !*ret ? -ENOMEM : 0;
 }
 

@@ -7,7 +7,8 @@
  *	 "mirrors":[entries of policy/mirrors.h]}
  * Answer: one frame for each image, in their order:
  *	{"reference","digest","verdict":"accept"|"reject"|"undecided","policy","signer","reason",
- *	 "until":UNIX SECONDS|null,"checks":[{"name","ok","detail"}...]}
+ *	 "until":UNIX SECONDS|null,"checks":[{"name","ok","detail"}...],
+ *	 "contents":{"platforms","configs"}|null (verify/contents.h)}
  *
  * An image has to pass every policy whose match hits, or every one of `policies` when that is
  * given. */

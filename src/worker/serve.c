@@ -131,6 +131,8 @@ int bh_serve_cri(int fd, const struct bh_confine *c)
 		r = answer_looks(fd, &in, cri, &err);
 	bh_frame_done(&in);
 	if (r)
-		send_frame(fd, json_pack("{s:s}", "fatal", err.text), &ignored);
+		send_frame(fd,
+			   json_pack("{s:{s:i, s:s}}", "error", "code", -r, "message", err.text),
+			   &ignored);
 	return r ? 1 : 0;
 }

@@ -8,5 +8,5 @@
 int bh_serve_sink(int fd, const struct bh_confine *c);
 /* First frame: {"socket": PATH of the runtime's}, which is connected to before the privilege to do
  * so is given up (what it says of pods is read after that); no answer. Then each {"look":true} is answered by what bh_cri_look (kube/cri.h)
- * returns. Ends with {"fatal":TEXT} when the runtime cannot be asked any more. */
+ * returns. Ends with {"error":{"code","message"}} when the runtime cannot be asked any more. */
 int bh_serve_cri(int fd, const struct bh_confine *c);

@@ -112,12 +112,12 @@ def fails(w):
     for name, fault, sentence in cases:
         w.runtime.fault = fault
         said = w.look()
-        t.check(said and sentence in said.get("fatal", "-"), name, said)
+        t.check(said and sentence in said.get("error", {}).get("message", "-"), name, said)
     w.runtime.fault = of("ListContainers", {"hang": True})
     begin = time.monotonic()
     said = w.look()
     took = time.monotonic() - begin
-    t.check("fatal" in said and took < 8, "one that hangs", (said, took))
+    t.check("error" in said and took < 8, "one that hangs", (said, took))
     w.runtime.fault = None
     t.check("containers" in w.look(), "and all is well again")
 
@@ -133,10 +133,10 @@ def ends(w):
     w.runtime.close()
     worker.say(LOOK)
     said = worker.answer()
-    t.check(said and "fatal" in said, "the runtime is stopped: it says so and ends", said)
+    t.check(said and "error" in said, "the runtime is stopped: it says so and ends", said)
     t.equal(worker.end(), 1, "with an error")
     said = w.look()
-    t.check("connect" in said.get("fatal", ""), "nobody listens", said)
+    t.check("connect" in said.get("error", {}).get("message", ""), "nobody listens", said)
     w.runtime.listen()
     worker = w.worker()
     worker.say(LOOK)

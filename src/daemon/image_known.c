@@ -1,0 +1,188 @@
+/* image_known.c - what verdicts were given: events, log, records of pods, counts. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/image_batch.h"
+#include "daemon/image_cache.h"
+#include "daemon/image_files.h"
+#include "daemon/image_private.h"
+#include "daemon/image_watch.h"
+#include "daemon/journal.h"
+#include "event/ocsf.h"
+
+#define MAX_TOLD 8192
+
+int bh_images_refresh(struct bh_images *im, struct bh_err *err)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return bh_image_files_refresh(
+		im->files, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000, err);
+}
+
+/* ---- telling ---- */
+
+static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w,
+			 const struct bh_image_want *x)
+{
+	BH_CLEANUP(bh_freep)
+	char *checks = json_dumps(json_object_get(x->answer, "checks"), JSON_COMPACT);
+	BH_CLEANUP(bh_freep)
+	char *text = bh_strf("%s: image '%s' (%s): %s %s by ImagePolicy '%s', signer '%s': %s",
+			     w->who, x->reference, bh_image_text(x->answer, "digest"),
+			     bh_image_text(x->answer, "verdict"),
+			     bh_image_text(x->answer, "reason"), bh_image_text(x->answer, "policy"),
+			     bh_image_text(x->answer, "signer"), checks ? checks : "");
+	bool is_good = !strcmp(bh_image_text(x->answer, "verdict"), "accept");
+	struct bh_ocsf_config c = {
+		.time_ms = bh_now_s() * 1000,
+		.change = is_good ? BH_CHANGE_ADDED : BH_CHANGE_REFUSED,
+		.object = "image verdict",
+		.text = text,
+	};
+
+	bh_journal_event(im->d->journal, bh_ocsf_config(bh_journal_ocsf(im->d->journal), &c));
+	if (!is_good)
+		bh_warn("%s: image '%s': %s: %s", w->who, x->reference,
+			bh_image_text(x->answer, "verdict"), bh_image_text(x->answer, "reason"));
+}
+
+static void count_verdict(struct bh_images *im, const char *verdict)
+{
+	uint64_t *counts[] = {&im->count.accepted, &im->count.rejected, &im->count.undecided};
+	static const char *const verdicts[] = {"accept", "reject"};
+	size_t i = 0;
+
+	while (i < BH_ARRAY_SIZE(verdicts) && strcmp(verdicts[i], verdict))
+		i++;
+	++*counts[i];
+}
+
+/* What runs is judged again and again; only another answer is worth telling. */
+static bool is_news(struct bh_images *im, const struct bh_image_wait *w,
+		    const struct bh_image_want *x)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s %s", w->who, x->question);
+	BH_CLEANUP(bh_freep)
+	char *said =
+		bh_strf("%s %s %s", bh_image_text(x->answer, "verdict"),
+			bh_image_text(x->answer, "reason"), bh_image_text(x->answer, "digest"));
+
+	if (!key || !said)
+		return true;
+	if (bh_streq(bh_map_get_s(&im->told, key), said) && w->is_running)
+		return false;
+	if (im->told.count >= MAX_TOLD) {
+		bh_map_done(&im->told);
+		bh_map_init(&im->told, free);
+	}
+	if (!bh_map_set_s(&im->told, key, said))
+		said = NULL;
+	return true;
+}
+
+void bh_images_tell(struct bh_images *im, const struct bh_image_wait *w,
+		    const struct bh_image_want *x)
+{
+	count_verdict(im, bh_image_text(x->answer, "verdict"));
+	if (is_news(im, w, x))
+		tell_verdict(im, w, x);
+}
+
+/* ---- what is known ---- */
+
+const char *bh_images_version(struct bh_images *im)
+{
+	struct bh_err err;
+
+	if (bh_images_refresh(im, &err))
+		bh_error("%s", err.text);
+	return bh_image_files_version(im->files);
+}
+
+const json_t *bh_images_record(const struct bh_images *im, const char *ns, const char *name)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
+
+	return key ? bh_map_get_s(&im->records, key) : NULL;
+}
+
+void bh_images_changed(struct bh_images *im)
+{
+	if (im)
+		bh_image_watch_changed(im->watch);
+}
+
+void bh_images_nudge(struct bh_images *im)
+{
+	if (im)
+		bh_image_watch_nudge(im->watch);
+}
+
+static int rank(const char *verdict)
+{
+	return !strcmp(verdict, "reject") ? 2 : !strcmp(verdict, "undecided");
+}
+
+json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,
+			 const char **ret_worst)
+{
+	json_t *rows = im ? bh_image_watch_pod(im->watch, ns, name) : json_array();
+	const json_t *record = im ? bh_images_record(im, ns, name) : NULL, *row;
+	size_t i;
+
+	*ret_worst = NULL;
+	if (im && !json_array_size(rows)) {
+		json_decref(rows);
+		rows = json_deep_copy(json_object_get(record, "rows"));
+		rows = rows ? rows : json_array();
+	}
+	json_array_foreach(rows, i, row)
+	{
+		const char *verdict = bh_image_text(row, "verdict");
+
+		json_object_del((json_t *)(uintptr_t)row, "contents");
+		if (*verdict && (!*ret_worst || rank(verdict) > rank(*ret_worst)))
+			*ret_worst = verdict;
+	}
+	return rows;
+}
+
+json_t *bh_images_status(const struct bh_images *im)
+{
+	return im ? json_pack("{s:s, s:o}", "mode",
+			      im->d->cfg->images_mode == BH_IMAGES_AUDIT ? "audit" : "enforce",
+			      "runtime", bh_image_watch_status(im->watch))
+		  : NULL;
+}
+
+char *const *bh_images_pod_images(const struct bh_images *im, const char *ns, const char *name,
+				  size_t *ret_n)
+{
+	return bh_image_files_pod(im->files, ns, name, ret_n);
+}
+
+struct bh_images_count bh_images_count(const struct bh_images *im)
+{
+	struct bh_images_count c = {0};
+
+	if (!im)
+		return c;
+	c = im->count;
+	c.verifications = bh_image_batches_count(im->batches);
+	c.cached = bh_image_cache_count(im->cache);
+	bh_image_watch_count(im->watch, &c);
+	return c;
+}
+
+const char *bh_images_trouble(const struct bh_images *im)
+{
+	const char *why = im ? bh_image_files_trouble(im->files) : NULL;
+
+	return why || !im ? why : bh_image_watch_trouble(im->watch);
+}

@@ -1,0 +1,44 @@
+/* image_thing.h - one image that runs, and the way from what the runtime says of it to a verdict:
+ * is it what was judged when the pod was added, else is it what the pod's reference leads to, else
+ * what is it? Shared by image_watch.c and image_thing.c. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+
+struct bh_daemon;
+struct bh_image_wait;
+struct bh_images;
+
+/* What all of them share. */
+struct bh_image_things {
+	struct bh_daemon *d;
+	struct bh_images *im;
+	struct bh_map by_key; /* by container, or by pod and image without a runtime */
+	char *version;	      /* of the policies in force; NULL: not yet */
+	uint64_t mismatches, cut_pods;
+};
+
+/* One image that runs: of a container, or a volume of one. */
+struct bh_image_thing {
+	struct bh_image_things *all;
+	char *ns, *pod, *container, *image, *id;
+	json_t *digests;
+	char *version;	 /* of the policies it was judged by; NULL: not yet */
+	json_t *verdict; /* a row of bh_image_want_row; NULL: nobody demands anything, or not yet */
+	struct bh_image_wait *wait;
+	int64_t retry_s; /* 0: not */
+	uint64_t round;	 /* of the look that listed it last */
+	bool was_good;	 /* accepted, or nothing demanded, since it runs */
+	bool is_doubted; /* cut off because nobody could find out */
+	bool has_run;	 /* it ended: judged once, and not again */
+	bool is_told;	 /* that it is another one than was judged */
+	bool is_guess;	 /* of the manifest; no runtime says that it runs */
+};
+
+void bh_image_thing_free(void *v);
+/* By the policies in force. The verdict may come later, from the loop. */
+void bh_image_thing_judge(struct bh_image_thing *t);
