@@ -241,7 +241,7 @@ int BPF_PROG(bh_trace_fork, struct task_struct *parent, struct task_struct *chil
 	if (child->pid != child->tgid)
 		return 0; /* a thread */
 	b = books_of(t->slot);
-	if (b)
+	if (b && b->generation == t->generation)
 		__sync_fetch_and_add(&b->forks, 1);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "daemon/images.h"
 #include "daemon/isolate.h"
 #include "daemon/journal.h"
+#include "daemon/runtime.h"
 #include "net/neigh.h"
 
 #define MAX_TIMEOUT_MS 600000
@@ -423,8 +424,8 @@ int bh_admit_attach(struct bh_daemon *d, struct bh_endpoint *ep, struct bh_err *
 		return r;
 	memcpy(a.mac, ep->mac, sizeof(a.mac));
 	a.flags = BH_SLOT_SHUT | flags;
-	r = bh_datapath_attach(d->dp, &a, err);
-	return r;
+	bh_runtime_endpoint_comes(d->runtime, ep);
+	return bh_datapath_attach(d->dp, &a, err);
 }
 
 /* Into table and database, before the kernel: what it serves is always in a record. A slot changes

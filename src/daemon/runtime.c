@@ -256,6 +256,12 @@ void bh_runtime_edge_again(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	feed_edge(rt, ep, e, peer, true);
 }
 
+void bh_runtime_endpoint_comes(struct bh_runtime *rt, const struct bh_endpoint *ep)
+{
+	if (rt && rt->trace)
+		bh_trace_begin(rt->trace, ep->slot, ep->generation);
+}
+
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep)
 {
 	struct bh_err err;

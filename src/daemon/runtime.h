@@ -34,6 +34,8 @@ void bh_runtime_edge_again(struct bh_runtime *rt, const struct bh_endpoint *ep,
 struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt);
 /* Once in a few seconds: announces what a full ring left in the sets, forgets former tenants. */
 void bh_runtime_tick(struct bh_runtime *rt);
+/* Call before an endpoint is attached. rt may be NULL. */
+void bh_runtime_endpoint_comes(struct bh_runtime *rt, const struct bh_endpoint *ep);
 /* Call before an endpoint goes: what it did is told under its name. */
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep);
 

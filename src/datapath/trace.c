@@ -257,6 +257,22 @@ static void detach_one(struct bh_trace *t, const char *name)
 		unlink(path);
 }
 
+void bh_trace_begin(struct bh_trace *t, uint32_t slot, uint32_t generation)
+{
+	const struct bh_trace_slot books = {.generation = generation};
+
+	if (slot < BH_TRACE_SLOTS && t->slot[slot].generation != generation)
+		bpf_map_update_elem(t->map[BH_T_SLOT].fd, &slot, &books, BPF_ANY);
+}
+
+/* Of the pods that are there when tracing begins. */
+static void begin_all(struct bh_trace *t)
+{
+	for (uint32_t i = 1; i < BH_MAX_SLOTS; i++)
+		if (t->dp->slot[i].flags & BH_SLOT_LIVE)
+			bh_trace_begin(t, i, t->dp->slot[i].generation);
+}
+
 /* Tasks that run already; the iterator sees those of the reader's pid namespace. */
 static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
 {
@@ -295,6 +311,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		bh_trace_extra_end(t);
 	if (mode < t->mode)
 		t->mode = mode;
+	if (t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT)
+		begin_all(t);
 	__atomic_store_n(&t->config->mode, (uint32_t)mode, __ATOMIC_SEQ_CST);
 	for (size_t i = 0; r == 0 && i < BH_ARRAY_SIZE(hooks); i++)
 		if (hooks[i].from <= mode && hooks[i].from > t->mode)

@@ -36,6 +36,9 @@ int bh_trace_fd(const struct bh_trace *t);
 int bh_trace_consume(struct bh_trace *t, int max,
 		     void (*fn)(const void *record, size_t len, void *arg), void *arg);
 
+/* Opens the books of a slot for its next tenant, if they are another's. Call before it is attached:
+ * the programs do it too, but two first events at once might be miscounted then. */
+void bh_trace_begin(struct bh_trace *t, uint32_t slot, uint32_t generation);
 /* The books of a slot; all zero while nothing happened in it. */
 struct bh_trace_slot bh_trace_books(const struct bh_trace *t, uint32_t slot);
 /* Sums over all slots; generation and facts mean nothing. */

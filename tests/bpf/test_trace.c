@@ -325,6 +325,11 @@ static void a_policy_is_for_one_tenant(void **state)
 	bh_assert_ok(&err, bh_datapath_attach(e->dp, &a, &err));
 	assert_int_equal(WEXITSTATUS(run_child(&e->pod[0], "/bin/false")), 1);
 	assert_int_equal(bh_trace_books(t, e->pod[0].slot).execs, 1); /* new books */
+	bh_trace_begin(t, e->pod[0].slot, 8);
+	assert_int_equal(bh_trace_books(t, e->pod[0].slot).execs, 1); /* still the same tenant */
+	bh_trace_begin(t, e->pod[0].slot, 9);
+	assert_int_equal(bh_trace_books(t, e->pod[0].slot).execs, 0);
+	assert_int_equal(bh_trace_books(t, e->pod[0].slot).generation, 9);
 	bh_trace_close(t);
 }
 
