@@ -12,6 +12,7 @@
 #include "daemon/manifests.h"
 #include "policy/image_bundle.h"
 #include "policy/image_pods.h"
+#include "daemon/image_saved.h"
 #include "verify/bytes.h"
 
 #define REREAD_MS 5000
@@ -31,6 +32,7 @@ struct pod {
 
 struct bh_image_files_set {
 	const char *dir;
+	struct bh_store *store;
 	struct bh_map files; /* by path */
 	struct bh_map pods;  /* by NS/NAME */
 	BH_VEC(struct bh_image_policy *) policies;
@@ -92,6 +94,8 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 
 	if (!memmem(text, len, "ImagePolicy", 11)) {
 		s->is_changed |= f->bundle || f->is_broken;
+		if (f->bundle)
+			bh_image_saved_drop(s->store, path);
 		bh_image_bundle_free(BH_TAKE(f->bundle));
 		f->is_broken = false;
 		return;
@@ -106,6 +110,7 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 		bh_error("%s:%u:%u: %s", path, bad->line, bad->col, bad->text);
 		return;
 	}
+	bh_image_saved_keep(s->store, path, b, f->bundle);
 	bh_image_bundle_free(f->bundle);
 	f->bundle = BH_TAKE(b);
 	f->is_broken = false;
@@ -218,6 +223,8 @@ static void drop_gone(struct bh_image_files_set *s)
 			continue;
 		drop_pods(s, f);
 		s->is_changed |= f->bundle || f->is_broken;
+		if (f->bundle)
+			bh_image_saved_drop(s->store, e->key);
 		bh_map_del(&s->files, e->key, e->key_len);
 	}
 }
@@ -332,16 +339,39 @@ const char *bh_image_files_trouble(const struct bh_image_files_set *s)
 	return s->trouble[0] ? s->trouble : NULL;
 }
 
-int bh_image_files_open(const char *dir, struct bh_image_files_set **ret, struct bh_err *err)
+static int restore(const char *path, struct bh_image_bundle **take, void *arg)
+{
+	struct bh_image_files_set *s = arg;
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (!f || bh_map_set_s(&s->files, path, f)) {
+		free(f);
+		return -ENOMEM;
+	}
+	f->bundle = BH_TAKE(*take);
+	s->is_changed = true;
+	return 0;
+}
+
+int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_files_set **ret,
+			struct bh_err *err)
 {
 	struct bh_image_files_set *s = calloc(1, sizeof(*s));
+	int r = 0;
 
 	if (!s)
 		return bh_fail(err, ENOMEM, "image policies");
 	s->dir = dir;
+	s->store = store;
 	bh_map_init(&s->files, file_free);
 	bh_map_init(&s->pods, pod_free);
 	s->bundle = json_pack("{s:[], s:{}}", "documents", "files");
+	if (dir)
+		r = bh_image_saved_each(store, restore, s, err);
+	if (r) {
+		bh_image_files_close(s);
+		return r;
+	}
 	*ret = s;
 	return 0;
 }

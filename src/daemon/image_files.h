@@ -1,8 +1,8 @@
 /* image_files.h - the ImagePolicies and the pods' images of the manifests' directory, looked at
  * when somebody asks.
  *
- * A file that was written wrongly keeps its last good policies; one that never was right leaves a
- * hole that image_files_trouble tells of, and then no image counts as judged. */
+ * A file that was written wrongly keeps its last good policies, also over a restart; one that never
+ * was right leaves a hole that image_files_trouble tells of, and then no image counts as judged. */
 #pragma once
 
 #include <jansson.h>
@@ -11,8 +11,11 @@
 
 struct bh_image_files_set;
 
-/* dir may be NULL: nothing at all. It is borrowed. */
-int bh_image_files_open(const char *dir, struct bh_image_files_set **ret, struct bh_err *err);
+/* dir may be NULL: nothing at all. Both are borrowed. What an earlier daemon left in store is in
+ * force until the first look at the directory. */
+struct bh_store;
+int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_files_set **ret,
+			struct bh_err *err);
 void bh_image_files_close(struct bh_image_files_set *s);
 /* Looks at the directory; reads what is new there, and what keys and roots policies name once in a
  * few seconds. now_ms: of a clock that only goes forward. */

@@ -371,7 +371,7 @@ int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *e
 	im->d = d;
 	bh_map_init(&im->records, drop_json);
 	bh_map_init(&im->told, free);
-	r = bh_image_files_open(d->cfg->manifests, &im->files, err);
+	r = bh_image_files_open(d->cfg->manifests, d->store, &im->files, err);
 	if (!r)
 		r = bh_image_cache_open(d->store, bh_now_s(), &im->cache, err);
 	if (!r)

@@ -161,3 +161,37 @@ int bh_image_bundle_open(const json_t *bundle, struct bh_image_policies *ret, st
 	*ret = policies;
 	return 0;
 }
+
+static int restore_document(struct bh_image_bundle *b, const json_t *document, struct bh_err *err)
+{
+	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
+	const char *file, *text;
+	int r = bh_json_get_str(document, "file", true, &file, err);
+
+	if (!r)
+		r = bh_json_get_str(document, "text", true, &text, err);
+	if (r)
+		return r;
+	if (bh_image_bundle_add(b, file, text, strlen(text), &problems))
+		return bh_fail(err, ENOMEM, "image policies");
+	return first_error(&problems, err);
+}
+
+int bh_image_bundle_restore(const json_t *bundle, struct bh_image_bundle **ret, struct bh_err *err)
+{
+	BH_CLEANUP(bh_image_bundle_freep) struct bh_image_bundle *b = NULL;
+	json_t *documents = NULL, *files = NULL;
+	int r = bh_json_get_arr(bundle, "documents", true, &documents, err);
+
+	if (!r)
+		r = bh_json_get_obj(bundle, "files", true, &files, err);
+	if (!r)
+		r = bh_image_bundle_new(
+			&(struct bh_image_files){.read = find_contents, .ctx = files}, &b, err);
+	for (size_t i = 0; !r && i < json_array_size(documents); i++)
+		r = restore_document(b, json_array_get(documents, i), err);
+	if (r)
+		return r;
+	*ret = BH_TAKE(b);
+	return 0;
+}

@@ -25,5 +25,8 @@ const struct bh_image_policies *bh_image_bundle_policies(const struct bh_image_b
 /* {"documents":[{"file":NAME,"text":YAML}],"files":{PATH:BASE64}}; borrowed. */
 json_t *bh_image_bundle_json(const struct bh_image_bundle *b);
 
+/* The bundle whose JSON was kept. Any problem is a failure. */
+int bh_image_bundle_restore(const json_t *bundle, struct bh_image_bundle **ret, struct bh_err *err);
+
 /* The policies of such an object. Any problem is a failure: the maker saw none. */
 int bh_image_bundle_open(const json_t *bundle, struct bh_image_policies *ret, struct bh_err *err);

@@ -206,9 +206,21 @@ def broken_policy(w):
     error, _, _ = w.add("prod", w.bare)
     check(error and error.code >= 100, "a policy written wrongly: its last good version", error)
     w.node.restart()
+    error, _, _ = w.add("prod", w.bare)
+    check(error and error.code >= 100, "also over a restart", error)
     error, _, _ = w.add("prod", w.signed)
-    check(error and error.code == 11, "and nothing starts unjudged where there is none", error)
-    check("images" in str(w.node.ask("status")["degraded"]), "status says so")
+    check(error is None, "with the keys of then", error)
+    w.node.remove("images-prod.yaml")
+    error, _, _ = w.add("prod", w.bare)
+    check(error is None, "a file that is removed takes its policies along", error)
+    w.node.restart(hard=True)
+    error, _, _ = w.add("prod", w.bare)
+    check(error is None, "also over a restart", error)
+    w.node.write("images-new.yaml", w.policy_of({"mode": "sometimes"}))
+    error, _, _ = w.add("prod", w.signed)
+    check(error and error.code == 11, "nothing starts unjudged where there never was a good one",
+          error)
+    check("are not valid" in str(w.node.ask("status")["degraded"]), "status says so")
 
 
 def run():
