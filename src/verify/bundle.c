@@ -210,16 +210,36 @@ static int read_material(const json_t *j, int version, struct bh_evidence *ev, s
 			       ev, flaw);
 }
 
-/* messageDigest is a hint for finding the artifact; what counts is the artifact. */
+/* {"algorithm": "SHA2_256", "digest": base64}: what counts is the artifact, but a claim about it
+ * that is wrong is not what anybody meant to sign. Other hashes claim nothing. */
+static int read_claim(const json_t *j, struct bh_evidence *ev, struct bh_flaw *flaw)
+{
+	static const struct {
+		const char *name;
+		unsigned int bits;
+	} rows[] = {{"SHA2_256", 256}, {"SHA2_384", 384}, {"SHA2_512", 512}};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		if (!bh_vjson_is(j, "algorithm", rows[i].name))
+			continue;
+		ev->claimed_bits = rows[i].bits;
+		return bh_vjson_b64(j, "digest", BH_HASH_MAX, &ev->claimed, flaw);
+	}
+	return 0;
+}
+
 static int read_message(const json_t *j, const struct bh_blob *artifact, struct bh_evidence *ev,
 			struct bh_flaw *flaw)
 {
+	int r;
+
 	if (!artifact)
 		return bad(flaw, "a message signature, and nothing it could be about");
 	ev->content = BH_CONTENT_MESSAGE;
 	if (bh_blob_copy(artifact->v, artifact->n, &ev->message))
 		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
-	return bh_vjson_b64(j, "signature", 65536, &ev->signature, flaw);
+	r = read_claim(bh_vjson_obj(j, "messageDigest"), ev, flaw);
+	return r ? r : bh_vjson_b64(j, "signature", 65536, &ev->signature, flaw);
 }
 
 int bh_bundle_read(const struct bh_blob *json, const struct bh_blob *artifact,

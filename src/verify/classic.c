@@ -89,13 +89,20 @@ static int read_stamp(const char *text, struct bh_evidence *ev, struct bh_flaw *
 	return bh_vjson_b64(root, "SignedRFC3161Timestamp", 65536, &ev->stamps[0], flaw);
 }
 
-static int read_proofs(const json_t *notes, struct bh_evidence *ev, struct bh_flaw *flaw)
+/* A key signature needs none of these: what cannot be read is as if it were not there. */
+static void read_companions(const json_t *notes, struct bh_evidence *ev)
 {
 	const char *bundle = bh_vjson_str(notes, "dev.sigstore.cosign/bundle");
 	const char *stamp = bh_vjson_str(notes, "dev.sigstore.cosign/rfc3161timestamp");
-	int r = bundle && *bundle ? read_bundle(bundle, ev, flaw) : 0;
 
-	return !r && stamp && *stamp ? read_stamp(stamp, ev, flaw) : r;
+	if (read_certs(notes, ev, &ev->leaf_flaw)) {
+		X509_free(ev->leaf);
+		ev->leaf = NULL;
+	}
+	if (bundle && *bundle && read_bundle(bundle, ev, &ev->tlog_flaw))
+		ev->n_tlog = 0;
+	if (stamp && *stamp && read_stamp(stamp, ev, &ev->stamp_flaw))
+		ev->n_stamps = 0;
 }
 
 static int read_envelope(const struct bh_blob *blob, struct bh_evidence *ev, struct bh_flaw *flaw)
@@ -131,13 +138,10 @@ int bh_classic_read(const json_t *layer, const struct bh_blob *blob, bool is_att
 		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
 	ev->form = BH_SIG_CLASSIC;
 	r = check_annotations(notes, flaw);
-	if (!r)
-		r = read_certs(notes, ev, flaw);
-	if (!r)
-		r = read_proofs(notes, ev, flaw);
-	if (!r)
-		r = is_attestation ? read_envelope(blob, ev, flaw)
-				   : read_simple(notes, blob, ev, flaw);
+	if (r)
+		return r;
+	read_companions(notes, ev);
+	r = is_attestation ? read_envelope(blob, ev, flaw) : read_simple(notes, blob, ev, flaw);
 	if (r)
 		return r;
 	*ret = BH_TAKE(ev);

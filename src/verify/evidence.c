@@ -1,5 +1,7 @@
 #include "verify/evidence.h"
 
+#include <string.h>
+
 #include "verify/pem.h"
 
 struct bh_evidence *bh_evidence_new(void)
@@ -23,6 +25,7 @@ void bh_evidence_free(struct bh_evidence *ev)
 		return;
 	free(ev->where);
 	bh_blob_done(&ev->message);
+	bh_blob_done(&ev->claimed);
 	bh_blob_done(&ev->payload);
 	free(ev->payload_type);
 	bh_blob_done(&ev->signature);
@@ -41,4 +44,20 @@ void bh_evidence_freep(struct bh_evidence **ev)
 {
 	bh_evidence_free(*ev);
 	*ev = NULL;
+}
+
+size_t bh_evidence_hash(const struct bh_evidence *ev, unsigned int bits, unsigned char *out)
+{
+	if (!ev->is_hash)
+		return bh_sha2(bits, ev->message.v, ev->message.n, out);
+	if (bits != 256 || ev->message.n != BH_SHA256_LEN)
+		return 0;
+	memcpy(out, ev->message.v, BH_SHA256_LEN);
+	return BH_SHA256_LEN;
+}
+
+int bh_evidence_verify(const struct bh_evidence *ev, const struct bh_key *key, struct bh_flaw *flaw)
+{
+	return ev->is_hash ? bh_key_verify_hash(key, &ev->message, &ev->signature, flaw)
+			   : bh_key_verify(key, ev->form, &ev->message, &ev->signature, flaw);
 }

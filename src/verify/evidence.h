@@ -4,6 +4,7 @@
 
 #include <openssl/x509.h>
 
+#include "verify/flaw.h"
 #include "verify/key.h"
 #include "verify/merkle.h"
 
@@ -33,10 +34,15 @@ struct bh_evidence {
 	enum bh_content content;
 	enum bh_sig_form form;
 	struct bh_blob message; /* the bytes under the signature: payload, PAE or manifest */
+	bool is_hash;		/* message holds only its SHA-256 */
+	struct bh_blob claimed; /* what a message signature says the message's hash is; empty */
+	unsigned int claimed_bits;
 	struct bh_blob payload; /* what the DSSE envelope holds */
 	char *payload_type;	/* what the envelope says it is */
 	struct bh_blob signature;
 	struct bh_blob stamped; /* the bytes timestamps are about; empty: the signature */
+	/* What came along and cannot be read; it only matters to who asks for it. OK: nothing. */
+	struct bh_flaw leaf_flaw, tlog_flaw, stamp_flaw;
 	X509 *leaf;		/* NULL when it brought no certificate */
 	STACK_OF(X509) * hints; /* its intermediates; never anchors */
 	char *hint;		/* which key, says the bundle */
@@ -50,3 +56,9 @@ struct bh_evidence {
 struct bh_evidence *bh_evidence_new(void);
 void bh_evidence_free(struct bh_evidence *ev);
 void bh_evidence_freep(struct bh_evidence **ev);
+
+/* SHA-2 of the message, of 256, 384 or 512 bits; 0 when only another hash of it is known. */
+size_t bh_evidence_hash(const struct bh_evidence *ev, unsigned int bits, unsigned char *out);
+/* The signature over the message. */
+int bh_evidence_verify(const struct bh_evidence *ev, const struct bh_key *key,
+		       struct bh_flaw *flaw);

@@ -71,7 +71,7 @@ int bh_judge_times(const struct bh_judging *j, const struct bh_key *key, X509 *l
 		   struct bh_times *ret, struct bh_flaw *flaw)
 {
 	const struct bh_image_require *need = &j->signer->p->require;
-	struct bh_flaw bad_stamp = {.word = BH_WORD_OK}, bad_entry = {.word = BH_WORD_OK};
+	struct bh_flaw bad_stamp = j->ev->stamp_flaw, bad_entry = j->ev->tlog_flaw;
 
 	*ret = (struct bh_times){.n = 0};
 	add_stamps(j, ret, &bad_stamp);
@@ -139,7 +139,7 @@ static int try_key(const struct bh_judging *j, size_t i, struct bh_signed_by *re
 	const struct bh_image_key *from = &j->signer->p->keys.v[i];
 	const struct bh_key *key = &j->signer->keys.v[i];
 	struct bh_times times;
-	int r = bh_key_verify(key, j->ev->form, &j->ev->message, &j->ev->signature, flaw);
+	int r = bh_evidence_verify(j->ev, key, flaw);
 
 	if (r && flaw->word == BH_WORD_SIGNATURE_INVALID && hint_is_other(j->ev, key))
 		return bh_flaw(flaw, BH_WORD_WRONG_KEY, "it is by another key than %s", from->file);

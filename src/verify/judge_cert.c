@@ -173,7 +173,7 @@ static int judge_with_key(const struct bh_judging *j, const struct bh_key *key,
 	bool is_company = j->signer->p->kind == BH_IMAGE_CERTIFICATES;
 	struct bh_times times;
 	int64_t start_s, end_s;
-	int r = bh_key_verify(key, j->ev->form, &j->ev->message, &j->ev->signature, flaw);
+	int r = bh_evidence_verify(j->ev, key, flaw);
 
 	if (!r)
 		r = bh_judge_times(j, key, j->ev->leaf, &times, flaw);
@@ -199,6 +199,10 @@ int bh_judge_cert(const struct bh_judging *j, struct bh_signed_by *ret, struct b
 	struct bh_key key;
 	int r;
 
+	if (!j->ev->leaf && j->ev->leaf_flaw.word) {
+		*flaw = j->ev->leaf_flaw;
+		return -1;
+	}
 	if (!j->ev->leaf)
 		return bh_flaw(flaw, BH_WORD_CERT_CHAIN, "it brought no certificate");
 	r = bh_key_of_cert(&key, j->ev->leaf, flaw);

@@ -140,18 +140,65 @@ static const EVP_MD *hash_of(const struct bh_key *k, enum bh_sig_form form)
 	return EVP_sha256();
 }
 
-int bh_key_verify(const struct bh_key *k, enum bh_sig_form form, const struct bh_blob *message,
-		  const struct bh_blob *signature, struct bh_flaw *flaw)
+static void pkey_ctx_freep(EVP_PKEY_CTX **ctx)
 {
-	bool is_ec = k->kind == BH_KEY_P256 || k->kind == BH_KEY_P384 || k->kind == BH_KEY_P521;
+	EVP_PKEY_CTX_free(*ctx);
+	*ctx = NULL;
+}
 
+static bool verifies_hash(const struct bh_key *k, const struct bh_blob *hash,
+			  const struct bh_blob *sig)
+{
+	BH_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(k->pkey, NULL);
+	bool ok = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
+		  EVP_PKEY_verify(ctx, sig->v, sig->n, hash->v, hash->n) == 1;
+
+	ERR_clear_error();
+	return ok;
+}
+
+static bool is_elliptic(const struct bh_key *k)
+{
+	return k->kind == BH_KEY_P256 || k->kind == BH_KEY_P384 || k->kind == BH_KEY_P521;
+}
+
+/* What is wrong before anything is computed; 0: nothing. */
+static int check_form(const struct bh_key *k, const struct bh_blob *signature, struct bh_flaw *flaw)
+{
 	if (k->is_weak)
 		return bh_flaw(flaw, BH_WORD_KEY_WEAK, "the RSA key has %d bits, not 2048 to 8192",
 			       EVP_PKEY_get_bits(k->pkey));
-	if (is_ec && !ecdsa_is_der(signature))
+	if (is_elliptic(k) && !ecdsa_is_der(signature))
 		return bh_flaw(flaw, BH_WORD_SIGNATURE_INVALID, "no ECDSA signature in DER");
+	return 0;
+}
+
+int bh_key_verify_hash(const struct bh_key *k, const struct bh_blob *hash,
+		       const struct bh_blob *signature, struct bh_flaw *flaw)
+{
+	int r = check_form(k, signature, flaw);
+
+	if (r)
+		return r;
+	if (k->kind == BH_KEY_ED25519)
+		return bh_flaw(flaw, BH_WORD_UNSUPPORTED,
+			       "an Ed25519 key signs the message, and only its hash is known");
+	return hash->n == BH_SHA256_LEN && verifies_hash(k, hash, signature)
+		       ? 0
+		       : bh_flaw(flaw, BH_WORD_SIGNATURE_INVALID, "the signature does not verify");
+}
+
+int bh_key_verify(const struct bh_key *k, enum bh_sig_form form, const struct bh_blob *message,
+		  const struct bh_blob *signature, struct bh_flaw *flaw)
+{
+	int r = check_form(k, signature, flaw);
+
+	if (r)
+		return r;
 	if (verifies(k, hash_of(k, form), message, signature) ||
-	    (is_ec && form != BH_SIG_CLASSIC && verifies(k, EVP_sha256(), message, signature)))
+	    (is_elliptic(k) && form != BH_SIG_CLASSIC &&
+	     verifies(k, EVP_sha256(), message, signature)))
 		return 0;
 	/* sigstore prehashes here (Ed25519ph), which OpenSSL 3.0 cannot verify */
 	if (k->kind == BH_KEY_ED25519 && form == BH_SIG_BUNDLE)

@@ -40,3 +40,6 @@ int bh_key_of_der(struct bh_key *k, const unsigned char *der, size_t n, struct b
  * to the last byte. */
 int bh_key_verify(const struct bh_key *k, enum bh_sig_form form, const struct bh_blob *message,
 		  const struct bh_blob *signature, struct bh_flaw *flaw);
+/* The same when only the message's SHA-256 is known; Ed25519 needs the message. */
+int bh_key_verify_hash(const struct bh_key *k, const struct bh_blob *hash,
+		       const struct bh_blob *signature, struct bh_flaw *flaw);

@@ -105,3 +105,17 @@ int bh_statement_read(const struct bh_evidence *ev, const char *digest, struct b
 	*ret = s;
 	return 0;
 }
+
+int bh_message_check(const struct bh_evidence *ev, struct bh_flaw *flaw)
+{
+	unsigned char got[BH_HASH_MAX];
+	size_t n;
+
+	if (!ev->claimed.n)
+		return 0;
+	n = bh_evidence_hash(ev, ev->claimed_bits, got);
+	return bh_blob_is(&ev->claimed, got, n)
+		       ? 0
+		       : bh_flaw(flaw, BH_WORD_DIGEST_MISMATCH,
+				 "the bundle says it is about another artifact");
+}

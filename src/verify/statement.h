@@ -27,3 +27,6 @@ int bh_simple_check(const struct bh_evidence *ev, const char *digest,
 /* Every claim the policy wants must be there with that value. ANNOTATION_MISMATCH. */
 int bh_claims_check(const json_t *claims, const struct bh_image_pairs *wanted,
 		    struct bh_flaw *flaw);
+
+/* What a message signature says about its message. DIGEST_MISMATCH. */
+int bh_message_check(const struct bh_evidence *ev, struct bh_flaw *flaw);

@@ -55,8 +55,16 @@ static bool pem_member(const struct bh_tlog_query *q, const json_t *obj, const c
 	return ok;
 }
 
+/* Of the message or of the payload of a DSSE envelope. */
+static size_t hash_of(const struct bh_evidence *ev, bool is_payload, unsigned int bits,
+		      unsigned char *out)
+{
+	return is_payload ? bh_sha2(bits, ev->payload.v, ev->payload.n, out)
+			  : bh_evidence_hash(ev, bits, out);
+}
+
 /* {"algorithm": "sha256", "value": hex} */
-static bool is_hex_hash(const json_t *obj, const struct bh_blob *of)
+static bool is_hex_hash(const json_t *obj, const struct bh_evidence *ev, bool is_payload)
 {
 	const char *name = bh_vjson_str(obj, "algorithm"), *hex = bh_vjson_str(obj, "value");
 	unsigned char want[BH_HASH_MAX], got[BH_HASH_MAX];
@@ -68,12 +76,12 @@ static bool is_hex_hash(const json_t *obj, const struct bh_blob *of)
 	bits = !strcmp(name, "sha256") ? 256 : !strcmp(name, "sha384") ? 384 : 512;
 	if (bits == 512 && strcmp(name, "sha512"))
 		return false;
-	n = bh_sha2(bits, of->v, of->n, got);
+	n = hash_of(ev, is_payload, bits, got);
 	return n && !bh_hex_decode(hex, n, want) && !memcmp(want, got, n);
 }
 
 /* {"algorithm": "SHA2_256", "digest": base64} */
-static bool is_b64_hash(const json_t *obj, const struct bh_blob *of)
+static bool is_b64_hash(const json_t *obj, const struct bh_evidence *ev, bool is_payload)
 {
 	const char *name = bh_vjson_str(obj, "algorithm");
 	unsigned char got[BH_HASH_MAX];
@@ -88,7 +96,7 @@ static bool is_b64_hash(const json_t *obj, const struct bh_blob *of)
 	bits = !strcmp(name, "SHA2_256") ? 256 : !strcmp(name, "SHA2_384") ? 384 : 512;
 	if (bits == 512 && strcmp(name, "SHA2_512"))
 		return false;
-	n = bh_sha2(bits, of->v, of->n, got);
+	n = hash_of(ev, is_payload, bits, got);
 	ok = n && !bh_vjson_b64(obj, "digest", BH_HASH_MAX, &want, &flaw) &&
 	     bh_blob_is(&want, got, n);
 	bh_blob_done(&want);
@@ -111,7 +119,7 @@ static int bind_hashedrekord1(const struct bh_tlog_query *q, const json_t *spec,
 {
 	const json_t *data = bh_vjson_obj(spec, "data"), *sig = bh_vjson_obj(spec, "signature");
 
-	if (!is_hex_hash(bh_vjson_obj(data, "hash"), &q->ev->message))
+	if (!is_hex_hash(bh_vjson_obj(data, "hash"), q->ev, false))
 		return other(flaw, "message");
 	if (!b64_is(sig, "content", &q->ev->signature))
 		return other(flaw, "signature");
@@ -126,7 +134,7 @@ static int bind_dsse1(const struct bh_tlog_query *q, const json_t *spec, struct 
 	const json_t *sig = json_array_get(sigs, 0);
 
 	if (q->ev->content != BH_CONTENT_DSSE ||
-	    !is_hex_hash(bh_vjson_obj(spec, "payloadHash"), &q->ev->payload))
+	    !is_hex_hash(bh_vjson_obj(spec, "payloadHash"), q->ev, true))
 		return other(flaw, "message");
 	if (json_array_size(sigs) != 1 || !b64_is(sig, "signature", &q->ev->signature))
 		return other(flaw, "signature");
@@ -152,7 +160,7 @@ static int bind_intoto2(const struct bh_tlog_query *q, const json_t *spec, struc
 	const json_t *sig = json_array_get(sigs, 0);
 
 	if (q->ev->content != BH_CONTENT_DSSE ||
-	    !is_hex_hash(bh_vjson_obj(content, "payloadHash"), &q->ev->payload) ||
+	    !is_hex_hash(bh_vjson_obj(content, "payloadHash"), q->ev, true) ||
 	    !bh_vjson_is(envelope, "payloadType", "application/vnd.in-toto+json"))
 		return other(flaw, "message");
 	if (json_array_size(sigs) != 1 || !b64_twice_is(sig, "sig", &q->ev->signature))
@@ -192,7 +200,7 @@ static int bind_hashedrekord2(const struct bh_tlog_query *q, const json_t *spec,
 	const json_t *entry = bh_vjson_obj(spec, "hashedRekordV002");
 	const json_t *sig = bh_vjson_obj(entry, "signature");
 
-	if (!is_b64_hash(bh_vjson_obj(entry, "data"), &q->ev->message))
+	if (!is_b64_hash(bh_vjson_obj(entry, "data"), q->ev, false))
 		return other(flaw, "message");
 	if (!b64_is(sig, "content", &q->ev->signature))
 		return other(flaw, "signature");
@@ -208,7 +216,7 @@ static int bind_dsse2(const struct bh_tlog_query *q, const json_t *spec, struct 
 	const json_t *sig = json_array_get(sigs, 0);
 
 	if (q->ev->content != BH_CONTENT_DSSE ||
-	    !is_b64_hash(bh_vjson_obj(entry, "payloadHash"), &q->ev->payload))
+	    !is_b64_hash(bh_vjson_obj(entry, "payloadHash"), q->ev, true))
 		return other(flaw, "message");
 	if (json_array_size(sigs) != 1 || !b64_is(sig, "content", &q->ev->signature))
 		return other(flaw, "signature");

@@ -143,12 +143,13 @@ static int check_statement(const struct bh_evidence *ev, const char *digest,
 	return r;
 }
 
-static int check_message(const struct bh_image_signer *signer, struct bh_flaw *flaw)
+static int check_message(const struct bh_evidence *ev, const struct bh_image_signer *signer,
+			 struct bh_flaw *flaw)
 {
 	if (signer->annotations.n || signer->signed_repository)
 		return bh_flaw(flaw, BH_WORD_ANNOTATION_MISMATCH,
 			       "this kind of signature carries no claims");
-	return 0;
+	return bh_message_check(ev, flaw);
 }
 
 static int check_content(const struct bh_trial *t, const struct bh_evidence *ev,
@@ -162,7 +163,7 @@ static int check_content(const struct bh_trial *t, const struct bh_evidence *ev,
 	case BH_CONTENT_MESSAGE:
 		break;
 	}
-	return check_message(signer, flaw);
+	return check_message(ev, signer, flaw);
 }
 
 static void offer_signature(struct bh_trial *t, const struct bh_evidence *ev)
