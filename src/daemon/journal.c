@@ -317,6 +317,15 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 	bh_journal_note_head(j);
 }
 
+void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
+		     const struct bh_ocsf_kill *k)
+{
+	struct bh_ocsf_kill o = *k;
+
+	o.pod = pod_of(ep);
+	bh_journal_event(j, bh_ocsf_kill(&j->ocsf, &o));
+}
+
 static void tell_expiry(struct bh_journal *j, const struct bh_policy *p, enum bh_dir dir,
 			const struct bh_rule *rule, const char *stage)
 {

@@ -17,6 +17,7 @@ struct bh_ip;
 struct bh_journal;
 struct bh_bus;
 struct bh_ocsf;
+struct bh_ocsf_kill;
 struct bh_loop;
 
 int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err);
@@ -41,6 +42,9 @@ void bh_journal_publish_failed(struct bh_journal *j, const char *why);
 /* released: false for quarantine, true for release; receipt as answered. */
 void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
 			   const struct bh_caller *by);
+/* A process of the pod that was killed; k->pod is filled in here. */
+void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
+		     const struct bh_ocsf_kill *k);
 /* Once a minute: announces rules that end within seven days or one day, and those that ended. */
 void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now_s);
 /* Notes the end of the chain in the database, so that a shortened log shows. */

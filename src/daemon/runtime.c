@@ -88,6 +88,11 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_act(ocsf, &a), ev->ticket);
 	}
+	if (ev->flags & BH_TRACE_F_KILLED)
+		bh_journal_kill(rt->d->journal, ep,
+				&(struct bh_ocsf_kill){.time_ms = time_ms,
+						       .event = ev,
+						       .reason = "its RuntimePolicy refuses it"});
 }
 
 static void on_digest(uint64_t ticket, const char *sha256, const char *why, void *arg)

@@ -8,7 +8,10 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/isolate.h"
+#include "daemon/journal.h"
+#include "daemon/observe.h"
 #include "daemon/procs.h"
+#include "event/ocsf_process.h"
 
 struct wish {
 	uint32_t slot, generation;
@@ -84,6 +87,22 @@ void bh_runtime_answers_count(const struct bh_endpoint *ep, const char *owner, u
 	}
 }
 
+static void kill_one(struct bh_runtime_answers *x, const struct bh_endpoint *ep,
+		     const struct wish *w)
+{
+	bool is_killed = bh_procs_kill_since((pid_t)w->pid, w->ts_ns);
+	const struct bh_ocsf_kill k = {
+		.time_ms = bh_wall_ms(bh_datapath_now_ns()),
+		.pid = w->pid,
+		.reason = w->text,
+		.failure = is_killed ? NULL : "it ended before, or cannot be killed",
+	};
+
+	if (is_killed)
+		bh_info("killed: pod=%s/%s pid=%u: %s", ep->ns, ep->name, w->pid, w->text);
+	bh_journal_kill(x->d->journal, ep, &k);
+}
+
 static void answer(struct bh_runtime_answers *x, const struct wish *w)
 {
 	const struct bh_endpoint *ep = bh_endpoint_table_slot(&x->d->endpoints, w->slot);
@@ -96,8 +115,7 @@ static void answer(struct bh_runtime_answers *x, const struct wish *w)
 	if (!ep || ep->generation != w->generation)
 		return;
 	if (w->response == BH_RESPOND_KILL) {
-		if (bh_procs_kill_since((pid_t)w->pid, w->ts_ns))
-			bh_info("killed: pod=%s/%s pid=%u: %s", ep->ns, ep->name, w->pid, w->text);
+		kill_one(x, ep, w);
 		return;
 	}
 	rq.ns = ep->ns;

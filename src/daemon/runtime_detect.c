@@ -114,6 +114,7 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 		.severity = (int)f->severity,
 		.count = f->count,
 		.is_new = f->is_new,
+		.is_posture = f->signal == BH_SIGNAL_POSTURE,
 		.event = x->ev,
 		.pod = {.ns = x->ep->ns,
 			.name = x->ep->name,

@@ -290,8 +290,8 @@ static bool is_wanted(const struct sink *s, const json_t *event)
 	bool is_of_class = !json_array_size(classes);
 	size_t i;
 
-	json_array_foreach(classes, i, one) is_of_class |=
-		json_equal(one, json_object_get(event, "class_uid"));
+	json_array_foreach(classes, i, one) is_of_class |= bh_ocsf_is_class(
+		json_integer_value(one), json_integer_value(json_object_get(event, "class_uid")));
 	return is_of_class && json_integer_value(json_object_get(event, "severity_id")) >= least;
 }
 

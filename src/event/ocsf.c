@@ -21,11 +21,16 @@ static const struct {
 	{BH_OCSF_DNS, "DNS Activity", "dns_activity", "dns"},
 	{BH_OCSF_CONFIG, "Device Config State", "config_state", "policy"},
 	{BH_OCSF_FILE, "File System Activity", "file_activity", "file"},
+	{BH_OCSF_EXTENSION, "Kernel Extension Activity", "kernel_extension_activity", "extension"},
 	{BH_OCSF_KERNEL, "Kernel Activity", "kernel_activity", "kernel"},
 	{BH_OCSF_MODULE, "Module Activity", "module_activity", "module"},
+	{BH_OCSF_JOB, "Scheduled Job Activity", "scheduled_job_activity", "job"},
 	{BH_OCSF_PROCESS, "Process Activity", "process_activity", "process"},
-	{BH_OCSF_FINDING, "Detection Finding", "detection_finding", "finding"},
+	{BH_OCSF_FINDINGS, "Findings", "findings", "finding"},
+	{BH_OCSF_COMPLIANCE, "Compliance Finding", "compliance_finding", "compliance"},
+	{BH_OCSF_FINDING, "Detection Finding", "detection_finding", "detection"},
 	{BH_OCSF_LIFECYCLE, "Application Lifecycle", "application_lifecycle", "pod"},
+	{BH_OCSF_KILL, "Process Remediation Activity", "process_remediation_activity", "kill"},
 	{BH_OCSF_REMEDIATION, "Network Remediation Activity", "network_remediation_activity",
 	 "quarantine"},
 };
@@ -125,8 +130,11 @@ static json_t *container(const struct bh_ocsf_pod *p)
 	bh_ocsf_put_text(c, "name", p->name);
 	bh_ocsf_put_text(c, "uid", p->container_id);
 	bh_ocsf_put_text(c, "pod_uuid", p->uid);
-	bh_ocsf_put(c, "image",
-		    p->image ? json_pack("{s:o*}", "name", bh_ocsf_text(p->image)) : NULL);
+	/* the schema knows no image without an identity of its own */
+	if (p->image_digest)
+		bh_ocsf_put(c, "image",
+			    json_pack("{s:o*, s:o*}", "uid", bh_ocsf_text(p->image_digest), "name",
+				      bh_ocsf_text(p->image)));
 	bh_ocsf_put_text(c, "orchestrator", p->ns ? "Kubernetes" : NULL);
 	return c;
 }
@@ -139,6 +147,7 @@ void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
 		bh_ocsf_put(e, "container", container(p));
 	bh_ocsf_put_text(ours, "pod", pod);
 	bh_ocsf_put_text(ours, "namespace", p->ns);
+	bh_ocsf_put_text(ours, "image", p->image);
 }
 
 static json_t *process(pid_t pid, const char *name, const char *exe, uint32_t uid)
@@ -211,8 +220,9 @@ static void put_endpoints(json_t *e, const struct bh_ocsf_edge *x, const char *p
 	bool is_egress = ev->dir == BH_EGRESS;
 
 	/* the port is the responder's in both directions */
-	bh_ocsf_put(e, is_egress ? "src_endpoint" : "dst_endpoint",
-		    endpoint(x->local, is_egress ? 0 : port, pod));
+	if (x->local || pod)
+		bh_ocsf_put(e, is_egress ? "src_endpoint" : "dst_endpoint",
+			    endpoint(x->local, is_egress ? 0 : port, pod));
 	bh_ocsf_put(e, is_egress ? "dst_endpoint" : "src_endpoint",
 		    endpoint(&ev->remote, is_egress ? port : 0, x->peer));
 }
@@ -390,9 +400,16 @@ static bool is_about(const json_t *event, const char *pod)
 	return (own && !strcmp(own, pod)) || (peer && !strcmp(peer, pod));
 }
 
+bool bh_ocsf_is_class(int64_t wanted, int64_t class_uid)
+{
+	return wanted == class_uid || (wanted == BH_OCSF_FINDINGS && class_uid / 1000 == wanted);
+}
+
 bool bh_event_matches(const struct bh_event_filter *f, const json_t *event)
 {
-	if (f->class_uid && json_integer_value(json_object_get(event, "class_uid")) != f->class_uid)
+	int64_t class_uid = json_integer_value(json_object_get(event, "class_uid"));
+
+	if (f->class_uid && !bh_ocsf_is_class(f->class_uid, class_uid))
 		return false;
 	if (f->since_ms != INT64_MIN &&
 	    json_integer_value(json_object_get(event, "time")) < f->since_ms)
@@ -402,6 +419,8 @@ bool bh_event_matches(const struct bh_event_filter *f, const json_t *event)
 
 int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err)
 {
+	BH_CLEANUP(bh_str_done) struct bh_str known = {0};
+
 	for (size_t i = 0; i < BH_ARRAY_SIZE(classes); i++) {
 		char number[12];
 
@@ -412,10 +431,8 @@ int bh_ocsf_class_parse(const char *name, int *ret_class_uid, struct bh_err *err
 			return 0;
 		}
 	}
-	return bh_fail(
-		err, EINVAL,
-		"there is no event class '%s': network_activity, config_state, "
-		"file_activity, kernel_activity, module_activity, process_activity, "
-		"detection_finding, application_lifecycle and network_remediation_activity exist",
-		name);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(classes); i++)
+		bh_str_fmt(&known, "%s%s", i ? ", " : "", classes[i].key);
+	return bh_fail(err, EINVAL, "there is no event class '%s', but %s", name,
+		       bh_str_text(&known));
 }

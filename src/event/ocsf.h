@@ -2,14 +2,18 @@
  * version 1.3.0 (schema.ocsf.io/1.3.0), profiles host, container and security_control.
  *
  *   1001 file system activity   a pod wrote, made, renamed, linked or read a file that matters
+ *   1002 kernel extension       a pod loaded a kernel module
  *   1003 kernel activity        a system call worth knowing (Invoke)
  *   1005 module activity        a file or memory became executable (Load)
+ *   1006 scheduled job          the same as 1001 where cron, at or systemd look for jobs
  *   1007 process activity       an executable started in a pod (Launch); ocsf_process.h
+ *   2003 compliance finding     how a pod is made is not what is recommended
  *   2004 detection finding      a detector raised it (Create) or saw it again graver (Update)
  *   4001 network activity       an edge allowed (Open) or denied (Refuse)
  *   4003 DNS activity           a pod asked for a name (Query), its first answer (Response)
  *   5002 device config state    a policy, an exception, an image verdict changed (Log)
  *   6002 application lifecycle  a pod's interface opened or went, the daemon started or stopped
+ *   7003 process remediation    a process was killed (Evict)
  *   7004 network remediation    quarantine (Isolate), release (Restore)
  *
  * What the schema has no place for is in "unmapped": {"bulkhead": {"pod": "NS/NAME", ...}}. Pure:
@@ -28,14 +32,19 @@
 
 enum bh_ocsf_class {
 	BH_OCSF_FILE = 1001,
+	BH_OCSF_EXTENSION = 1002,
 	BH_OCSF_KERNEL = 1003,
 	BH_OCSF_MODULE = 1005,
+	BH_OCSF_JOB = 1006,
 	BH_OCSF_PROCESS = 1007,
+	BH_OCSF_FINDINGS = 2, /* of any kind: for filters only */
+	BH_OCSF_COMPLIANCE = 2003,
 	BH_OCSF_FINDING = 2004,
 	BH_OCSF_NETWORK = 4001,
 	BH_OCSF_DNS = 4003,
 	BH_OCSF_CONFIG = 5002,
 	BH_OCSF_LIFECYCLE = 6002,
+	BH_OCSF_KILL = 7003,
 	BH_OCSF_REMEDIATION = 7004,
 };
 
@@ -48,7 +57,8 @@ struct bh_ocsf {
 
 /* A pod; NULL where not known. */
 struct bh_ocsf_pod {
-	const char *ns, *name, *uid, *container_id, *image;
+	const char *ns, *name, *uid, *container_id;
+	const char *image, *image_digest; /* as the pod names it; what it is */
 };
 
 /* Who asked for something. */
@@ -119,6 +129,8 @@ struct bh_event_filter {
 	int class_uid;	  /* 0: all */
 	const char *pod;  /* "NS/NAME", matched against both ends; NULL: all */
 };
+/* Whether class_uid is the wanted class, or of it when that is BH_OCSF_FINDINGS. */
+bool bh_ocsf_is_class(int64_t wanted, int64_t class_uid);
 bool bh_event_matches(const struct bh_event_filter *f, const json_t *event);
 /* "network_activity", "Network Activity", "4001", or a short word (network, dns, policy,
  * pod, process, quarantine) > class. -EINVAL with the possible names. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "event/ocsf_parts.h"
+#include "event/ocsf_trace.h"
 
 #define NO_LOGIN UINT32_MAX
 
@@ -15,8 +15,7 @@ static json_t *hashes(const char *sha256)
 			 sha256);
 }
 
-/* sha256: NULL or "" when not known */
-static json_t *file_of(const char *path, const char *sha256)
+json_t *bh_ocsf_file_of(const char *path, const char *sha256)
 {
 	const char *slash = strrchr(path, '/');
 	json_t *f;
@@ -25,7 +24,7 @@ static json_t *file_of(const char *path, const char *sha256)
 		return NULL;
 	/* type 1: regular file */
 	f = json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(path), "name",
-		      bh_ocsf_text(slash ? slash + 1 : path), "type_id", 1);
+		      bh_ocsf_text(slash && slash[1] ? slash + 1 : path), "type_id", 1);
 	bh_ocsf_put(f, "hashes", sha256 && *sha256 ? hashes(sha256) : NULL);
 	return f;
 }
@@ -61,8 +60,7 @@ static json_t *arguments(const struct bh_trace_event *ev)
 	return a;
 }
 
-/* time_ms: of its start; 0: not known */
-static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
+json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms)
 {
 	json_t *p = json_pack("{s:i}", "pid", (int)ev->pid);
 	char text[24];
@@ -71,9 +69,9 @@ static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
 		bh_ocsf_put(p, "created_time", json_integer((json_int_t)time_ms));
 	bh_ocsf_put_text(p, "name", ev->comm);
 	if (ev->kind == BH_TRACE_EXEC)
-		bh_ocsf_put(p, "file", file_of(ev->path, ev->sha256));
+		bh_ocsf_put(p, "file", bh_ocsf_file_of(ev->path, ev->sha256));
 	else
-		bh_ocsf_put(p, "file", file_of(ev->parent_path, ev->parent_sha256));
+		bh_ocsf_put(p, "file", bh_ocsf_file_of(ev->parent_path, ev->parent_sha256));
 	bh_ocsf_put(p, "cmd_line", command_line(ev));
 	snprintf(text, sizeof(text), "%u", ev->uid);
 	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", text));
@@ -85,21 +83,22 @@ static json_t *process(const struct bh_trace_event *ev, int64_t time_ms)
 /* Who started it: the image that was executing before. */
 static json_t *actor(const struct bh_trace_event *ev)
 {
-	json_t *p = json_object();
+	json_t *p;
 	char id[24];
 
 	if (!ev->parent_exec_id && !ev->ppid)
-		return json_pack("{s:o, s:s}", "process", p, "app_name", "container runtime");
+		return json_pack("{s:s}", "app_name", "container runtime");
+	p = json_object();
 	if (ev->ppid)
 		bh_ocsf_put(p, "pid", json_integer(ev->ppid));
-	bh_ocsf_put(p, "file", file_of(ev->parent_path, ev->parent_sha256));
+	bh_ocsf_put(p, "file", bh_ocsf_file_of(ev->parent_path, ev->parent_sha256));
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)ev->parent_exec_id);
 	if (ev->parent_exec_id)
 		bh_ocsf_put_text(p, "uid", id);
 	return json_pack("{s:o}", "process", p);
 }
 
-static void put_flags(json_t *ours, uint32_t flags)
+void bh_ocsf_put_flags(json_t *ours, uint32_t flags)
 {
 	static const struct {
 		uint32_t flag;
@@ -154,7 +153,7 @@ static json_t *details(const struct bh_trace_event *ev)
 	if (ev->count > 1)
 		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
 	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
-	put_flags(ours, ev->flags);
+	bh_ocsf_put_flags(ours, ev->flags);
 	return ours;
 }
 
@@ -210,7 +209,7 @@ json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *
 	return e;
 }
 
-static void put_outcome(json_t *e, bool is_killed)
+void bh_ocsf_put_outcome(json_t *e, bool is_killed)
 {
 	/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked */
 	bh_ocsf_put(e, "action_id", json_integer(is_killed ? 2 : 1));
@@ -231,152 +230,8 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 	json_t *ours = details(ev);
 
 	bh_ocsf_put_pod(e, ours, &x->pod);
-	bh_ocsf_put(e, "process", process(ev, x->time_ms));
+	bh_ocsf_put(e, "process", bh_ocsf_process_of(ev, x->time_ms));
 	bh_ocsf_put(e, "actor", actor(ev));
-	put_outcome(e, is_killed);
+	bh_ocsf_put_outcome(e, is_killed);
 	return bh_ocsf_finish(e, ours, NULL);
-}
-
-/* ---- 1001, 1003, 1005 ---- */
-
-struct act_class {
-	int class_uid, activity_id;
-	const char *activity;
-};
-
-static struct act_class class_of(const struct bh_trace_event *ev)
-{
-	static const struct act_class files[BH_TRACE_OPS] = {
-		[BH_TRACE_OP_NONE] = {BH_OCSF_FILE, 0, "Unknown"},
-		[BH_TRACE_OP_CREATE] = {BH_OCSF_FILE, 1, "Create"},
-		[BH_TRACE_OP_READ] = {BH_OCSF_FILE, 2, "Read"},
-		[BH_TRACE_OP_WRITE] = {BH_OCSF_FILE, 3, "Update"},
-		[BH_TRACE_OP_UNLINK] = {BH_OCSF_FILE, 4, "Delete"},
-		[BH_TRACE_OP_RENAME] = {BH_OCSF_FILE, 5, "Rename"},
-		[BH_TRACE_OP_CHMOD] = {BH_OCSF_FILE, 6, "Set Attributes"},
-		[BH_TRACE_OP_SCRIPT] = {BH_OCSF_FILE, 2, "Read"},
-		[BH_TRACE_OP_LINK] = {BH_OCSF_FILE, 99, "Link"},
-	};
-
-	if (ev->kind == BH_TRACE_FILE)
-		return files[ev->op];
-	if (ev->kind == BH_TRACE_MAP)
-		return (struct act_class){BH_OCSF_MODULE, 1, "Load"};
-	return (struct act_class){BH_OCSF_KERNEL, 4, "Invoke"};
-}
-
-static json_t *file_or_unknown(const char *path, const char *sha256)
-{
-	json_t *f = file_of(path, sha256);
-
-	/* type 0: unknown */
-	return f ? f : json_pack("{s:s, s:i}", "name", "memory", "type_id", 0);
-}
-
-static void put_object(json_t *e, const struct bh_ocsf_act *a)
-{
-	const struct bh_trace_event *ev = a->event;
-
-	if (ev->kind == BH_TRACE_FILE) {
-		bh_ocsf_put(e, "file", file_or_unknown(ev->path, ""));
-		if (*ev->target)
-			bh_ocsf_put(e, "file_result", file_or_unknown(ev->target, ""));
-	} else if (ev->kind == BH_TRACE_MAP) {
-		bh_ocsf_put(e, "module",
-			    json_pack("{s:o, s:s, s:i}", "file",
-				      file_or_unknown(ev->path, ev->sha256), "load_type",
-				      "Standard", "load_type_id", 1));
-	} else {
-		/* type 2: system call */
-		bh_ocsf_put(e, "kernel",
-			    json_pack("{s:s, s:i, s:s}", "name", a->call ? a->call : "unknown",
-				      "type_id", 2, "type", "System Call"));
-	}
-}
-
-static void put_act_flags(json_t *ours, uint32_t flags)
-{
-	static const struct {
-		uint32_t flag;
-		const char *name;
-	} names[] = {
-		{BH_TRACE_F_CLAIMED, "pathAsWritten"}, {BH_TRACE_F_TRUNCATED, "truncated"},
-		{BH_TRACE_F_SHARED, "shared"},	       {BH_TRACE_F_WRITABLE, "writable"},
-		{BH_TRACE_F_ANON, "anonymous"},	       {BH_TRACE_F_COLLAPSED, "collapsed"},
-	};
-
-	put_flags(ours, flags);
-	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)
-		if (flags & names[i].flag)
-			bh_ocsf_put(ours, names[i].name, json_true());
-}
-
-json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
-{
-	const struct bh_trace_event *ev = a->event;
-	struct act_class c = class_of(ev);
-	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
-	const struct bh_ocsf_head h = {c.class_uid, c.activity_id, c.activity,
-				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, a->time_ms};
-	json_t *e = bh_ocsf_base(o, &h, "security_control");
-	json_t *ours =
-		json_pack("{s:s, s:[I, I, I, I]}", "provenance", bh_trace_origin_name(ev->origin),
-			  "arguments", (json_int_t)ev->arg[0], (json_int_t)ev->arg[1],
-			  (json_int_t)ev->arg[2], (json_int_t)ev->arg[3]);
-
-	bh_ocsf_put_pod(e, ours, &a->pod);
-	put_object(e, a);
-	bh_ocsf_put(e, "actor", json_pack("{s:o}", "process", process(ev, 0)));
-	bh_ocsf_put_text(ours, "path", ev->kind == BH_TRACE_CALL ? ev->path : NULL);
-	bh_ocsf_put_text(ours, "target", ev->kind == BH_TRACE_CALL ? ev->target : NULL);
-	bh_ocsf_put_text(ours, "call", a->call);
-	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
-	put_act_flags(ours, ev->flags);
-	put_outcome(e, is_killed);
-	return bh_ocsf_finish(e, ours, NULL);
-}
-
-/* ---- 2004 ---- */
-
-/* Who did it, and with which file when that is not the executable itself. */
-static json_t *evidences(const struct bh_trace_event *ev)
-{
-	json_t *file = NULL;
-
-	if (ev->kind == BH_TRACE_FILE || ev->kind == BH_TRACE_MAP)
-		file = file_of(ev->path, ev->kind == BH_TRACE_MAP ? ev->sha256 : "");
-	return json_pack("[{s:o, s:o*}]", "process", process(ev, 0), "file", file);
-}
-
-json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
-{
-	const struct bh_ocsf_head h = {BH_OCSF_FINDING, f->is_new ? 1 : 2,
-				       f->is_new ? "Create" : "Update",
-				       (enum bh_ocsf_severity)f->severity, f->time_ms};
-	json_t *e = bh_ocsf_base(o, &h, NULL);
-	json_t *ours = json_pack("{s:s, s:s, s:I, s:s}", "detector", f->detector, "key", f->key,
-				 "count", (json_int_t)f->count, "response", f->response);
-	BH_CLEANUP(bh_freep)
-	char *uid = bh_strf("%s/%s/%s", f->pod.ns ? f->pod.ns : "", f->detector, f->key);
-	json_t *attacks = json_array();
-
-	bh_ocsf_put_pod(e, ours, &f->pod);
-	bh_ocsf_put_text(ours, "answer", f->answer);
-	bh_ocsf_put_text(ours, "rule", f->rule);
-	bh_ocsf_put_text(ours, "file", f->file);
-	if (f->line)
-		json_object_set_new(ours, "line", json_integer(f->line));
-	for (size_t i = 0; i < 3 && f->attack[i]; i++)
-		json_array_append_new(attacks, json_pack("{s:s, s:{s:s}}", "version", "14.1",
-							 "technique", "uid", f->attack[i]));
-	bh_ocsf_put(e, "finding_info",
-		    json_pack("{s:o*, s:o*, s:o*, s:o}", "uid", bh_ocsf_text(uid), "title",
-			      bh_ocsf_text(f->title), "desc", bh_ocsf_text(f->text), "attacks",
-			      attacks));
-	/* status 1: new, 2: in progress */
-	bh_ocsf_put(e, "status_id", json_integer(f->is_new ? 1 : 2));
-	bh_ocsf_put(e, "status", json_string(f->is_new ? "New" : "In Progress"));
-	bh_ocsf_put(e, "evidences", evidences(f->event));
-	bh_ocsf_put_text(ours, "sha256Missing", f->event->sha256_why);
-	return bh_ocsf_finish(e, ours, f->text);
 }

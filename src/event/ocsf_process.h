@@ -13,8 +13,9 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *p);
 
 struct bh_ocsf_act {
 	int64_t time_ms;
-	const struct bh_trace_event *event; /* kind FILE (1001), MAP (1005) or CALL (1003) */
-	const char *call;		    /* name of the system call, NULL: not known */
+	const struct bh_trace_event
+		*event;	  /* kind FILE (1001, 1006), MAP (1005) or CALL (1003, 1002) */
+	const char *call; /* name of the system call, NULL: not known */
 	struct bh_ocsf_pod pod;
 };
 json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a);
@@ -37,10 +38,23 @@ struct bh_ocsf_finding {
 	int severity;		 /* OCSF's numbers */
 	uint64_t count;		 /* so often so far */
 	bool is_new;
+	bool is_posture;		    /* how the pod is made: class 2003 instead of 2004 */
 	const struct bh_trace_event *event; /* that raised it */
 	struct bh_ocsf_pod pod;
 };
 json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f);
+
+/* A process that was killed by the kernel, at its exec or call, or by the daemon. */
+struct bh_ocsf_kill {
+	int64_t time_ms;
+	const struct bh_trace_event
+		*event;	     /* by the kernel: the exec or act; NULL: by the daemon */
+	uint32_t pid;	     /* of the process, without event */
+	const char *reason;  /* one sentence */
+	const char *failure; /* NULL: it is dead */
+	struct bh_ocsf_pod pod;
+};
+json_t *bh_ocsf_kill(struct bh_ocsf *o, const struct bh_ocsf_kill *k);
 
 /* Puts the digest of the executable (hex) where it belongs into an event of one of the builders
  * here; sha256 NULL: why there is none. */

@@ -16,6 +16,7 @@ import time
 import yaml
 
 import cni
+import ocsf
 import testing
 from testing import BIN, on_exit, run, wait_until
 from traffic import Agent
@@ -61,6 +62,7 @@ class Node:
         self.chain = self.make_chain(version, portmap, dual)
         self.write_config()
         testing.on_failure(self.trouble)
+        testing.at_end(self.check_events)
 
     # ---- making ----
 
@@ -204,6 +206,13 @@ class Node:
     def trouble(self):
         alive = "alive" if self.is_alive() else f"ended: {self.proc and self.proc.poll()}"
         return f"bulkheadd is {alive}; its log ends with:\n{self.log()}"
+
+    def check_events(self):
+        """Every event that the test had told, against the schema."""
+        n, problems = ocsf.check_log(self.path("log"))
+        if n:
+            testing.check(not problems, f"{n} events are what OCSF {ocsf.VERSION} knows",
+                          "; ".join(problems[:10]))
 
     def link_pin(self, pod):
         """Path of the pin of one of the programs on a pod's interface."""

@@ -29,6 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _passed = 0
 _failed = []
 _cleanups = []
+_at_end = []
 _on_failure = []
 _started = time.monotonic()
 
@@ -70,6 +71,11 @@ def run(*argv, check=True, **kw):
 def on_exit(fn):
     """fn runs at the end, last registered first, whatever happens."""
     _cleanups.append(fn)
+
+
+def at_end(fn):
+    """fn runs once all checks of the test are through, and may make checks of its own."""
+    _at_end.append(fn)
 
 
 def on_failure(fn):
@@ -173,6 +179,13 @@ def part(name):
 
 def finish():
     """Prints the sum as the last line and ends the program."""
+    while _at_end:
+        fn = _at_end.pop(0)
+        try:
+            fn()
+        except Exception as e:
+            traceback.print_exc(file=sys.stdout)
+            check(False, "what is looked at in the end", f"{type(e).__name__}: {e}")
     if _failed:
         for fn in _on_failure:
             with contextlib.suppress(Exception):

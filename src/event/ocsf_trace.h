@@ -1,0 +1,14 @@
+/* ocsf_trace.h - pieces that the builders of tracing events share. Not for others. */
+#pragma once
+
+#include "event/ocsf_parts.h"
+#include "event/ocsf_process.h"
+
+/* sha256: NULL or "" when not known. NULL for an empty path. */
+json_t *bh_ocsf_file_of(const char *path, const char *sha256);
+/* Who executes, or acts. time_ms: of its start; 0: not known */
+json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms);
+/* One member of ours for each flag. */
+void bh_ocsf_put_flags(json_t *ours, uint32_t flags);
+/* Security control: what became of it. */
+void bh_ocsf_put_outcome(json_t *e, bool is_killed);
