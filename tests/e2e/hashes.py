@@ -165,7 +165,7 @@ def short_lived(node, pod, box):
 
 def findings(node, pod, box):
     """The dropped binary of before was a finding at once."""
-    got = [e for e in events(node, pod.name, "finding")
+    got = [e for e in events(node, pod.name, "detection")
            if e["evidences"][0]["process"].get("file", {}).get("path") == "/opt/dropped"]
     want = sha(box.path("upper/opt/dropped"))
     check(got and all(digest(e["evidences"][0]["process"]["file"]) == want for e in got),
