@@ -1,5 +1,5 @@
-/* tiny.c - the smallest program: ends with 0. Without a C library, so that executing it costs little
- * more than exec itself: cc -static -nostdlib. */
+/* tiny.c - the smallest program: ends with 0. Without a C library, so that executing it costs
+ * little more than exec itself: cc -static -nostdlib. */
 void _start(void);
 
 void _start(void)
