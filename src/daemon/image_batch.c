@@ -1,19 +1,35 @@
 #include "daemon/image_batch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/json.h"
 #include "base/map.h"
 #include "ctl/batch.h"
+#include "verify/ref.h"
 
-#define MAX_WORKERS 16 /* one that hangs must not keep others waiting */
-#define DEADLINE_MS 8000
-#define SLACK_MS    1000 /* a worker that is not through by then is ended */
+/* A registry that hangs keeps its workers until their deadline. It must not have all of them, and
+ * one that did so lately gets one until it is better. */
+#define MAX_WORKERS  32
+#define MAX_PER_HOST 4
+#define SLOW_MS	     4000
+#define DEADLINE_MS  8000
+#define SLACK_MS     1000 /* a worker that is not through by then is ended */
+
+/* A registry that workers are busy with, or that was slow the last time. */
+struct host {
+	unsigned n_batches, n_workers;
+	bool is_slow;
+};
 
 struct batch {
 	struct bh_image_batches *all;
 	struct batch *next;
+	struct host *host;
+	char *host_name;
+	uint64_t started_ms;
 	json_t *job;	   /* until it is sent */
 	json_t *questions; /* in the order of the answers */
 	size_t n_answered;
@@ -26,9 +42,29 @@ struct bh_image_batches {
 	struct bh_image_listener to;
 	struct batch *first; /* in the order of asking */
 	struct bh_map open;  /* questions on their way; values are not used */
+	struct bh_map hosts; /* by name */
 	unsigned n_workers;
 	uint64_t n_questions;
 };
+
+static uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void leave_host(struct batch *t)
+{
+	if (t->worker) {
+		t->all->n_workers--;
+		t->host->n_workers--;
+		t->host->is_slow = clock_ms() - t->started_ms >= SLOW_MS;
+	}
+	if (!--t->host->n_batches && !t->host->is_slow)
+		bh_map_del_s(&t->all->hosts, t->host_name);
+}
 
 static void batch_free(struct batch *t)
 {
@@ -38,8 +74,9 @@ static void batch_free(struct batch *t)
 		continue;
 	if (*at)
 		*at = t->next;
-	if (t->worker)
-		t->all->n_workers--;
+	if (t->host)
+		leave_host(t);
+	free(t->host_name);
 	bh_source_free(t->io);
 	bh_source_free(t->deadline);
 	bh_batch_end(t->worker);
@@ -120,6 +157,8 @@ static int start(struct batch *t, struct bh_err *err)
 	if (r)
 		return r;
 	t->all->n_workers++;
+	t->host->n_workers++;
+	t->started_ms = clock_ms();
 	json_decref(t->job);
 	t->job = NULL;
 	r = bh_loop_fd(loop, bh_batch_fd(t->worker), BH_LOOP_READ | BH_LOOP_WRITE, on_io, t, &t->io,
@@ -139,77 +178,131 @@ static void on_failed_start(void *arg)
 	end(arg, &err);
 }
 
+static bool may_start(const struct batch *t)
+{
+	if (t->worker || t->deadline)
+		return false;
+	return t->host->n_workers < (t->host->is_slow ? 1u : MAX_PER_HOST);
+}
+
 static void start_next(struct bh_image_batches *b)
 {
-	struct batch *t = b->first;
 	struct bh_err err;
 
-	while (t && (t->worker || t->deadline))
-		t = t->next;
-	if (!t || b->n_workers >= MAX_WORKERS)
-		return;
-	if (start(t, &err) && !t->deadline)
-		bh_loop_timer(b->loop, 0, 0, on_failed_start, t, &t->deadline, &err);
+	for (struct batch *t = b->first; t && b->n_workers < MAX_WORKERS; t = t->next) {
+		if (may_start(t) && start(t, &err) && !t->deadline)
+			bh_loop_timer(b->loop, 0, 0, on_failed_start, t, &t->deadline, &err);
+	}
+}
+
+/* {"images","questions"} of the registry that the reference is in; NULL without memory. */
+static json_t *list_for(struct bh_image_asked *a, const char *reference)
+{
+	struct bh_image_ref ref;
+	struct bh_err err;
+	json_t *list;
+
+	if (bh_image_ref_parse(reference, &ref, &err))
+		ref.registry[0] = '\0';
+	if (!a->hosts)
+		a->hosts = json_object();
+	list = json_object_get(a->hosts, ref.registry);
+	if (!list && !json_object_set_new(a->hosts, ref.registry,
+					  json_pack("{s:[], s:[]}", "images", "questions")))
+		list = json_object_get(a->hosts, ref.registry);
+	return list;
 }
 
 int bh_image_batches_add(struct bh_image_batches *b, struct bh_image_asked *a, const char *question,
 			 const char *reference, json_t *names)
 {
 	static char is_open;
+	json_t *list;
 
 	if (bh_map_get_s(&b->open, question))
 		return 0;
-	if (!a->images)
-		a->images = json_array();
-	if (!a->questions)
-		a->questions = json_array();
-	if (json_array_append_new(a->questions, json_string(question)) ||
-	    json_array_append_new(a->images, json_pack("{s:s, s:O}", "reference", reference,
-						       "policies", names)) ||
+	list = list_for(a, reference);
+	if (!list ||
+	    json_array_append_new(json_object_get(list, "questions"), json_string(question)) ||
+	    json_array_append_new(
+		    json_object_get(list, "images"),
+		    json_pack("{s:s, s:O}", "reference", reference, "policies", names)) ||
 	    bh_map_set_s(&b->open, question, &is_open))
 		return -ENOMEM;
 	b->n_questions++;
 	return 0;
 }
 
-static struct batch *batch_new(struct bh_image_batches *b, struct bh_image_asked *a)
+static int join_host(struct batch *t, const char *name)
+{
+	struct host *h = bh_map_get_s(&t->all->hosts, name);
+
+	t->host_name = strdup(name);
+	if (!t->host_name)
+		return -ENOMEM;
+	if (!h) {
+		h = calloc(1, sizeof(*h));
+		if (!h || bh_map_set_s(&t->all->hosts, name, h)) {
+			free(h);
+			return -ENOMEM;
+		}
+	}
+	h->n_batches++;
+	t->host = h;
+	return 0;
+}
+
+static struct batch *batch_new(struct bh_image_batches *b, const struct bh_image_asked *a,
+			       const char *host, const json_t *list)
 {
 	struct batch *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
 	t->all = b;
-	t->questions = json_incref(a->questions);
-	t->job = json_pack("{s:O, s:O, s:I, s:i}", "images", a->images, "policies", a->bundle,
-			   "now", (json_int_t)a->now_s, "deadlineMs", DEADLINE_MS);
-	if (t->job)
+	t->questions = json_incref(json_object_get(list, "questions"));
+	t->job = json_pack("{s:O, s:O, s:I, s:i}", "images", json_object_get(list, "images"),
+			   "policies", a->bundle, "now", (json_int_t)a->now_s, "deadlineMs",
+			   DEADLINE_MS);
+	if (t->job && !join_host(t, host))
 		return t;
-	json_decref(t->questions);
-	free(t);
+	batch_free(t);
 	return NULL;
+}
+
+static int send_list(struct bh_image_batches *b, const struct bh_image_asked *a, const char *host,
+		     const json_t *list)
+{
+	struct batch *t = batch_new(b, a, host, list), **last = &b->first;
+	const json_t *question;
+	size_t i;
+
+	if (!t) {
+		json_array_foreach(json_object_get(list, "questions"), i, question)
+			bh_map_del_s(&b->open, json_string_value(question));
+		return -ENOMEM;
+	}
+	while (*last)
+		last = &(*last)->next;
+	*last = t;
+	return 0;
 }
 
 int bh_image_batches_send(struct bh_image_batches *b, struct bh_image_asked *a, struct bh_err *err)
 {
-	struct batch *t = NULL, **last = &b->first;
-	const json_t *question;
-	size_t i;
+	const char *host;
+	json_t *list;
+	int r = 0;
 
-	if (a->images)
-		t = batch_new(b, a);
-	if (a->images && !t) {
-		json_array_foreach(a->questions, i, question)
-			bh_map_del_s(&b->open, json_string_value(question));
+	json_object_foreach(a->hosts, host, list)
+	{
+		if (send_list(b, a, host, list))
+			r = bh_fail(err, ENOMEM, "question about images");
 	}
-	json_decref(a->images);
-	json_decref(a->questions);
-	if (!t)
-		return a->images ? bh_fail(err, ENOMEM, "question about images") : 0;
-	while (*last)
-		last = &(*last)->next;
-	*last = t;
+	json_decref(a->hosts);
+	a->hosts = NULL;
 	start_next(b);
-	return 0;
+	return r;
 }
 
 uint64_t bh_image_batches_count(const struct bh_image_batches *b)
@@ -226,6 +319,7 @@ int bh_image_batches_open(struct bh_loop *loop, const struct bh_image_listener *
 		return bh_fail(err, ENOMEM, "image verification");
 	*b = (struct bh_image_batches){.loop = loop, .to = *l};
 	bh_map_init(&b->open, NULL);
+	bh_map_init(&b->hosts, free);
 	*ret = b;
 	return 0;
 }
@@ -237,5 +331,6 @@ void bh_image_batches_close(struct bh_image_batches *b)
 	while (b->first)
 		batch_free(b->first);
 	bh_map_done(&b->open);
+	bh_map_done(&b->hosts);
 	free(b);
 }

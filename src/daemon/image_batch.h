@@ -1,5 +1,6 @@
-/* image_batch.h - workers at work: questions about images go to them in batches, each question once
- * however many ask it, a few workers at a time. */
+/* image_batch.h - workers at work: questions about images go to them in batches of one registry,
+ * each question once however many ask it, a few workers at a time and fewer for each registry:
+ * those that hang hold up nobody else. */
 #pragma once
 
 #include <jansson.h>
@@ -28,8 +29,7 @@ void bh_image_batches_close(struct bh_image_batches *b);
 struct bh_image_asked {
 	int64_t now_s;
 	json_t *bundle; /* policy/image_bundle.h; borrowed */
-	json_t *images; /* zero at first */
-	json_t *questions;
+	json_t *hosts;	/* questions by registry; NULL at first */
 };
 /* Notes a question for the next send, unless it is on its way already. -ENOMEM. */
 int bh_image_batches_add(struct bh_image_batches *b, struct bh_image_asked *a, const char *question,
