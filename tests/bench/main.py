@@ -10,17 +10,18 @@ import traceback
 
 import testing
 
+import row_image
 import row_node
 import row_packet
 import row_path
 import table
 
-ALL = (1, 2, 3, 4, 5, 6, 7)
+ALL = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 def parse():
     p = argparse.ArgumentParser(prog="tests/bench/run")
-    p.add_argument("rows", nargs="*", type=int, choices=[[], *ALL], help="1 to 7; default: all")
+    p.add_argument("rows", nargs="*", type=int, choices=[[], *ALL], help="1 to 8; default: all")
     p.add_argument("--quick", action="store_true", help="fewer rounds and pods")
     p.add_argument("--write", metavar="FILE", help="the tables into FILE too")
     a = p.parse_args()
@@ -81,6 +82,8 @@ def measure(a):
         rows.update(attempt("traffic", lambda: row_path.measure(a.rows, a.quick, rows)))
     if {4, 5, 6, 7} & set(a.rows):
         rows.update(attempt("the node", lambda: row_node.measure(a.rows, a.quick)))
+    if 8 in a.rows:
+        rows.update(attempt("images", lambda: row_image.measure(a.quick)))
     return rows
 
 
