@@ -361,6 +361,10 @@ void bh_trial_conclude(struct bh_trial *t)
 		decline(t, word);
 	else if (t->signed_by.n)
 		decline(t, BH_WORD_THRESHOLD);
-	else
-		decline(t, t->worst.word ? t->worst.word : BH_WORD_NO_SIGNATURE);
+	else if (t->worst.word || t->has_fault)
+		decline(t, t->worst.word);
+	else {
+		bh_verdict_check(t->verdict, false, "signature", "nobody signed it");
+		decline(t, BH_WORD_NO_SIGNATURE);
+	}
 }
