@@ -38,8 +38,7 @@ static __always_inline void seq_send(struct bh_trace_seq *q, const struct bh_tra
 static __always_inline void seq_count(struct bh_trace_seq *q, const struct bh_trace_task *t,
 				      const struct bh_seq_task *st)
 {
-	struct bh_gram_key key = {
-		.gram = st->gram, .slot = t->slot, .generation = t->generation};
+	struct bh_gram_key key = {.gram = st->gram, .slot = t->slot, .generation = t->generation};
 	__u64 *count = bpf_map_lookup_elem(&trace_gram, &key), one = 1;
 
 	if (!count && q->held < BH_SEQ_QUOTA &&

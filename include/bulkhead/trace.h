@@ -346,8 +346,8 @@ _Static_assert(sizeof(struct bh_trace_seq) == 64 + 8 * BH_SEQ_WORDS, "bh_trace_s
 
 /* map `trace_gram`, HASH > u64 count. Emptied by the daemon. Full, or the quota of a slot used up:
  * the gram is not learnt, and counted in `refused`. */
-#define BH_SEQ_GRAMS	 65536 /* entries */
-#define BH_SEQ_QUOTA	 8192  /* of one slot */
+#define BH_SEQ_GRAMS	 65536	      /* entries */
+#define BH_SEQ_QUOTA	 8192	      /* of one slot */
 #define BH_SEQ_LEARN_NS	 500000000ull /* at least so long between two windows of a pod */
 #define BH_SEQ_WINDOW_NS 100000000ull
 struct bh_gram_key {

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/baselines_parts.h"
 #include "daemon/runtime_detect.h"
+#include "detect/baseline_seq.h"
 #include "store/store.h"
 
 #define MAX_WORKLOADS 4096
@@ -171,6 +172,32 @@ void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int6
 	if (bh_baseline_observe(h->b, a, now_s, is_suspect) < 0)
 		h->b->overflow++; /* it will not close over what it could not keep */
 	h->is_changed = true;
+}
+
+bool bh_baselines_is_on(const struct bh_baselines *l)
+{
+	return l->is_on;
+}
+
+void bh_baselines_see_grams(struct bh_baselines *l, const struct bh_subject *subject,
+			    const struct bh_gram *v, size_t n, const struct bh_base_sighting *s)
+{
+	struct held *h = l->is_on ? held_for(l, subject) : NULL;
+
+	if (!h || h->b->is_closed)
+		return;
+	if (bh_baseline_see_grams(h->b, v, n, s) < 0)
+		h->b->overflow++;
+	h->is_changed = true;
+}
+
+void bh_baselines_see_window(struct bh_baselines *l, const struct bh_subject *subject,
+			     const struct bh_trace *t, const struct bh_base_sighting *s)
+{
+	struct held *h = l->is_on ? held_for(l, subject) : NULL;
+
+	if (h && !h->b->is_closed && bh_baseline_see_window(h->b, t, s) == 0)
+		h->is_changed = true;
 }
 
 /* ---- by name ---- */

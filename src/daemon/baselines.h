@@ -13,10 +13,13 @@
 #include "policy/model.h"
 
 struct bh_activity;
+struct bh_base_sighting;
 struct bh_baseline;
 struct bh_baselines;
 struct bh_store;
+struct bh_gram;
 struct bh_subject;
+struct bh_trace;
 
 /* Reads what the database has; a row that cannot be read is told and left alone. store is borrowed.
  */
@@ -28,6 +31,12 @@ void bh_baselines_save(struct bh_baselines *l);
 
 /* Baselines learn while it is on; else they only are what activities are held against. */
 void bh_baselines_set(struct bh_baselines *l, bool is_on);
+bool bh_baselines_is_on(const struct bh_baselines *l);
+/* The order of a pod's calls: what its tasks did since the last time, and one task's last calls. */
+void bh_baselines_see_grams(struct bh_baselines *l, const struct bh_subject *subject,
+			    const struct bh_gram *v, size_t n, const struct bh_base_sighting *s);
+void bh_baselines_see_window(struct bh_baselines *l, const struct bh_subject *subject,
+			     const struct bh_trace *t, const struct bh_base_sighting *s);
 /* One activity of a pod. is_suspect: the pod has an open finding. */
 void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int64_t now_s,
 		       bool is_suspect);

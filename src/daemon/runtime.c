@@ -169,6 +169,7 @@ static void on_timer(void *arg)
 {
 	struct bh_runtime *rt = arg;
 
+	bh_learning_read(rt->learning);
 	if (bh_trace_mode(rt->trace) != BH_TRACE_OFF)
 		bh_runtime_read(rt, READ_MAX);
 }
@@ -207,8 +208,7 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	if (!rt || !rt->trace)
 		return;
 	bh_runtime_read(rt, READ_MAX);
-	if (bh_trace_mode(rt->trace) == BH_TRACE_LEARN)
-		bh_learning_tick(rt->learning);
+	bh_learning_tick(rt->learning);
 	if (rt->wanted == BH_RUNTIME_LEARN && (!rt->repeated_ns || rt->ticks % FORGET_TICKS == 0))
 		repeat_edges(rt);
 	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
@@ -372,6 +372,7 @@ void bh_runtime_changed(struct bh_runtime *rt)
 
 	if (!rt || !rt->trace)
 		return;
+	bh_learning_begin(rt->learning);
 	if (bh_runtime_policies_collect(rt->d, &policies, &err) < 0) {
 		bh_error("%s", err.text);
 		return;
@@ -395,7 +396,9 @@ static void open_trace(struct bh_runtime *rt)
 		r = bh_loop_fd(rt->d->loop, bh_trace_fd(rt->trace), BH_LOOP_READ, on_ring, rt,
 			       &rt->source, &err);
 	if (!r)
-		r = bh_learning_open(rt->d, rt->trace, rt->detection, &rt->learning, &err);
+		r = bh_learning_open(&(struct bh_learning_options){rt->d, rt->trace, rt->detection,
+								   rt->baselines},
+				     &rt->learning, &err);
 	if (!r)
 		r = bh_runtime_hosts_open(rt->d, rt->trace, &rt->hosts, &err);
 	if (!r)

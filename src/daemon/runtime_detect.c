@@ -59,12 +59,12 @@ const char *bh_detection_owner(const char *pod, char out[256])
 	return out;
 }
 
-static void subject_of(const struct bh_detection *x, char owner[256], struct bh_subject *s)
+void bh_detection_subject(const struct bh_endpoint *ep, uint64_t ts_ns, int64_t wall_ms,
+			  char owner[256], struct bh_subject *ret)
 {
-	const struct bh_endpoint *ep = x->ep;
-	int64_t age_ms = x->wall_ms - ep->since_s * 1000;
+	int64_t age_ms = wall_ms - ep->since_s * 1000;
 
-	*s = (struct bh_subject){
+	*ret = (struct bh_subject){
 		.ns = ep->ns,
 		.owner_kind = "Pod",
 		.owner = bh_detection_owner(ep->name, owner),
@@ -74,9 +74,19 @@ static void subject_of(const struct bh_detection *x, char owner[256], struct bh_
 		.pod_uid = ep->uid ? ep->uid : "",
 		.pod_id = (uint64_t)ep->slot << 32 | ep->generation,
 	};
-	if (age_ms >= 0 && (uint64_t)age_ms < x->ev->ts_ns / 1000000)
-		s->pod_start_ns = x->ev->ts_ns - (uint64_t)age_ms * 1000000;
-	s->workload = bh_subject_workload(s);
+	if (age_ms >= 0 && (uint64_t)age_ms < ts_ns / 1000000)
+		ret->pod_start_ns = ts_ns - (uint64_t)age_ms * 1000000;
+	ret->workload = bh_subject_workload(ret);
+}
+
+static void subject_of(const struct bh_detection *x, char owner[256], struct bh_subject *s)
+{
+	bh_detection_subject(x->ep, x->ev->ts_ns, x->wall_ms, owner, s);
+}
+
+bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpoint *ep)
+{
+	return bh_detect_pod_is_suspect(x->detect, (uint64_t)ep->slot << 32 | ep->generation);
 }
 
 /* ---- findings ---- */
@@ -115,6 +125,8 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 		.count = f->count,
 		.is_new = f->is_new,
 		.is_posture = f->signal == BH_SIGNAL_POSTURE,
+		.score = f->score,
+		.usual = f->usual,
 		.event = x->ev,
 		.pod = {.ns = x->ep->ns,
 			.name = x->ep->name,
@@ -219,14 +231,15 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 }
 
 /* What comes from no record: an activity of nobody in particular, seen at ts_ns. */
-static void feed_plain(struct bh_detection *x, const struct bh_endpoint *ep, struct bh_activity *a,
-		       int64_t wall_ms)
+void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint *ep,
+				struct bh_activity *a, int64_t wall_ms)
 {
 	struct bh_trace_event ev = {.ts_ns = a->ts_ns,
 				    .pid = a->process.pid,
 				    .uid = a->process.uid,
+				    .exec_id = a->process.exec_id,
 				    .path = "",
-				    .parent_path = "",
+				    .parent_path = a->process.path,
 				    .target = "",
 				    .args = ""};
 	struct bh_subject subject;
@@ -256,7 +269,7 @@ void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *e
 	a.u.syscalls.n_words = calls->n_words;
 	a.u.syscalls.new_bigrams = calls->new_pairs;
 	a.u.syscalls.all_bigrams = calls->all_pairs;
-	feed_plain(x, ep, &a, wall_ms);
+	bh_detection_feed_activity(x, ep, &a, wall_ms);
 }
 
 void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -268,7 +281,7 @@ void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint
 				.parent = bh_act_nobody,
 				.u.name = what};
 
-	feed_plain(x, ep, &a, wall_ms);
+	bh_detection_feed_activity(x, ep, &a, wall_ms);
 }
 
 static enum bh_edge_peer peer_of(const char *peer)
@@ -306,7 +319,7 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 		.peer_name = name,
 	};
 	x->is_repeat = edge->is_repeat;
-	feed_plain(x, ep, &a, wall_ms);
+	bh_detection_feed_activity(x, ep, &a, wall_ms);
 	x->is_repeat = false;
 }
 

@@ -15,6 +15,8 @@ struct bh_detection;
 struct bh_baselines;
 struct bh_store;
 struct bh_runtime_settings;
+struct bh_activity;
+struct bh_subject;
 
 /* What a finding calls for, beyond telling. Called while an event is fed: it may only take note. */
 struct bh_detection_wish {
@@ -54,6 +56,9 @@ void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *e
 /* A quota of what is recorded of the pod, `what`, is used up. */
 void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint *ep,
 				const char *what, uint64_t ts_ns, int64_t wall_ms);
+/* Any other activity that no record is about; its subject is filled in. */
+void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint *ep,
+				struct bh_activity *a, int64_t wall_ms);
 /* Who talked with whom, for the first time. */
 struct bh_detection_edge {
 	bool is_egress, is_denied;
@@ -70,6 +75,11 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 /* The policies that the pod's acts are held against; they get references. */
 void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint *ep,
 			       const struct bh_runtime_set *policies, int64_t wall_ms);
+/* Whose doings at that moment are; borrows from ep and owner. */
+void bh_detection_subject(const struct bh_endpoint *ep, uint64_t ts_ns, int64_t wall_ms,
+			  char owner[256], struct bh_subject *ret);
+/* true while the pod has an open finding: it is not learnt from. */
+bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpoint *ep);
 /* Name of the workload that a pod's name belongs to, in out. */
 const char *bh_detection_owner(const char *pod, char out[256]);
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep);

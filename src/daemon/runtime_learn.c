@@ -7,12 +7,14 @@
 #include "daemon/daemon.h"
 #include "daemon/observe.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/runtime_seq.h"
 #include "datapath/trace.h"
 
 struct bh_learning {
 	struct bh_daemon *d;
 	struct bh_trace *trace;
 	struct bh_detection *detection;
+	struct bh_sequences *sequences;
 	struct bh_trace_learn *known[BH_MAX_SLOTS]; /* as fed; owned */
 	bool is_full;				    /* told once */
 };
@@ -67,10 +69,44 @@ static void learn(struct bh_learning *l, const struct bh_endpoint *ep)
 	*was = now;
 }
 
+static struct bh_moment moment(void)
+{
+	uint64_t now_ns = bh_datapath_now_ns();
+
+	return (struct bh_moment){now_ns, bh_wall_ms(now_ns)};
+}
+
+void bh_learning_begin(struct bh_learning *l)
+{
+	enum bh_trace_mode mode = bh_trace_mode(l->trace);
+
+	if (mode >= BH_TRACE_WATCH)
+		bh_sequences_begin(l->sequences, moment());
+	bh_vec_each (it, &l->d->endpoints.eps) {
+		const struct bh_trace_learn *known = l->known[(*it)->slot];
+
+		if (mode == BH_TRACE_LEARN && (*it)->owns_cookie &&
+		    (!known || known->generation != (*it)->generation))
+			learn(l, *it);
+	}
+}
+
+void bh_learning_read(struct bh_learning *l)
+{
+	if (bh_trace_mode(l->trace) >= BH_TRACE_WATCH)
+		bh_sequences_read(l->sequences, moment());
+}
+
 void bh_learning_tick(struct bh_learning *l)
 {
+	enum bh_trace_mode mode = bh_trace_mode(l->trace);
+
+	if (mode >= BH_TRACE_WATCH) {
+		bh_sequences_read(l->sequences, moment());
+		bh_sequences_tick(l->sequences, moment());
+	}
 	bh_vec_each (it, &l->d->endpoints.eps) {
-		if ((*it)->owns_cookie)
+		if (mode == BH_TRACE_LEARN && (*it)->owns_cookie)
 			learn(l, *it);
 	}
 }
@@ -80,18 +116,27 @@ void bh_learning_forget(struct bh_learning *l, uint32_t slot)
 	free(l->known[slot]);
 	l->known[slot] = NULL;
 	bh_trace_unlearn(l->trace, slot);
+	bh_sequences_forget(l->sequences, slot, moment());
 }
 
-int bh_learning_open(struct bh_daemon *d, struct bh_trace *t, struct bh_detection *x,
-		     struct bh_learning **ret, struct bh_err *err)
+int bh_learning_open(const struct bh_learning_options *opt, struct bh_learning **ret,
+		     struct bh_err *err)
 {
+	const struct bh_sequences_options seq = {opt->trace, opt->detection, opt->baselines,
+						 &opt->d->endpoints};
 	struct bh_learning *l = calloc(1, sizeof(*l));
+	int r;
 
 	if (!l)
 		return bh_fail(err, ENOMEM, "learning");
-	l->d = d;
-	l->trace = t;
-	l->detection = x;
+	l->d = opt->d;
+	l->trace = opt->trace;
+	l->detection = opt->detection;
+	r = bh_sequences_open(&seq, &l->sequences, err);
+	if (r < 0) {
+		bh_learning_close(l);
+		return r;
+	}
 	*ret = l;
 	return 0;
 }
@@ -102,5 +147,6 @@ void bh_learning_close(struct bh_learning *l)
 		return;
 	for (size_t i = 0; i < BH_ARRAY_SIZE(l->known); i++)
 		free(l->known[i]);
+	bh_sequences_close(l->sequences);
 	free(l);
 }

@@ -36,6 +36,7 @@ static const char *const acts[BH_ACT_COUNT] = {
 	[BH_ACT_USERFAULTFD] = "userfaultfd",
 	[BH_ACT_SIGNAL] = "signal",
 	[BH_ACT_SYSCALLS] = "syscalls",
+	[BH_ACT_SEQUENCE] = "sequence",
 	[BH_ACT_RATE] = "rate",
 	[BH_ACT_NETNS] = "netns",
 	[BH_ACT_OVERFLOW] = "overflow",

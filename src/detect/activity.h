@@ -37,6 +37,7 @@ enum bh_act {
 	BH_ACT_USERFAULTFD, /* userfaultfd() or /dev/userfaultfd */
 	BH_ACT_SIGNAL,	    /* sent to a process outside of the pod: u.target */
 	BH_ACT_SYSCALLS,    /* what a pod newly did since the last report: u.syscalls */
+	BH_ACT_SEQUENCE,    /* calls in orders the workload does not know: u.sequence */
 	BH_ACT_RATE,	    /* what a pod did in an interval: u.rate */
 	BH_ACT_NETNS,	 /* a task of the pod's cgroup whose network namespace is not the pod's */
 	BH_ACT_OVERFLOW, /* a quota of the kernel's sets is used up: u.name says which */
@@ -217,6 +218,10 @@ struct bh_activity {
 			uint32_t new_bigrams,
 				all_bigrams; /* bits of the Bloom filter: new, and set */
 		} syscalls;
+		struct {
+			double score, threshold; /* of the last `calls` calls of the process */
+			uint32_t calls, unknown; /* unknown grams among the last 64 */
+		} sequence;
 		struct {
 			uint64_t interval_ns, cpu_ns;
 			uint64_t execs, connections, dns, bytes_out;

@@ -1,4 +1,4 @@
-#include "detect/baseline.h"
+#include "detect/baseline_seq.h"
 
 #include <errno.h>
 #include <math.h>
@@ -59,6 +59,7 @@ void bh_baseline_free(struct bh_baseline *b)
 		return;
 	for (i = 0; i < BH_BASE_KINDS; i++)
 		bh_map_done(&b->facts[i]);
+	bh_base_seq_free(b->seq);
 	free(b->bloom);
 	free(b->ns);
 	free(b->owner_kind);
@@ -111,6 +112,18 @@ double bh_baseline_weight(const struct bh_baseline *b, enum bh_base_kind kind)
 	return weight > BH_BASE_MOST_WEIGHT ? BH_BASE_MOST_WEIGHT : weight;
 }
 
+/* A workload whose calls come in too many orders is not judged by them, and does not wait. */
+static const char *sequences_wait(const struct bh_baseline *b, char *out, size_t size)
+{
+	double unseen = b->seq && !b->seq->grams.refused ? bh_grams_unseen(&b->seq->grams) : 0;
+
+	if (unseen <= b->opt.unseen)
+		return NULL;
+	snprintf(out, size, "%.1f %% of the orders of its calls are still to come, %.1f %% may be",
+		 unseen * 100, b->opt.unseen * 100);
+	return out;
+}
+
 const char *bh_baseline_waits_for(const struct bh_baseline *b, char *out, size_t size)
 {
 	int i;
@@ -137,7 +150,7 @@ const char *bh_baseline_waits_for(const struct bh_baseline *b, char *out, size_t
 			 unseen * 100, kinds[i], b->opt.unseen * 100);
 		return out;
 	}
-	return NULL;
+	return sequences_wait(b, out, size);
 }
 
 void bh_baseline_close(struct bh_baseline *b)
@@ -165,6 +178,7 @@ bool bh_baseline_try_close(struct bh_baseline *b)
 void bh_baseline_confirm_all(struct bh_baseline *b)
 {
 	struct bh_map_entry *e;
+	struct bh_gram *g;
 	size_t pos;
 	int i;
 
@@ -172,11 +186,16 @@ void bh_baseline_confirm_all(struct bh_baseline *b)
 		for (pos = 0; (e = bh_map_next(&b->facts[i], &pos));)
 			((struct bh_base_fact *)e->value)->is_confirmed = true;
 	}
+	for (pos = 0; b->seq && (g = bh_grams_next(&b->seq->grams, &pos));)
+		g->is_confirmed = true;
+	if (b->seq)
+		b->seq->version++;
 }
 
 void bh_baseline_forget_replicas(struct bh_baseline *b)
 {
 	struct bh_map_entry *e;
+	struct bh_gram *g;
 	size_t pos;
 	int i;
 
@@ -190,11 +209,13 @@ void bh_baseline_forget_replicas(struct bh_baseline *b)
 			memset(f->last_unit, 0, sizeof(f->last_unit));
 		}
 	}
+	for (pos = 0; b->seq && (g = bh_grams_next(&b->seq->grams, &pos));)
+		g->seen_by = 0;
 }
 
 /* ---- learning ---- */
 
-static int replica_of(struct bh_baseline *b, uint64_t pod_id)
+int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id)
 {
 	int i;
 
@@ -253,7 +274,7 @@ int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *t
 
 	if (b->is_closed)
 		return 0;
-	replica = replica_of(b, s->pod_id);
+	replica = bh_baseline_replica(b, s->pod_id);
 	if (b->unit_of[replica] != slice)
 		begin_unit(b, replica, slice);
 	f = bh_map_get_s(&b->facts[kind], text);
@@ -408,6 +429,8 @@ int bh_baseline_merge(struct bh_baseline *b, const struct bh_baseline *from, str
 		r = bh_baseline_see_bloom(b, from->bloom);
 		b->is_closed = was_closed;
 	}
+	if (!r && from->seq)
+		r = bh_base_seq_merge(b, from->seq);
 	if (r)
 		return bh_fail(err, ENOMEM, "baseline");
 	b->starts += from->starts;

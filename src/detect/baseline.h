@@ -52,6 +52,8 @@ struct bh_base_fact {
 	int64_t first_s, last_s;	      /* Unix time */
 };
 
+struct bh_base_seq;
+
 struct bh_base_options {
 	double unseen;	     /* stop below this share; 0: 0.02 */
 	uint32_t min_starts; /* replicas or starts; 0: 3 */
@@ -74,7 +76,8 @@ struct bh_baseline {
 	double unit_score[BH_BASE_REPLICAS]; /* surprise within the current unit */
 	double held_out[32]; /* surprise of finished units, newest at (n_held_out - 1) % 32 */
 	uint32_t n_held_out;
-	double threshold; /* of the anomaly score; set when it closes */
+	double threshold;	 /* of the anomaly score; set when it closes */
+	struct bh_base_seq *seq; /* order of its calls (baseline_seq.h), or NULL */
 };
 
 int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *opt,
@@ -96,6 +99,8 @@ struct bh_base_sighting {
 };
 int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *text,
 		    const struct bh_base_sighting *s);
+/* The place of a pod among the replicas, 0 to BH_BASE_REPLICAS - 1. */
+int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id);
 /* Adds the kernel's bigram filter of a pod. 0 or -ENOMEM. */
 int bh_baseline_see_bloom(struct bh_baseline *b, const uint8_t bits[BH_BASE_BLOOM]);
 

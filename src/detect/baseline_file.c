@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/vec.h"
-#include "detect/baseline.h"
+#include "detect/baseline_seq.h"
 
 #define API	  "bulkhead.io/v1alpha1"
 #define MAX_TEXT  (16u << 20)
@@ -105,6 +105,8 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 		r = write_kind(b, (enum bh_base_kind)i, out);
 	bh_str_add(out, "\n }");
 	write_bloom(b, out);
+	if (!r)
+		r = bh_base_seq_write(b, out);
 	bh_str_add(out, "}\n");
 	return r || out->failed ? -ENOMEM : 0;
 }
@@ -262,6 +264,8 @@ int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, str
 	if (!r)
 		r = read_bloom(b, root, err);
 	if (!r)
+		r = bh_base_seq_read(b, root, err);
+	if (!r)
 		r = read_replicas(b, root, err);
 	if (r)
 		return bh_note(err, r, "baseline");
@@ -309,5 +313,5 @@ size_t bh_baseline_diff(const struct bh_baseline *a, const struct bh_baseline *b
 
 	for (i = 0; i < BH_BASE_KINDS; i++)
 		n += diff_kind(a, b, (enum bh_base_kind)i, out);
-	return n;
+	return n + bh_base_seq_diff(a, b, out);
 }

@@ -70,6 +70,7 @@ struct bh_finding {
 	enum bh_signal signal;		    /* mostly the detector's */
 	enum bh_response response;	    /* of the RuntimePolicy, else the detector's */
 	const char *key, *text;
+	double score, usual; /* what was measured, and what is normal at most; 0: nothing was */
 	const struct bh_runtime_policy *policy; /* that decided; NULL: none did */
 	unsigned line;				/* of its file; 0: not known */
 	uint64_t first_ns, last_ns, count;	/* of workload and key */

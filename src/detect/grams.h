@@ -1,6 +1,6 @@
 /* grams.h - a counted set of grams (bulkhead/trace.h): the last seven calls of a task and how often
- * they came. What the kernel counts, what a baseline keeps, what a model is made of. Bounded: beyond
- * `max` nothing new is taken, and that is counted. Pure. */
+ * they came. What the kernel counts, what a baseline keeps, what a model is made of. Bounded:
+ * beyond `max` nothing new is taken, and that is counted. Pure. */
 #pragma once
 
 #include <stdbool.h>

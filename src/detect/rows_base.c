@@ -127,12 +127,27 @@ bool bh_row_new_syscall(struct bh_judge *j)
 
 /* ---- all together ---- */
 
-static double surprise(const struct bh_judge *j, const struct bh_baseline *b)
+/* Calls in an order of their own come in crowds too, and say nothing about what they are for: each
+ * further window within the half-life weighs less than the one before. */
+static double surprise_of_sequence(struct bh_pod_state *pod, const struct bh_activity *a)
+{
+	double over =
+		a->u.sequence.threshold > 0 ? a->u.sequence.score / a->u.sequence.threshold : 0;
+
+	if (over <= 1)
+		return 0;
+	pod->sequences += 1;
+	return fmin(2 * over, BH_BASE_MOST_WEIGHT) / pod->sequences;
+}
+
+static double surprise(struct bh_judge *j, const struct bh_baseline *b)
 {
 	struct bh_base_key keys[BH_BASE_KEYS_MAX];
 	size_t i, n;
 	double sum = 0;
 
+	if (j->a->kind == BH_ACT_SEQUENCE)
+		return surprise_of_sequence(j->pod, j->a);
 	if (j->a->kind == BH_ACT_SYSCALLS) {
 		struct novelty v = novelty_of(b, j->a);
 
@@ -161,20 +176,25 @@ static double surprise(const struct bh_judge *j, const struct bh_baseline *b)
 bool bh_row_anomaly(struct bh_judge *j)
 {
 	const struct bh_baseline *b = closed(j);
-	double add, age;
+	double add, age, left;
 
 	if (!b)
 		return false;
+	age = ((double)j->a->ts_ns - (double)j->pod->score_ns) / (double)SCORE_HALF_NS;
+	left = exp2(-(age > 0 ? age : 0));
+	j->pod->sequences *= left;
 	add = surprise(j, b);
+	j->pod->score = j->pod->score * left + add;
+	if (age > 0)
+		j->pod->score_ns = j->a->ts_ns;
 	if (add <= 0)
 		return false;
-	age = (double)(j->a->ts_ns - j->pod->score_ns) / (double)SCORE_HALF_NS;
-	j->pod->score = j->pod->score * exp2(-(age > 0 ? age : 0)) + add;
-	j->pod->score_ns = j->a->ts_ns;
 	if (j->pod->score <= b->threshold)
 		return false;
 	if (j->pod->score > 2 * b->threshold)
 		j->severity = BH_SEVERITY_HIGH;
+	j->score = j->pod->score;
+	j->usual = b->threshold;
 	bh_judge_key(j, "score");
 	bh_judge_say(j, "much that is new at once: score %.1f, its own normal stays below %.1f",
 		     j->pod->score, b->threshold);

@@ -74,6 +74,7 @@ struct bh_pod_state {
 	bool is_suspect, has_io_uring;
 	double score; /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
+	double sequences;		    /* how many it holds; they count less and less */
 	uint64_t scan_ns;		    /* of the last scan found; 0: none */
 	double cpu_normal;		    /* running mean of the CPU share */
 	uint32_t cpu_n;			    /* intervals in it */
@@ -119,6 +120,7 @@ struct bh_judge {
 	enum bh_signal signal;
 	const struct bh_runtime_policy *policy; /* that decided; NULL: none did */
 	unsigned line;				/* of its file; 0: not known */
+	double score, usual;			/* as in bh_finding */
 	char key[BH_FINDING_KEY], text[BH_FINDING_TEXT];
 };
 

@@ -123,7 +123,7 @@ const struct bh_detector bh_detectors[] = {
 	{"new-syscall", "system calls the workload never made", ON(SYSCALLS),
 	 {"T1106"}, LOW, ALERT, SIG(BASELINE), FAMILY(BASELINE), bh_row_new_syscall},
 	{"anomaly", "much that is new at once",
-	 ON(EXEC) | ON(EDGE) | ON(LISTEN) | ON(FILE) | ON(SYSCALLS) | ON(SETID) | ON(MEMFD) |
+	 ON(EXEC) | ON(EDGE) | ON(LISTEN) | ON(FILE) | ON(SYSCALLS) | ON(SEQUENCE) | ON(SETID) | ON(MEMFD) |
 	 ON(SOCKET) | ON(NAMESPACE) | ON(MOUNT),
 	 {"T1204"}, MEDIUM, ALERT, SIG(BASELINE), FAMILY(BASELINE), bh_row_anomaly},
 

@@ -22,6 +22,23 @@ static json_t *compliance(const struct bh_ocsf_finding *f)
 			 "status_id", 3, "status", "Fail");
 }
 
+/* As OCSF has it from 1.5 on; in an event of an older version it is one of our own attributes. */
+static json_t *anomaly(const struct bh_ocsf_finding *f)
+{
+	BH_CLEANUP(bh_freep)
+	char *pod = bh_strf("%s/%s", f->pod.ns ? f->pod.ns : "", f->pod.name ? f->pod.name : "");
+	BH_CLEANUP(bh_freep) char *score = bh_strf("%.2f", f->score);
+	BH_CLEANUP(bh_freep) char *usual = bh_strf("%.2f", f->usual);
+
+	return json_pack(
+		"[{s:[{s:o*, s:s}], s:[{s:s, s:s, s:[{s:o*}]}], s:[{s:s, s:s, s:[{s:o*}]}]}]",
+		"analysis_targets", "name", bh_ocsf_text(pod), "type", "Pod", "anomalies",
+		"observation_parameter", "anomaly score", "observation_type", "Deviation Analysis",
+		"observations", "value", bh_ocsf_text(score), "baselines", "observation_parameter",
+		"anomaly score", "observation_type", "Deviation Analysis", "observations", "value",
+		bh_ocsf_text(usual));
+}
+
 json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 {
 	const struct bh_ocsf_head h = {f->is_posture ? BH_OCSF_COMPLIANCE : BH_OCSF_FINDING,
@@ -36,6 +53,8 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 
 	bh_ocsf_put_pod(e, ours, &f->pod);
 	bh_ocsf_put_text(ours, "answer", f->answer);
+	if (f->usual > 0)
+		bh_ocsf_put(ours, "anomaly_analyses", anomaly(f));
 	bh_ocsf_put_text(ours, "rule", f->rule);
 	bh_ocsf_put_text(ours, "file", f->file);
 	if (f->line)

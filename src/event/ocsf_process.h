@@ -39,6 +39,7 @@ struct bh_ocsf_finding {
 	uint64_t count;		 /* so often so far */
 	bool is_new;
 	bool is_posture;		    /* how the pod is made: class 2003 instead of 2004 */
+	double score, usual;		    /* of an anomaly; 0: nothing was measured */
 	const struct bh_trace_event *event; /* that raised it */
 	struct bh_ocsf_pod pod;
 };
