@@ -157,6 +157,8 @@ static __always_inline void call_open(struct act_scratch *s, const struct task_s
 	s->arg[0] = BPF_CORE_READ(f, f_flags);
 	if (s->arg[0] & O_TRUNC)
 		s->flags |= BH_TRACE_F_TRUNCATED;
+	if (path_is_outer(file_path(f), p))
+		s->flags |= BH_TRACE_F_OUTER;
 	act_walk(s, file_path(f));
 	act_note(s, t);
 }

@@ -222,6 +222,17 @@ static __always_inline int path_is_loose(const struct path *path)
 	return mount_is_loose((__u64)READ(struct mount, m, mnt_ns));
 }
 
+/* In a tree, but not in the task's: reached through another process or an old descriptor. */
+static __always_inline int path_is_outer(const struct path *path, const struct task_struct *task)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	const struct mount *m =
+		(const struct mount *)((__u64)READ(struct path, path, mnt) - offset);
+	const struct mnt_namespace *ns = READ(struct mount, m, mnt_ns);
+
+	return !mount_is_loose((__u64)ns) && ns != BPF_CORE_READ(task, nsproxy, mnt_ns);
+}
+
 /* The path by which the file was opened. What overlayfs maps is a file of the layer below, in a
  * mount that is in no tree; the overlay's own path is remembered beside it. The kernel's flag for
  * such files has changed its number, hence the look at what is there. */

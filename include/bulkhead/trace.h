@@ -152,6 +152,7 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_ADOPTED 1048576u /* exec: it ran already when tracing began */
 #define BH_TRACE_F_RO_ROOT 2097152u /* with INIT: the container's root file system is read-only */
 #define BH_TRACE_F_OWN	   4194304u /* a file of procfs about the task itself */
+#define BH_TRACE_F_OUTER   8388608u /* a file of a mount that is not in the task's tree */
 #define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */

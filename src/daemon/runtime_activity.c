@@ -121,6 +121,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		.target = ev->target,
 		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] : ev->mode,
 		.is_truncated = ev->flags & BH_TRACE_F_TRUNCATED,
+		.is_outer = ev->flags & BH_TRACE_F_OUTER,
 		.provenance = provenance_of(ev->origin),
 		.inode = ev->ino,
 		.dev = ev->dev,

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -18,13 +18,13 @@
 #include "respond/respond.h"
 
 #define CALL_WORDS (BH_TRACE_CALLS / 64)
-#define ALL_CAPS   ((1ull << 38) - 1) /* those every kernel has */
 
 struct bh_detection {
 	struct bh_detection_options opt;
 	struct bh_detect *detect;
 	struct bh_respond *respond;
 	struct bh_runtime_memory *memory;
+	uint64_t caps; /* that anybody can have here: who has them all is privileged */
 	/* what is being fed */
 	const struct bh_endpoint *ep;
 	const struct bh_trace_event *ev;
@@ -189,7 +189,7 @@ static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 
 	if (x->ev->flags & BH_TRACE_F_INIT) {
 		more.kind = BH_ACT_START;
-		more.u.start.is_privileged = (x->ev->caps & ALL_CAPS) == ALL_CAPS;
+		more.u.start.is_privileged = (x->ev->caps & x->caps) == x->caps;
 		more.u.start.uid = x->ev->uid;
 		more.u.start.is_rootfs_writable = !(x->ev->flags & BH_TRACE_F_RO_ROOT);
 		feed(x, &more);
@@ -382,6 +382,8 @@ int bh_detection_open(const struct bh_detection_options *opt, struct bh_detectio
 	if (!x)
 		return bh_fail(err, ENOMEM, "detection");
 	x->opt = *opt;
+	for (int cap = 0; cap < 64; cap++)
+		x->caps |= prctl(PR_CAPBSET_READ, cap) == 1 ? 1ull << cap : 0;
 	r = bh_detect_new(&detect, &x->detect, err);
 	if (!r)
 		r = bh_respond_new(&respond, &x->respond, err);

@@ -125,6 +125,7 @@ struct bh_act_file {
 	const char *target; /* rename and link: the new name; else "" */
 	uint32_t mode; /* st_mode after the operation, with its type where known; 0: not known */
 	bool is_truncated; /* opened with O_TRUNC, or truncated to nothing */
+	bool is_outer;	   /* of another container's or the node's tree of mounts */
 	enum bh_provenance provenance;
 	uint64_t inode, dev;
 };

@@ -2,6 +2,7 @@
 #include "detect/rows.h"
 
 #define CHAIN_NS (600 * BH_S)
+#define LAG_NS	 (BH_S / 10)
 
 static bool is_images(enum bh_provenance p)
 {
@@ -52,8 +53,9 @@ bool bh_row_scan_edge(struct bh_judge *j)
 	const struct bh_act_edge *e = &j->a->u.edge;
 	char ip[BH_IP_TEXT];
 
+	/* packets carry the kernel's tick, which lags a little behind the clock of the refusals */
 	if (!e->is_egress || e->is_denied || !j->pod->scan_ns ||
-	    j->a->ts_ns - j->pod->scan_ns > CHAIN_NS)
+	    j->a->ts_ns + LAG_NS < j->pod->scan_ns || j->a->ts_ns > j->pod->scan_ns + CHAIN_NS)
 		return false;
 	bh_judge_key(j, "%s %u", bh_ip_format(&e->remote, ip), e->port);
 	bh_judge_say(j, "after a scan the pod reached %s port %u", ip, e->port);

@@ -145,6 +145,11 @@ bool bh_row_host_root(struct bh_judge *j)
 	static const char *const output[] = {"/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
+	if (f->is_outer) {
+		bh_judge_weigh(j);
+		return raise_file(j, f->path,
+				  "reaches into another container's files or the node's:");
+	}
 	if (!bh_path_fits(f->path, files) || bh_path_fits(f->path, output) ||
 	    bh_path_fits(changed(f), output))
 		return false;

@@ -50,7 +50,7 @@ const struct bh_detector bh_detectors[] = {
 	 {"T1611"}, MEDIUM, ALERT, SIG(PRIVILEGE), FAMILY(ALWAYS), bh_row_mount},
 	{"kernel-file", "a switch of the node's kernel was touched", ON(FILE),
 	 {"T1611"}, HIGH, ALERT, SIG(PRIVILEGE), FAMILY(ALWAYS), bh_row_kernel_file},
-	{"host-root", "the root of process 1 was reached through /proc", ON(FILE),
+	{"host-root", "files outside of the container were reached, as through /proc/1/root", ON(FILE),
 	 {"T1611"}, MEDIUM, ALERT, SIG(PRIVILEGE), FAMILY(ALWAYS), bh_row_host_root},
 	{"foreign-netns", "a task left its pod's network namespace", ON(NETNS),
 	 {"T1611"}, HIGH, ALERT, SIG(PRIVILEGE), FAMILY(ALWAYS), bh_row_netns},

@@ -19,8 +19,9 @@ size_t bh_distinct_add(struct bh_distinct *d, uint32_t value, uint32_t now_s, ui
 		d->value[at] = value;
 		d->at_s[at] = now_s;
 	}
+	/* what came a little out of order is of the same window */
 	for (i = 0; i < BH_DISTINCT_MAX; i++)
-		n += d->at_s[i] && now_s - d->at_s[i] < window_s;
+		n += d->at_s[i] && (d->at_s[i] > now_s || now_s - d->at_s[i] < window_s);
 	return n;
 }
 

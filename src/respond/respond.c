@@ -143,7 +143,9 @@ static bool is_enough(const struct bh_respond *r, const struct evidence *e, uint
 	int i, n = 0;
 
 	for (i = 0; i < BH_SIGNAL_COUNT; i++) {
-		bool is_fresh = e->at_ns[i] && now_ns - e->at_ns[i] <= r->opt.window_ns;
+		/* alarms overtake the rest: what is newer than this one counts too */
+		bool is_fresh = e->at_ns[i] &&
+				(e->at_ns[i] > now_ns || now_ns - e->at_ns[i] <= r->opt.window_ns);
 
 		if (is_fresh && i == BH_SIGNAL_PROVENANCE)
 			return true;

@@ -245,6 +245,8 @@ static void test_detectors(void **state)
 	a.u.listen.port = 4444;
 	rig_feed(&r, &a);
 	assert_non_null(rig_found(&r, "new-port"));
+	rig_file(&r, BH_FILE_WRITE, "/usr/sbin/app", "/srv/data/x");
+	assert_non_null(rig_found(&r, "new-path"));
 	rig_done(&r);
 }
 

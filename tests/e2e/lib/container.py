@@ -12,6 +12,11 @@ from testing import on_exit, run
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+PR_CAPBSET_DROP, MS_REMOUNT, MS_RDONLY = 24, 32, 1
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+# what container runtimes leave: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+# net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap
+USUAL_CAPS = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
 SYS_PIVOT_ROOT = 155
 
@@ -34,10 +39,14 @@ def setns(path, kind):
 
 
 class Container:
-    """lower: directory that is the image. volume: a directory mounted at /vol."""
+    """lower: directories that are the image, the uppermost first, with ':' between them. volume: a
+    directory mounted at /srv. uid: whom the first program runs as. usual: without the capabilities
+    that runtimes take away, else with all. readonly: its root file system."""
 
-    def __init__(self, pod, lower="/", first=("/bin/sh",), volume=None):
+    def __init__(self, pod, lower="/", first=("/bin/sh",), volume=None, env=None, uid=None,
+                 usual=False, readonly=False):
         self.pod, self.netns = pod, pod.conf["netns"]
+        self.uid, self.usual, self.readonly = uid, usual, readonly
         self.dir = testing.tempdir()
         mount("tmpfs", self.dir, "tmpfs")
         on_exit(lambda: run("umount", "-l", self.dir, check=False))
@@ -48,7 +57,7 @@ class Container:
         self.count = 0
         self.proc = subprocess.Popen(list(first), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                      stderr=subprocess.STDOUT, text=True,
-                                     env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+                                     env={"PATH": PATH, **(env or {})},
                                      preexec_fn=self.begin)
         on_exit(self.stop)
 
@@ -73,6 +82,18 @@ class Container:
         must(libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
         must(libc.umount2(b".", MNT_DETACH), "umount")
         os.chdir("/")
+        self.lower_rights()
+
+    def lower_rights(self):
+        if self.readonly:
+            mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
+        if self.usual:
+            for cap in set(range(41)) - USUAL_CAPS:
+                libc.prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)
+        if self.uid is not None:
+            os.setgroups([])
+            os.setgid(self.uid)
+            os.setuid(self.uid)
 
     @property
     def pid(self):

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+"""Every detector of the table, on live pods: a deed done for real in a container on an overlay, in a pod
+made through CNI, must make it speak; its benign twin must not, and nothing grave may be said about it.
+The list of detectors is the program's own: one without a deed fails. See lib/deeds.py."""
+import json
+import os
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
+import deeds
+import testing
+from container import CLONE_NEWNET, CLONE_NEWNS, Container, setns
+from node import Node, network_policy
+from testing import check, equal, part
+
+# graver than what a twin may raise; a container with every capability is told to be one
+GRAVE = 4
+HOW = ("env", "uid", "usual", "readonly")
+STRICT = {"runtime": {"mode": "watch", "startup": "1ms"}}
+USUAL = {"runtime": {"mode": "watch"}}
+
+
+def findings(node, pod):
+    node.ask("runtime")  # reads what waits in the rings
+    r = node.cli("events", "--class", "finding", "--pod", pod, "-o", "json")
+    events = [json.loads(line) for line in r.stdout.splitlines() if line.strip()]
+    return [(e["unmapped"]["bulkhead"]["detector"], e["severity_id"], e["message"]) for e in events]
+
+
+def runtime_policy(name, labels, spec):
+    return {"apiVersion": "bulkhead.io/v1alpha1", "kind": "RuntimePolicy",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"podSelector": {"matchLabels": labels}, **spec}}
+
+
+class Runner:
+    def __init__(self, node):
+        self.node, self.count = node, 0
+
+    def name(self, what):
+        self.count += 1
+        return f"{what}{self.count}"
+
+    def do(self, act, what):
+        """Does it in a pod of its own; what was found about that."""
+        name = self.name(what)
+        labels = dict(act.get("labels", {}), number=name)
+        if "policy" in act:
+            self.node.write("act.yaml", runtime_policy(name, {"number": name}, act["policy"]))
+            self.node.sync()
+        pod = self.node.pod("shop", name, labels)
+        box = Container(pod, **{k: act[k] for k in HOW if k in act})
+        text = act["text"].replace("OUTSIDE", str(os.getpid()))
+        box.sh(f"{{ {text}; }} >/dev/null 2>&1")
+        got = findings(self.node, pod.name)
+        box.stop()
+        pod.delete()
+        if "policy" in act:
+            self.node.remove("act.yaml")
+        return got
+
+    def deed(self, detector, act):
+        got = self.do(act, "deed")
+        check(detector in {name for name, _, _ in got}, f"{detector}: {act['text'][:60]}", got)
+
+    def twin(self, detector, act):
+        got = self.do(act, "twin")
+        check(detector not in {name for name, _, _ in got}, f"{detector}: silent at {act['text'][:60]}",
+              got)
+        grave = [f for f in got if f[1] >= GRAVE]
+        check(not grave, f"{detector}: nothing grave about its twin", grave)
+
+
+def listed(node):
+    return [d["name"] for d in node.ask("detectors")["detectors"]]
+
+
+def complete(node):
+    names = listed(node)
+    equal(sorted(names), sorted(deeds.ROWS), "every detector has its deed and its twin")
+    here = os.path.dirname(os.path.realpath(__file__))
+    for name, (first, second) in deeds.ROWS.items():
+        if first != "elsewhere":
+            continue
+        path = os.path.join(here, second)
+        text = open(path).read() if os.path.exists(path) else ""
+        check(f'"{name}"' in text, f"{name}: {second} provokes it")
+    return names
+
+
+def rows(runner, starting):
+    for name in listed(runner.node):
+        acts, twins = deeds.ROWS.get(name, ((), ()))
+        if isinstance(acts, str):
+            continue
+        for act in acts if not starting else ():
+            runner.deed(name, act)
+        for act in twins:
+            if bool(act.get("starting")) == starting:
+                runner.twin(name, act)
+
+
+def from_outside(node):
+    pod = node.pod("shop", "entered")
+    box = Container(pod, usual=True)
+    box.enter("/bin/ls", "/")
+    box.enter("/bin/sh", "-c", "exit 0")
+    got = findings(node, pod.name)
+    check("interactive-exec" not in {name for name, _, _ in got}, "interactive-exec: silent at commands",
+          got)
+    ours, theirs = os.openpty()
+
+    def into():
+        setns(f"/proc/{box.pid}/ns/net", CLONE_NEWNET)
+        setns(f"/proc/{box.pid}/ns/mnt", CLONE_NEWNS)
+        os.chdir("/")
+
+    subprocess.run(["/bin/sh", "-c", "true"], stdin=theirs, stdout=theirs, stderr=theirs,
+                   preexec_fn=into, check=True)
+    os.close(ours)
+    os.close(theirs)
+    got = findings(node, pod.name)
+    check("interactive-exec" in {name for name, _, _ in got}, "interactive-exec: a shell at a terminal",
+          got)
+    box.stop()
+
+
+def own_signal(node):
+    pod = node.pod("shop", "killer")
+    box = Container(pod)
+    box.sh(f"kill -{int(signal.SIGWINCH)} {node.proc.pid}; sleep 60 & kill $!")
+    got = findings(node, pod.name)
+    check("own-signal" not in {name for name, _, _ in got}, "own-signal: silent at what ends nobody",
+          got)
+    box.sh(f"kill -9 {node.proc.pid}")
+    node.proc.wait(10)
+    node.start()
+    got = findings(node, pod.name)
+    check("own-signal" in {name for name, _, _ in got}, "own-signal: kill -9 of the daemon before", got)
+    box.stop()
+
+
+def main():
+    node = Node(config=STRICT).start()
+    node.write("out.yaml", network_policy(
+        "shop", "out", {"out": "yes"}, ["Egress"],
+        egress=[{"to": [{"ipBlock": {"cidr": "198.51.100.99/32"}}]}]))
+    node.sync()
+    runner = Runner(node)
+    for name, fn in (("the table", lambda: complete(node)), ("deeds and twins", lambda: rows(runner, False)),
+                     ("from outside", lambda: from_outside(node)),
+                     ("signals to the daemon", lambda: own_signal(node))):
+        with part(name):
+            fn()
+    with part("what containers do at their start"):
+        node.extra = USUAL
+        node.write_config()
+        node.restart()
+        rows(runner, True)
+
+
+if __name__ == "__main__":
+    testing.start()
+    testing.main(main)

@@ -1,0 +1,228 @@
+"""What each detector is for: a deed that must make it speak, and its benign twin, at which it must
+stay silent. Shell lines run in a container of their own each; a row may also say how the container
+is made, which labels its pod has and which RuntimePolicy it is under. "elsewhere" names the test, in
+this directory, that provokes a detector which needs more than a deed: time, or a learnt baseline.
+
+detect_deeds.py runs them all and fails when a detector of the table in C has no row here.
+"""
+
+SYSCALL = "python3 -c 'import ctypes; ctypes.CDLL(None).syscall({})'"
+SERVE = ("import socket, subprocess, os; s = socket.create_server((\"0.0.0.0\", 8099)); "
+         "c = socket.create_connection((\"127.0.0.1\", 8099)); a = s.accept()[0]; ")
+PYTHON = "python3 -c '{}'"
+TOKEN = ("d=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t > $d/token; ")
+UNIX = ("import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"{0}\"); s.listen(); "
+        "socket.socket(socket.AF_UNIX).connect(\"{0}\")")
+# 198.51.100.99 is allowed to pods with this label, and nobody answers there
+OUT = {"out": "yes"}
+GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
+# becomes root again without a set-user-id file, by a capability that it was left
+CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
+           "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
+RETURNS = ("python3 -c 'import os; os.seteuid(12); os.seteuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'; "
+           "su -s /bin/sh -c id daemon; setpriv --reuid=12 --clear-groups id")
+SIBLING = "sleep 60 & p=$!; {}; kill $p"
+TRACES_CHILD = PYTHON.format(
+    "import ctypes, os, signal, time; c = ctypes.CDLL(None); p = os.fork(); "
+    "p or time.sleep(60); c.ptrace(0x4206, p, 0, 0); b = ctypes.create_string_buffer(8); "
+    "os.kill(p, signal.SIGKILL); os.waitpid(p, 0)")
+READS_ITSELF = PYTHON.format(
+    "import ctypes, os; open(\"/proc/self/mem\", \"rb\"); open(\"/proc/self/environ\").read(); "
+    "c = ctypes.CDLL(None); b = ctypes.create_string_buffer(8); "
+    "v = (ctypes.c_size_t * 2)(ctypes.addressof(b), 8); "
+    "c.process_vm_readv(os.getpid(), v, 1, v, 1, 0)")
+
+
+def deed(text, **how):
+    return {"text": text, **how}
+
+
+def policy(**spec):
+    return {"labels": {"under": "policy"}, "policy": spec}
+
+
+# detector: (deeds, twins)
+ROWS = {
+    "foreign-code": (
+        [deed("cp /bin/true /opt/evil; /opt/evil"),
+         deed("cp /usr/lib/x86_64-linux-gnu/libz.so.1 /var/tmp/z.so; "
+              "python3 -c 'import ctypes; ctypes.CDLL(\"/var/tmp/z.so\")'"),
+         deed("echo 'import os' > /opt/x.py; python3 /opt/x.py")],
+        [deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
+              "cp /bin/true /opt/kept; cat /opt/kept > /dev/null")]),
+    "fileless": (
+        [deed("python3 -c 'import os; f = os.memfd_create(\"x\"); "
+              "os.write(f, open(\"/bin/true\", \"rb\").read()); os.execve(f, [\"x\"], {})'"),
+         deed("cp /bin/sleep /opt/gone; /opt/gone 60 & p=$!; rm /opt/gone; "
+              "/proc/$p/exe 0; kill $p")],
+        [deed(PYTHON.format("import mmap, os; f = os.memfd_create(\"data\"); os.ftruncate(f, 4096); "
+                            "mmap.mmap(f, 4096); mmap.mmap(f, 4096, mmap.MAP_SHARED, 5)"))]),
+    "tmpfs-exec": (
+        [deed("cp /bin/true /mnt/x; /mnt/x")],
+        [deed("cp /bin/true /mnt/x; cat /mnt/x > /mnt/y; rm /mnt/x /mnt/y")]),
+    "system-write": (
+        [deed("cp /bin/true /usr/local/bin/tool")],
+        [deed("mkdir -p /opt/app/bin /usr/share/app; cp /etc/hostname /opt/app/bin/x; "
+              "cp /etc/hostname /usr/share/app/x; python3 -m compileall -q -f /usr/lib/python3/dist-packages/y*")]),
+    "preload-file": (
+        [deed("echo /x.so > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload")],
+        [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
+    "preload-env": (
+        [deed("LD_PRELOAD=/x.so /usr/bin/id")],
+        [deed("id; sh -c 'ls /'; LD_LIBRARY_PATH=/opt/lib /usr/bin/date",
+              env={"LD_PRELOAD": "libm.so.6"})]),
+    "cron": (
+        [deed("echo '* * * * * root id' > /etc/cron.d/job")],
+        [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily")]),
+    "package-manager": (
+        [deed("dpkg -i /nothing.deb")],
+        [deed("dpkg -l; dpkg-query -W; dpkg --print-architecture; apt-cache policy bash")]),
+    "server-shell": (
+        [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"])"))],
+        [deed(PYTHON.format(SERVE + "subprocess.run([\"/usr/bin/gzip\", \"-V\"])")),
+         deed("sh -c '" + PYTHON.format(SERVE).replace("'", "\"'\"") + "'")]),
+    "socket-shell": (
+        [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"], stdin=a, stdout=a)")),
+         deed("bash -c ': > /dev/tcp/198.51.100.99/80' & p=$!; sleep 0.3; kill $p", labels=OUT)],
+        [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
+         deed("sh -c 'nc -w 1 -z 198.51.100.99 80'", labels=OUT)]),
+    "interactive-exec": ("a terminal from outside", "commands from outside"),
+    "masquerade": (
+        [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
+         deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd")],
+        [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
+    "setuid-bit": (
+        [deed("cp /bin/true /opt/s; chmod 4755 /opt/s")],
+        [deed("mkdir /opt/d; chmod 2775 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; "
+              "chmod 1777 /opt/d")]),
+    "root-gained": ([deed(CAPABLE)], [deed(RETURNS)]),
+    "namespace": (
+        [deed("unshare -m true"), deed("chroot / /bin/true")],
+        [deed("readlink /proc/self/ns/net; ls -l /proc/self/ns")]),
+    "nsenter": ([deed("nsenter --version")], [deed("lsns; ls -l /proc/self/ns")]),
+    "mount": (
+        [deed("mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; umount /tmp/m")],
+        [deed("mount; findmnt; df; cat /proc/self/mountinfo")]),
+    "kernel-file": (
+        # opened for writing, but nothing is written: this is the machine's own switch
+        [deed("true >> /proc/sys/kernel/core_pattern")],
+        [deed("cat /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe; sysctl kernel.ostype")]),
+    "host-root": (
+        # likewise; OUTSIDE is a process of the node (1 is not always within reach)
+        [deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow")],
+        [deed("ln -sf /proc/1/fd/1 /var/log/app.log; cat /proc/1/status; "
+              "true >> /proc/self/root/etc/hostname")]),
+    "foreign-netns": ([deed("unshare -n true")], [deed("ip link; ss -ltn")]),
+    "ptrace": (
+        [deed(SIBLING.format(SYSCALL.format("101, 16, '$p', 0, 0")))],
+        [deed(TRACES_CHILD)]),
+    "process-memory": (
+        [deed("python3 -c 'import os; open(f\"/proc/{os.getppid()}/mem\", \"rb\")'"),
+         deed(SIBLING.format("python3 -c 'import ctypes; b = ctypes.create_string_buffer(8); "
+                             "v = (ctypes.c_size_t * 2)(ctypes.addressof(b), 8); "
+                             "ctypes.CDLL(None).process_vm_readv('$p', v, 0, v, 0, 0)'"))],
+        [deed(READS_ITSELF)]),
+    "kernel-module": (
+        # loading is refused here, by the kernel or for what is no module: the attempt counts
+        [deed(SYSCALL.format("175, b\"no module\", 9, b\"\""))],
+        [deed("cat /proc/modules; ls /lib/modules")]),
+    "bpf": ([deed("bpftool prog list")], [deed("ls /sys/fs/bpf; cat /proc/self/status")]),
+    "userfaultfd": (
+        [deed(SYSCALL.format("323, 0o2000000"))],
+        [deed(PYTHON.format("import mmap; m = mmap.mmap(-1, 65536); m.madvise(mmap.MADV_DONTNEED)"))]),
+    "io-uring": (
+        [deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'")],
+        [deed("python3 -c 'import select, os; e = select.epoll(); f = os.open(\"/etc/hostname\", 0); "
+              "os.preadv(f, [bytearray(8)], 0)'"),
+         deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'",
+              starting=True)]),
+    "raw-socket": (
+        [deed("python3 -c 'import socket; socket.socket(17, 3, 0)'")],
+        [deed("ping -c 1 -W 1 127.0.0.1; ip addr; python3 -c 'import socket; "
+              "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'")]),
+    "token-read": (
+        [deed(TOKEN + "cat $d/token")],
+        [deed(TOKEN + "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'")]),
+    "cloud-metadata": (
+        [deed("nc -w 1 -z 169.254.169.254 80")],
+        [deed("nc -w 1 -z 169.254.20.10 53; nc -w 1 -u -z 169.254.169.123 123")]),
+    "ssh-key": (
+        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa; cat /root/.ssh/id_rsa")],
+        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.pub; cat /root/.ssh/id_rsa.pub; "
+              "echo k > /root/.ssh/id_rsa; chmod 600 /root/.ssh/id_rsa")]),
+    "shadow": (
+        [deed("cat /etc/shadow")],
+        [deed("passwd -S root; su -s /bin/sh -c true daemon; useradd -r svc; getent passwd root")]),
+    "environ": (
+        [deed(SIBLING.format("cat /proc/$p/environ"))],
+        [deed("cat /proc/self/environ; ps ewww; env")]),
+    "history": (
+        [deed("echo x > /root/.bash_history; rm /root/.bash_history")],
+        [deed("echo x >> /root/.bash_history; HISTFILE=/root/.bash_history bash -c "
+              "'set -o history; history -a'")]),
+    "logs": (
+        [deed("echo x > /var/log/wtmp; rm /var/log/wtmp")],
+        [deed("mkdir -p /var/log/app; echo x > /var/log/app/a.log; mv /var/log/app/a.log "
+              "/var/log/app/a.log.1; : > /var/log/app/a.log; gzip /var/log/app/a.log.1; "
+              "rm /var/log/app/a.log.1.gz")]),
+    "firewall": (
+        [deed("tc qdisc del dev lo root")],
+        [deed("tc qdisc show; nft list ruleset; iptables -L; ip route")]),
+    "own-pins": (
+        [deed("mkdir -p /sys/fs/bpf/bulkhead; echo > /sys/fs/bpf/bulkhead/flow")],
+        [deed("ls /sys/fs/bpf /run /var/lib; mkdir -p /run/app; echo > /run/app/pid")]),
+    "own-signal": ("kill -9 of the daemon", "signals that end nobody"),
+    "scan": (
+        [deed("for p in $(seq 1 30); do nc -w 1 -z 198.51.100.7 $p; done"),
+         deed("for p in $(seq 1 30); do nc -w 1 -z 198.51.100.$p 22; done")],
+        [deed("for i in $(seq 1 40); do nc -w 1 -z 198.51.100.7 $((5000 + i % 3)); done")]),
+    "dns-tunnel": ("elsewhere", "trace_names.py"),
+    "cpu": ("elsewhere", "../unit/test_detect_priv.c"),
+    "runtime-socket": (
+        [deed(PYTHON.format(UNIX.format("/run/docker.sock")))],
+        [deed(PYTHON.format(UNIX.format("/run/app.sock")))]),
+    "privileged": ([deed("true")], [deed("true", usual=True)]),
+    "posture": ([deed("true", usual=True)], [deed("true", usual=True, uid=12, readonly=True)]),
+    "overflow": (
+        [deed("for d in $(seq 1 60); do mkdir /opt/d$d; for f in $(seq 1 50); do : > /opt/d$d/f$f; done; done")],
+        [deed("mkdir /opt/many; for f in $(seq 1 400); do : > /opt/many/f$f; done")]),
+    "drop-chain": (
+        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; /opt/late")],
+        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; cp /etc/hostname /opt/x; chmod 755 /usr/bin/date; date")]),
+    "dropper": (
+        [deed("cp /usr/bin/python3 /opt/bot; python3 -c '" + GO + "import os; "
+              "os.execv(\"/opt/bot\", [\"/opt/bot\", \"-c\", \"import socket; s = socket.socket(); "
+              "s.setblocking(False); s.connect_ex((\\\"198.51.100.99\\\", 80))\"])'",
+              labels=OUT)],
+        [deed("python3 -c '" + GO + "import os; os.execv(\"/usr/bin/nc\", "
+              "[\"nc\", \"-w\", \"1\", \"-z\", \"198.51.100.99\", \"80\"])'", labels=OUT)]),
+    "scan-edge": (
+        [deed("for p in $(seq 1 30); do nc -w 1 -z 198.51.100.7 $p; done; nc -w 1 -z 198.51.100.99 80",
+              labels=OUT)],
+        [deed("nc -w 1 -z 198.51.100.99 80", labels=OUT)]),
+    "new-exec": ("elsewhere", "../unit/test_baseline.c"),
+    "new-chain": ("elsewhere", "../unit/test_baseline.c"),
+    "new-edge": ("elsewhere", "../unit/test_baseline.c"),
+    "new-port": ("elsewhere", "../unit/test_baseline.c"),
+    "new-path": ("elsewhere", "../unit/test_baseline.c"),
+    "new-syscall": ("elsewhere", "../unit/test_baseline.c"),
+    "anomaly": ("elsewhere", "../unit/test_baseline.c"),
+    "policy-exec": (
+        [deed("/usr/bin/id", **policy(exec={"allow": ["/usr/bin/dash", "/bin/dash", "/usr/bin/date"]})),
+         deed("cp /bin/true /opt/x; /opt/x", **policy(exec={"origin": ["image"]}))],
+        [deed("/usr/bin/date", **policy(exec={"origin": ["image"], "allow": [
+            "/usr/bin/dash", "/bin/dash", "/usr/bin/date"]}))]),
+    "policy-file": (
+        [deed("echo x > /etc/app.conf", **policy(files={"writable": ["/var/log", "/tmp"]}))],
+        [deed("echo x > /var/log/app.log; echo x > /tmp/x; echo x > /dev/null; cat /etc/passwd",
+              **policy(files={"writable": ["/var/log", "/tmp"]}))]),
+    "policy-syscall": (
+        [deed(SYSCALL.format("101, 0, 0, 0, 0"), **policy(syscalls={"deny": ["ptrace", "bpf"]}))],
+        [deed("id; date; ls /", **policy(syscalls={"deny": ["ptrace", "bpf"]}))]),
+    "policy-user": (
+        [deed("setpriv --reuid=12 --clear-groups id", **policy(users={"deny": [12]}))],
+        [deed("setpriv --reuid=13 --clear-groups id", **policy(users={"deny": [12]}))]),
+    "max-lifetime": (
+        [deed("sleep 1.2; id", **policy(maxLifetime="1s"))],
+        [deed("sleep 1.2; id", **policy(maxLifetime="1h"))]),
+}
