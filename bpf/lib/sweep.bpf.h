@@ -25,8 +25,10 @@ static __always_inline void usage_drop_flow(__u32 slot_id)
 {
 	struct bh_usage *u = usage_of(slot_id);
 
-	if (u)
-		__sync_fetch_and_add(&u->flows, -1);
+	if (!u)
+		return;
+	__sync_fetch_and_add(&u->flows, -1);
+	__sync_fetch_and_add(&u->flows_ended, 1);
 }
 
 /* A live flow keeps its edge from being forgotten. */

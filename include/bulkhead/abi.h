@@ -106,7 +106,7 @@ struct bh_usage {
 	__u32 edges; /* entries of this slot in `edge` */
 	__u64 flow_refused; /* flows not made for want of quota or room */
 	__u64 edge_overflow; /* packets counted in the overflow edge */
-	__u64 pad;
+	__u64 flows_ended; /* taken out of `flow`: with flows, all there ever were */
 };
 _Static_assert(sizeof(struct bh_usage) == 32, "bh_usage");
 

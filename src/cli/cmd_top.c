@@ -33,6 +33,17 @@ static double rate(const json_t *now, const json_t *before, const char *key, dou
 	return d > 0 ? d / seconds : 0;
 }
 
+/* What only tracing knows; left out without it. */
+static void add_used(json_t *row, const json_t *now, const json_t *before, double seconds)
+{
+	if (!json_object_get(now, "cpuNanoseconds"))
+		return;
+	json_object_set_new(row, "cpuPercent",
+			    json_real(rate(now, before, "cpuNanoseconds", seconds) / 1e7));
+	json_object_set_new(row, "execsPerSecond", json_real(rate(now, before, "execs", seconds)));
+	json_object_set_new(row, "dnsPerSecond", json_real(rate(now, before, "dns", seconds)));
+}
+
 /* {"pods":[rates],"programs":[rates],"intervalSeconds"} out of two readings of totals. */
 static json_t *rates(const json_t *before, const json_t *now, double seconds)
 {
@@ -52,6 +63,7 @@ static json_t *rates(const json_t *before, const json_t *now, double seconds)
 					"dropsPerSecond", rate(v, old, "drops", seconds), "flows",
 					(json_int_t)bh_show_int(v, "flows"), "connectionsPerSecond",
 					rate(v, old, "connections", seconds)));
+		add_used(json_array_get(pods, json_array_size(pods) - 1), v, old, seconds);
 	}
 	json_array_foreach(json_object_get(now, "programs"), i, v)
 	{
@@ -77,8 +89,9 @@ static double real(const json_t *obj, const char *key)
 static int show_pods(const struct bh_cli *cli, const json_t *r)
 {
 	static const struct bh_column columns[] = {
-		{"POD", false, 20},   {"PACKETS/S", true, 0},	  {"BYTES/S", true, 0},
-		{"DROPS/S", true, 0}, {"CONNECTIONS/S", true, 0}, {"FLOWS", true, 0}};
+		{"POD", false, 20},   {"PACKETS/S", true, 0}, {"BYTES/S", true, 0},
+		{"DROPS/S", true, 0}, {"CONNS/S", true, 0},   {"FLOWS", true, 0},
+		{"EXECS/S", true, 0}, {"DNS/S", true, 0},     {"CPU", true, 0}};
 	BH_CLEANUP(bh_table_freep)
 	struct bh_table *t = bh_table_new(columns, BH_ARRAY_SIZE(columns));
 	json_t *v;
@@ -96,6 +109,9 @@ static int show_pods(const struct bh_cli *cli, const json_t *r)
 		bh_table_fmt(t, drops > 0 ? BH_BAD : BH_PLAIN, "%.1f", drops);
 		bh_table_fmt(t, BH_PLAIN, "%.1f", real(v, "connectionsPerSecond"));
 		bh_table_fmt(t, BH_PLAIN, "%lld", bh_show_int(v, "flows"));
+		bh_table_fmt(t, BH_PLAIN, "%.1f", real(v, "execsPerSecond"));
+		bh_table_fmt(t, BH_PLAIN, "%.1f", real(v, "dnsPerSecond"));
+		bh_table_fmt(t, BH_PLAIN, "%.1f%%", real(v, "cpuPercent"));
 	}
 	return bh_table_print(t, &cli->out);
 }
@@ -189,7 +205,8 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 const struct bh_command bh_cmd_top = {
 	.name = "top",
 	.operands = "",
-	.summary = "live: pods by packets, drops, connections; CPU of each BPF program",
+	.summary =
+		"live: pods by packets, drops, connections, execs, CPU; cost of each BPF program",
 	.more = "On a terminal it goes on until Ctrl-C; otherwise it shows one interval.",
 	.example = "bulkhead top --interval 5s",
 	.options = options,

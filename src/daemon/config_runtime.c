@@ -11,12 +11,17 @@
 
 #define STARTUP_NS (60ull * 1000000000ull)
 #define MAX_A_HOUR 1000000
+#define RATES_MS   10000ull
+#define BUSY_MS	   300000ull
+#define DAY_MS	   86400000ull
 
 void bh_config_runtime_defaults(struct bh_runtime_settings *c)
 {
 	*c = (struct bh_runtime_settings){
 		.mode = BH_RUNTIME_LIGHT,
 		.startup_ns = STARTUP_NS,
+		.rates_ms = RATES_MS,
+		.busy_ns = BUSY_MS * 1000000,
 		.pods_per_hour = 3,
 		.kills_per_hour = 120,
 		.node_per_hour = 20,
@@ -42,20 +47,50 @@ static int read_mode(const struct bh_yaml *m, struct bh_runtime_settings *c,
 	return bh_yaml_fail(err, n, "'mode' is off, light, watch or learn");
 }
 
-static int read_startup(const struct bh_yaml *m, struct bh_runtime_settings *c,
-			struct bh_yaml_err *err)
+/* A length of time; *ret_ms stays when none is given. */
+static int read_span(const struct bh_yaml *m, const char *key, const uint64_t bounds_ms[2],
+		     uint64_t *ret_ms, struct bh_yaml_err *err)
 {
 	const char *text = NULL;
 	struct bh_err bad = {0};
 	uint64_t ms = 0;
-	int r = bh_yaml_get_str(m, "startup", false, &text, err);
+	int r = bh_yaml_get_str(m, key, false, &text, err);
 
 	if (r < 0 || !text)
 		return r;
 	if (bh_duration_parse(text, &ms, &bad) < 0)
-		return bh_yaml_fail(err, bh_yaml_find(m, "startup"), "'startup': %s", bad.text);
-	c->startup_ns = ms ? ms * 1000000 : 1;
+		return bh_yaml_fail(err, bh_yaml_find(m, key), "'%s': %s", key, bad.text);
+	if (ms < bounds_ms[0] || ms > bounds_ms[1])
+		return bh_yaml_fail(err, bh_yaml_find(m, key), "'%s': %s is too %s", key, text,
+				    ms < bounds_ms[0] ? "short" : "long");
+	*ret_ms = ms;
 	return 0;
+}
+
+static int read_rates(const struct bh_yaml *m, struct bh_runtime_settings *c,
+		      struct bh_yaml_err *err)
+{
+	static const uint64_t every[] = {200, 60000}, busy[] = {1000, DAY_MS};
+	uint64_t busy_ms = c->busy_ns / 1000000;
+	int r = bh_yaml_check_keys(m, KEYS("every", "busy"), err);
+
+	if (!r)
+		r = read_span(m, "every", every, &c->rates_ms, err);
+	if (!r)
+		r = read_span(m, "busy", busy, &busy_ms, err);
+	c->busy_ns = busy_ms * 1000000;
+	return r;
+}
+
+static int read_startup(const struct bh_yaml *m, struct bh_runtime_settings *c,
+			struct bh_yaml_err *err)
+{
+	static const uint64_t bounds[] = {0, UINT64_MAX / 1000000};
+	uint64_t ms = c->startup_ns / 1000000;
+	int r = read_span(m, "startup", bounds, &ms, err);
+
+	c->startup_ns = ms ? ms * 1000000 : 1;
+	return r;
 }
 
 static int read_exempt(const struct bh_yaml *m, struct bh_runtime_settings *c,
@@ -131,13 +166,17 @@ static int read_response(const struct bh_yaml *m, struct bh_runtime_settings *c,
 int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		      struct bh_yaml_err *err)
 {
-	const struct bh_yaml *response = NULL;
-	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "response"), err);
+	const struct bh_yaml *response = NULL, *rates = NULL;
+	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "rates", "response"), err);
 
 	if (!r)
 		r = read_mode(m, c, err);
 	if (!r)
 		r = read_startup(m, c, err);
+	if (!r)
+		r = bh_yaml_get_map(m, "rates", false, &rates, err);
+	if (!r && rates)
+		r = read_rates(rates, c, err);
 	if (!r)
 		r = bh_yaml_get_map(m, "response", false, &response, err);
 	return r < 0 || !response ? r : read_response(response, c, err);

@@ -4,6 +4,9 @@
  *   runtime:
  *     mode: light                 # off | light | watch | learn
  *     startup: 60s                # so long a container is starting: what it does then weighs less
+ *     rates:                    # what pods use up
+ *       every: 10s              # between two readings, 200ms to 1m
+ *       busy: 5m                # so long far above its normal is worth a finding, 1s to 1d
  *     response:
  *       dryRun: false             # decide and tell, do nothing
  *       exemptNamespaces: [kube-system]
@@ -25,6 +28,7 @@ enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RU
 struct bh_runtime_settings {
 	enum bh_runtime_mode mode;
 	uint64_t startup_ns; /* never 0 */
+	uint64_t rates_ms, busy_ns;
 	bool is_dry_run;
 	char **exempt; /* NULL-terminated; NULL: none named, the default counts */
 	unsigned pods_per_hour, kills_per_hour, node_per_hour; /* 0 is none at all */

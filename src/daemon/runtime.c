@@ -22,6 +22,7 @@
 #include "daemon/runtime_learn.h"
 #include "daemon/runtime_parts.h"
 #include "daemon/runtime_policy.h"
+#include "daemon/runtime_rates.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
 #include "policy/syscalls.h"
@@ -402,6 +403,10 @@ static void open_trace(struct bh_runtime *rt)
 	if (!r)
 		r = bh_runtime_hosts_open(rt->d, rt->trace, &rt->hosts, &err);
 	if (!r)
+		r = bh_rates_open(
+			&(struct bh_rates_options){rt->d, rt->trace, rt->detection, rt->hosts},
+			&rt->rates, &err);
+	if (!r)
 		r = bh_digests_open(&(struct bh_digests_options){rt->d->loop, on_digest, rt},
 				    &rt->digests, &err);
 	if (!r)
@@ -412,6 +417,7 @@ static void open_trace(struct bh_runtime *rt)
 		bh_warn("%s", rt->trouble);
 		bh_source_freep(&rt->source);
 		bh_digests_close(BH_TAKE(rt->digests));
+		bh_rates_close(BH_TAKE(rt->rates));
 		bh_runtime_hosts_close(BH_TAKE(rt->hosts));
 		bh_learning_close(BH_TAKE(rt->learning));
 		bh_trace_closep(&rt->trace);
@@ -460,6 +466,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
 	bh_digests_close(rt->digests);
+	bh_rates_close(rt->rates);
 	bh_runtime_hosts_close(rt->hosts);
 	bh_learning_close(rt->learning);
 	bh_trace_close(rt->trace);

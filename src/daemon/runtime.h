@@ -48,6 +48,10 @@ void bh_runtime_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 /* Digests of executables; borrowed, NULL without tracing. */
 const struct bh_digests *bh_runtime_digests(const struct bh_runtime *rt);
 
+/* {"NS/NAME": {"cpuNanoseconds", "execs", "connections", "dns"}} since each pod began; empty
+ * without tracing. rt may be NULL. */
+json_t *bh_runtime_used(struct bh_runtime *rt);
+
 /* The verb runtime: {"mode": NAME | null} > {"mode", "wanted", "books", "records", "hashes",
  * "pods"}. */
 bh_verb_fn bh_verb_runtime;

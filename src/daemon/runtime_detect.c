@@ -284,6 +284,22 @@ void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint
 	bh_detection_feed_activity(x, ep, &a, wall_ms);
 }
 
+void bh_detection_feed_rate(struct bh_detection *x, const struct bh_endpoint *ep,
+			    const struct bh_detection_rate *rate, uint64_t ts_ns, int64_t wall_ms)
+{
+	struct bh_activity a = {.kind = BH_ACT_RATE,
+				.ts_ns = ts_ns,
+				.process = bh_act_nobody,
+				.parent = bh_act_nobody};
+
+	a.u.rate.interval_ns = rate->interval_ns;
+	a.u.rate.cpu_ns = rate->cpu_ns;
+	a.u.rate.execs = rate->execs;
+	a.u.rate.connections = rate->connections;
+	a.u.rate.dns = rate->dns;
+	bh_detection_feed_activity(x, ep, &a, wall_ms);
+}
+
 static enum bh_edge_peer peer_of(const char *peer)
 {
 	if (!peer)
@@ -375,8 +391,10 @@ int bh_detection_open(const struct bh_detection_options *opt, struct bh_detectio
 		.least_share = c->least_share,
 	};
 	BH_CLEANUP(detection_freep) struct bh_detection *x = calloc(1, sizeof(*x));
-	struct bh_detect_options detect = {
-		.start_ns = c->startup_ns, .on_finding = on_finding, .arg = x};
+	struct bh_detect_options detect = {.start_ns = c->startup_ns,
+					   .busy_ns = c->busy_ns,
+					   .on_finding = on_finding,
+					   .arg = x};
 	int r;
 
 	if (!x)

@@ -59,6 +59,13 @@ void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint
 /* Any other activity that no record is about; its subject is filled in. */
 void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint *ep,
 				struct bh_activity *a, int64_t wall_ms);
+/* What a pod did in an interval. */
+struct bh_detection_rate {
+	uint64_t interval_ns, cpu_ns;
+	uint64_t execs, connections, dns;
+};
+void bh_detection_feed_rate(struct bh_detection *x, const struct bh_endpoint *ep,
+			    const struct bh_detection_rate *rate, uint64_t ts_ns, int64_t wall_ms);
 /* Who talked with whom, for the first time. */
 struct bh_detection_edge {
 	bool is_egress, is_denied;

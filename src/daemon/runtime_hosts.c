@@ -115,14 +115,17 @@ void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
 			let_go(h, &h->host[i]);
 }
 
+const struct bh_endpoint *bh_runtime_hosts_at(const struct bh_runtime_hosts *h, uint32_t slot)
+{
+	return slot < BH_MAX_SLOTS || slot >= BH_TRACE_SLOTS ? NULL
+							     : h->host[slot - BH_MAX_SLOTS].ep;
+}
+
 const struct bh_endpoint *bh_runtime_hosts_find(const struct bh_runtime_hosts *h, uint32_t slot,
 						uint32_t generation)
 {
-	const struct bh_endpoint *ep;
+	const struct bh_endpoint *ep = bh_runtime_hosts_at(h, slot);
 
-	if (slot < BH_MAX_SLOTS || slot >= BH_TRACE_SLOTS)
-		return NULL;
-	ep = h->host[slot - BH_MAX_SLOTS].ep;
 	return ep && ep->generation == generation ? ep : NULL;
 }
 

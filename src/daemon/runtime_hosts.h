@@ -21,3 +21,5 @@ void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h);
 /* The pod of a number from BH_MAX_SLOTS, as an endpoint without an interface; NULL: gone. */
 const struct bh_endpoint *bh_runtime_hosts_find(const struct bh_runtime_hosts *h, uint32_t slot,
 						uint32_t generation);
+/* The same for whoever has the number; NULL: nobody. */
+const struct bh_endpoint *bh_runtime_hosts_at(const struct bh_runtime_hosts *h, uint32_t slot);

@@ -8,6 +8,7 @@
 #include "daemon/runtime_hash.h"
 #include "daemon/runtime_hosts.h"
 #include "daemon/runtime_parts.h"
+#include "daemon/runtime_rates.h"
 
 static const char *const mode_names[] = {
 	[BH_RUNTIME_OFF] = "off",
@@ -25,6 +26,28 @@ static json_t *books_json(const struct bh_trace_slot *b)
 			 (json_int_t)b->execs, "forks", (json_int_t)b->forks, "exits",
 			 (json_int_t)b->exits, "overflow", (json_int_t)b->overflow, "killed",
 			 (json_int_t)b->killed);
+}
+
+static void add_used(const struct bh_endpoint *ep, const struct bh_rates_total *t, void *arg)
+{
+	BH_CLEANUP(bh_freep) char *pod = bh_strf("%s/%s", ep->ns, ep->name);
+
+	if (pod)
+		json_object_set_new(arg, pod,
+				    json_pack("{s:I, s:I, s:I, s:I}", "cpuNanoseconds",
+					      (json_int_t)t->cpu_ns, "execs", (json_int_t)t->execs,
+					      "connections", (json_int_t)t->connections, "dns",
+					      (json_int_t)t->dns));
+}
+
+json_t *bh_runtime_used(struct bh_runtime *rt)
+{
+	json_t *used = json_object();
+	struct bh_err ignored;
+
+	if (rt && rt->rates)
+		bh_rates_each(rt->rates, add_used, used, &ignored);
+	return used;
 }
 
 static json_t *pods_json(const struct bh_runtime *rt)
@@ -53,12 +76,13 @@ static json_t *runtime_json(const struct bh_runtime *rt)
 		total = bh_trace_total(rt->trace);
 		mode = bh_trace_mode(rt->trace);
 	}
-	return json_pack("{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I}, s:o, s:o}", "mode",
-			 mode_names[mode], "wanted", mode_names[rt->wanted], "trouble",
-			 bh_runtime_trouble(rt), "books", books_json(&total), "records", "told",
-			 (json_int_t)rt->events, "unnamed", (json_int_t)rt->unnamed, "broken",
-			 (json_int_t)rt->broken, "hashes", bh_digests_status(rt->digests), "pods",
-			 rt->trace ? pods_json(rt) : json_array());
+	return json_pack(
+		"{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "mode", mode_names[mode],
+		"wanted", mode_names[rt->wanted], "trouble", bh_runtime_trouble(rt), "books",
+		books_json(&total), "records", "told", (json_int_t)rt->events, "unnamed",
+		(json_int_t)rt->unnamed, "broken", (json_int_t)rt->broken, "readings",
+		(json_int_t)(rt->rates ? bh_rates_readings(rt->rates) : 0), "hashes",
+		bh_digests_status(rt->digests), "pods", rt->trace ? pods_json(rt) : json_array());
 }
 
 static int parse_mode(const char *name, enum bh_runtime_mode *ret, struct bh_err *err)

@@ -330,27 +330,35 @@ void bh_verb_flows(struct bh_daemon *d, struct bh_request *rq, const json_t *arg
 	bh_verb_answer(rq, r, r ? NULL : json_pack("{so}", "flows", rows), &err);
 }
 
+static json_t *top_pod(struct bh_daemon *d, const struct bh_endpoint *ep, json_t *used)
+{
+	struct bh_pod_totals t = {0};
+	struct bh_err err;
+	char pod[600];
+	json_t *row;
+
+	bh_pod_totals(d->dp, ep->slot, &t, &err);
+	snprintf(pod, sizeof(pod), "%s/%s", ep->ns, ep->name);
+	row = json_pack("{ss sI sI sI sI sI}", "pod", pod, "packets", (json_int_t)t.passed_packets,
+			"bytes", (json_int_t)t.passed_bytes, "drops", (json_int_t)t.dropped_packets,
+			"flows", (json_int_t)t.flows, "connections",
+			(json_int_t)bh_datapath_flows_ever(d->dp, ep->slot));
+	/* a pod's further interfaces execute nothing */
+	if (row && ep->owns_cookie)
+		json_object_update_missing(row, json_object_get(used, pod));
+	return row;
+}
+
 void bh_verb_top(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_prog_cost progs[32];
 	size_t n = bh_datapath_progs(d->dp, progs, BH_ARRAY_SIZE(progs));
 	json_t *pods = json_array(), *programs = json_array();
+	BH_CLEANUP(bh_json_decrefp) json_t *used = bh_runtime_used(d->runtime);
 
 	(void)args;
-	bh_vec_each (it, &d->endpoints.eps) {
-		struct bh_pod_totals t = {0};
-		struct bh_err err;
-		char pod[600];
-
-		bh_pod_totals(d->dp, (*it)->slot, &t, &err);
-		snprintf(pod, sizeof(pod), "%s/%s", (*it)->ns, (*it)->name);
-		json_array_append_new(pods, json_pack("{ss sI sI sI sI sI}", "pod", pod, "packets",
-						      (json_int_t)t.passed_packets, "bytes",
-						      (json_int_t)t.passed_bytes, "drops",
-						      (json_int_t)t.dropped_packets, "flows",
-						      (json_int_t)t.flows, "connections",
-						      (json_int_t)t.connections));
-	}
+	bh_vec_each (it, &d->endpoints.eps)
+		json_array_append_new(pods, top_pod(d, *it, used));
 	for (size_t i = 0; i < n && i < BH_ARRAY_SIZE(progs); i++)
 		json_array_append_new(programs,
 				      json_pack("{ss sI sI}", "name", progs[i].name, "runCount",

@@ -185,6 +185,8 @@ struct bh_map_fill {
 	uint64_t used, max, bytes; /* bytes: memory as the kernel accounts it (fdinfo memlock) */
 };
 /* Fills up to n rows; returns how many there are. */
+/* Flows that the slot's tenant ever had: what is connected, whoever began it. */
+uint64_t bh_datapath_flows_ever(struct bh_datapath *dp, uint32_t slot);
 size_t bh_datapath_maps(struct bh_datapath *dp, struct bh_map_fill *v, size_t n);
 struct bh_prog_cost {
 	const char *name;

@@ -108,6 +108,13 @@ static void count_usage(struct bh_datapath *dp, uint64_t *ret_flows, uint64_t *r
 	}
 }
 
+uint64_t bh_datapath_flows_ever(struct bh_datapath *dp, uint32_t slot)
+{
+	struct bh_usage u;
+
+	return bh_kmap_get(&dp->map[BH_M_USAGE], &slot, &u) ? 0 : u.flows + u.flows_ended;
+}
+
 size_t bh_datapath_maps(struct bh_datapath *dp, struct bh_map_fill *v, size_t n)
 {
 	uint64_t flows, edges;

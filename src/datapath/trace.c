@@ -189,7 +189,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
-	t->watch_link = t->learn_link = t->end_link = -1;
+	t->watch_link = t->learn_link = t->end_link = t->cpu_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
 	r = open_steps(t, err);
@@ -213,6 +213,7 @@ void bh_trace_close(struct bh_trace *t)
 	bh_trace_extra_end(t);
 	bpf_object__close(t->extra);
 	bpf_object__close(t->dns);
+	bh_trace_rates_close(t);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
 	if (t->slot)
@@ -273,25 +274,30 @@ static void begin_all(struct bh_trace *t)
 			bh_trace_begin(t, i, t->dp->slot[i].generation);
 }
 
-/* Tasks that run already; the iterator sees those of the reader's pid namespace. */
-static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
+int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err)
 {
-	const struct bpf_program *prog = bpf_object__find_program_by_name(t->obj, "bh_trace_adopt");
+	const char *name = prog ? bpf_program__name(prog) : "of tasks";
 	BH_CLEANUP(bh_closep) int link = -1;
 	BH_CLEANUP(bh_closep) int iter = -1;
 	char sink[64];
 	ssize_t n;
 
-	link = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL);
+	link = prog ? bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL) : -ENOENT;
 	if (link < 0)
-		return bh_fail_sys(err, -link, "start iterator bh_trace_adopt");
+		return bh_fail_sys(err, -link, "start iterator %s", name);
 	iter = bpf_iter_create(link);
 	if (iter < 0)
-		return bh_fail_sys(err, -iter, "start iterator bh_trace_adopt");
+		return bh_fail_sys(err, -iter, "start iterator %s", name);
 	do
 		n = read(iter, sink, sizeof(sink));
 	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
-	return n < 0 ? bh_fail_sys(err, errno, "run iterator bh_trace_adopt") : 0;
+	return n < 0 ? bh_fail_sys(err, errno, "run iterator %s", name) : 0;
+}
+
+/* Tasks that run already; the iterator sees those of the reader's pid namespace. */
+static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
+{
+	return bh_trace_iterate(bpf_object__find_program_by_name(t->obj, "bh_trace_adopt"), err);
 }
 
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err)
@@ -307,8 +313,10 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		bh_trace_watch_end(t);
 		bh_trace_names_end(t);
 	}
-	if (mode < BH_TRACE_LIGHT)
+	if (mode < BH_TRACE_LIGHT) {
 		bh_trace_extra_end(t);
+		bh_trace_rates_end(t);
+	}
 	if (mode < t->mode)
 		t->mode = mode;
 	if (t->mode < BH_TRACE_LIGHT && mode >= BH_TRACE_LIGHT)
@@ -326,6 +334,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		r = bh_trace_watch_begin(t, err);
 	if (r == 0 && mode >= BH_TRACE_LEARN)
 		r = bh_trace_learn_begin(t, err);
+	if (r == 0 && mode >= BH_TRACE_LIGHT)
+		r = bh_trace_rates_begin(t, err);
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_names_begin(t, err);
 	if (r == 0)

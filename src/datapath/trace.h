@@ -62,6 +62,12 @@ int bh_trace_names(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct b
  * question for one of them is told again. */
 uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns);
 
+/* What the slots' tenants used up so far, from light mode on. cpu_live_ns + cpu_ended_ns is the
+ * processor time of the tasks that are, or were, theirs; it may step back a little when one ends at
+ * that moment. Walks all tasks of the node once. -ENOTCONN: nobody counts. */
+int bh_trace_rates(struct bh_trace *t, const uint32_t *slots, size_t n, struct bh_trace_rate *ret,
+		   struct bh_err *err);
+
 /* What the kernel refuses by itself in a slot. p->generation must be the slot's. allow:
  * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. */
 int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,

@@ -34,6 +34,9 @@ struct bh_trace {
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
 	struct bpf_object *dns;		 /* NULL: not loaded */
+	struct bpf_object *cpu;		 /* NULL: not loaded */
+	struct bh_trace_rate *rate;	 /* mmap of trace_rate; NULL: not loaded */
+	int cpu_link;			 /* -1: not attached */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
 	/* -1: not attached */
 	int watch_link, learn_link, end_link;
@@ -72,6 +75,14 @@ void bh_trace_learn_end(struct bh_trace *t);
 /* trace_extra.c: what loads of the optional programs; with light mode. */
 void bh_trace_extra_begin(struct bh_trace *t);
 void bh_trace_extra_end(struct bh_trace *t);
+
+/* trace.c: reads an iterator to its end. */
+int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err);
+
+/* trace_rate.c: processor time; with light mode. */
+int bh_trace_rates_begin(struct bh_trace *t, struct bh_err *err);
+void bh_trace_rates_end(struct bh_trace *t);
+void bh_trace_rates_close(struct bh_trace *t);
 
 /* trace_dns.c: what names pods ask for; with watch mode. */
 int bh_trace_names_begin(struct bh_trace *t, struct bh_err *err);

@@ -71,6 +71,8 @@ int bh_detect_new(const struct bh_detect_options *opt, struct bh_detect **ret, s
 		d->opt.max_pods = MAX_PODS;
 	if (!d->opt.start_ns)
 		d->opt.start_ns = BH_DETECT_START_NS;
+	if (!d->opt.busy_ns)
+		d->opt.busy_ns = BH_DETECT_BUSY_NS;
 	bh_map_init(&d->pods, pod_free);
 	bh_map_init(&d->workloads, workload_free);
 	d->procs = calloc(BH_PROC_SETS * BH_PROC_WAYS, sizeof(*d->procs));

@@ -82,12 +82,14 @@ struct bh_detect_options {
 	size_t max_workloads, max_findings; /* findings: per workload */
 	size_t max_pods;
 	uint64_t start_ns; /* so long after its start a pod is starting */
+	uint64_t busy_ns;  /* so long far above its normal is worth a finding */
 	/* Called for each finding, rolled up ones too. */
 	void (*on_finding)(const struct bh_finding *f, void *arg);
 	void *arg;
 };
 /* Fills in what is 0. */
 #define BH_DETECT_START_NS (60ull * 1000000000ull)
+#define BH_DETECT_BUSY_NS  (300ull * 1000000000ull)
 
 struct bh_detect;
 int bh_detect_new(const struct bh_detect_options *opt, struct bh_detect **ret, struct bh_err *err);

@@ -195,7 +195,6 @@ bool bh_row_dns_tunnel(struct bh_judge *j)
 #define CPU_LEARN  30u /* intervals before anything can be far above normal */
 #define CPU_FACTOR 4.0
 #define CPU_LEAST  0.5 /* of one processor */
-#define CPU_FOR_NS (300 * BH_S)
 
 bool bh_row_cpu(struct bh_judge *j)
 {
@@ -212,15 +211,18 @@ bool bh_row_cpu(struct bh_judge *j)
 
 		pod->cpu_normal += k * (share - pod->cpu_normal);
 		pod->cpu_n += pod->cpu_n < CPU_LEARN;
-		pod->cpu_high_ns = 0;
+		/* a pause takes back twice its length: who rests now and then is found all the same
+		 */
+		pod->cpu_high_ns -=
+			pod->cpu_high_ns < 2 * interval ? pod->cpu_high_ns : 2 * interval;
 		return false;
 	}
 	pod->cpu_high_ns += interval;
-	if (pod->cpu_high_ns < CPU_FOR_NS)
+	if (pod->cpu_high_ns < j->d->opt.busy_ns)
 		return false;
 	bh_judge_key(j, "cpu");
-	bh_judge_say(j, "%.1f processors for %llu minutes, %.2f is usual", share,
-		     (unsigned long long)(pod->cpu_high_ns / (60 * BH_S)), pod->cpu_normal);
+	bh_judge_say(j, "%.1f processors for %llu seconds, %.2f is usual", share,
+		     (unsigned long long)(pod->cpu_high_ns / BH_S), pod->cpu_normal);
 	return true;
 }
 

@@ -78,7 +78,7 @@ struct bh_pod_state {
 	uint64_t scan_ns;		    /* of the last scan found; 0: none */
 	double cpu_normal;		    /* running mean of the CPU share */
 	uint32_t cpu_n;			    /* intervals in it */
-	uint64_t cpu_high_ns;		    /* how long it has been far above without a break */
+	uint64_t cpu_high_ns;		    /* how long it has been far above, less twice its pauses */
 	uint64_t unpacked[BH_UNPACKED_MAX]; /* directories filled while starting; 0: free */
 	struct bh_made made[BH_MADE_MAX];
 	unsigned next_made;

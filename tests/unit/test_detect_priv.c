@@ -342,6 +342,14 @@ static void test_cpu(void **state)
 		rate(&r, 1.9);
 	rig_expect(&r, "cpu", MEDIUM);
 	rig_done(&r);
+	/* one that rests now and then so as not to be seen */
+	rig_init(&r, 0);
+	for (i = 0; i < 60; i++)
+		rate(&r, 0.1);
+	for (i = 0; i < 80; i++)
+		rate(&r, i % 6 ? 1.9 : 0.0);
+	rig_expect(&r, "cpu", MEDIUM);
+	rig_done(&r);
 	/* a pod that always computes */
 	rig_init(&r, 0);
 	for (i = 0; i < 200; i++)

@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+"""What pods use up: processor time, starts of programs, connections, questions for names, as `top` shows
+them; and the finding about a pod that computes for long what it never did."""
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
+import testing
+from container import Container
+from node import Node, enter
+from testing import check, equal, part, spawn, wait_until
+
+INTERVAL_MS, BUSY_S = 300, 4
+LEARNT = 30  # so many readings make a normal
+# ahead of whatever else the machine does
+BURN = "import os, time\nos.nice(-5)\nfor _ in range(3): os.fork()\nend = time.time() + {}\nwhile time.time() < end: pass"
+SERVER = "198.51.100.53"
+
+
+def findings(node, pod):
+    node.ask("runtime")
+    r = node.cli("events", "--class", "finding", "--pod", pod, "-o", "json")
+    return [(e["unmapped"]["bulkhead"]["detector"], e["message"])
+            for e in map(json.loads, r.stdout.splitlines())]
+
+
+def has_cpu(node, pod):
+    return [text for name, text in findings(node, pod) if name == "cpu"]
+
+
+def totals(node, pod):
+    """The counters behind `top`, by the shortest interval it takes, as rates."""
+    return next(p for p in node.ask("top", "--once", "--interval", "1s")["pods"] if p["pod"] == pod)
+
+
+def burn(box, seconds):
+    with open(box.path("upper", "burn.py"), "w") as f:
+        f.write(BURN.format(seconds))
+    return box.sh("python3 /burn.py & echo $!")[1].strip()
+
+
+def shown(node, box, idle):
+    """Something of everything for a few seconds."""
+    pod = box.pod.name
+    box.sh("(for i in $(seq 1 400); do /bin/true; done) & "
+           "python3 -c 'import socket, time\n"
+           "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+           "q = bytes(4) + b\"\\0\\1\" + bytes(6) + b\"\\1%c\\0\\0\\1\\0\\1\"\n"
+           "for i in range(300):\n"
+           f"  s.sendto(q % (97 + i % 26), (\"{SERVER}\", 53))\n"
+           "  c = socket.socket()\n"
+           "  c.settimeout(0.01)\n"
+           "  try: c.connect((\"198.51.100.1\", 80 + i))\n"
+           "  except OSError: pass' >/dev/null 2>&1 &")
+    got = totals(node, pod)
+    for key, least in (("execsPerSecond", 10), ("dnsPerSecond", 5), ("connectionsPerSecond", 5),
+                       ("cpuPercent", 0.5)):
+        check(got[key] >= least, f"top: {key}", got)
+    calm = totals(node, idle.pod.name)
+    check(calm["execsPerSecond"] == calm["dnsPerSecond"] == 0 and calm["cpuPercent"] < 1,
+          "of a pod that rests: nothing", calm)
+    text = node.cli("top", "--once", "--interval", "200ms").stdout.splitlines()
+    check(max(map(len, text)) <= 100, "top fits 100 columns", max(map(len, text)))
+    check(all(word in text[0] for word in ("EXECS/S", "DNS/S", "CPU")), "and shows them", text[0])
+    box.sh("wait")
+
+
+def exact(node, box):
+    """Processor time as the kernel accounts for it, of tasks that ended too."""
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(node.ask, "top", "--once", "--interval", "5s")
+        _, out = box.sh("sleep 0.3; python3 -c 'import threading, time, resource\n"
+                        "def burn():\n"
+                        "  end = time.monotonic() + 1.5\n"
+                        "  while time.monotonic() < end: sum(range(1000))\n"
+                        "t = [threading.Thread(target=burn) for _ in range(3)]\n"
+                        "[x.start() for x in t]; [x.join() for x in t]\n"
+                        "u = resource.getrusage(resource.RUSAGE_SELF)\n"
+                        "print(u.ru_utime + u.ru_stime)'")
+        got = reading.result()
+    pod = next(p for p in got["pods"] if p["pod"] == box.pod.name)
+    seconds, spent = pod["cpuPercent"] / 100 * got["intervalSeconds"], float(out)
+    check(0.9 * spent <= seconds <= 1.1 * spent + 0.2, "processor time is what was spent",
+          (seconds, spent))
+
+
+def busy(node, box, idle):
+    """After some time of rest: a short burst is work, a long one is not the pod's."""
+    pod = box.pod.name
+    burn(box, 1.5)
+    box.sh("wait")
+    box.sh("sleep 1")
+    equal(has_cpu(node, pod), [], "a burst raises nothing")
+    pid = burn(box, 60)
+    found = wait_until(lambda: has_cpu(node, pod), 60, "the finding about processor time", 0.5)
+    box.sh(f"kill $(pgrep -f burn.py); kill {pid}; wait")
+    check("usual" in found[0], "computing for long is found", found)
+    equal(has_cpu(node, idle.pod.name), [], "of the other pod nothing")
+
+
+def main():
+    node = Node(default="kubernetes", config={"runtime": {
+        "mode": "watch", "rates": {"every": f"{INTERVAL_MS}ms", "busy": f"{BUSY_S}s"}}})
+    node.start()
+    node.outside(SERVER)
+    boxes = [Container(node.pod("shop", name)) for name in ("miner", "calm", "busybody")]
+    with part("top"):
+        shown(node, boxes[2], boxes[1])
+    with part("processor time"):
+        exact(node, boxes[2])
+    wait_until(lambda: node.ask("runtime")["records"]["readings"] > LEARNT + 1, 60,
+               "a learnt normal", 0.5)
+    with part("busy"):
+        busy(node, boxes[0], boxes[1])
+
+
+if __name__ == "__main__":
+    testing.start()
+    testing.main(main)
