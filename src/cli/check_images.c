@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/image_files.h"
+#include "policy/image_exempt.h"
 #include "cli/world.h"
 
 #define MAX_FILE  (4u << 20)
@@ -58,6 +59,38 @@ static int check_keys(const struct check *c, const char *file, const struct bh_i
 			       "its last key ends in %lld days", (long long)(left_s / DAY_S));
 }
 
+static int check_exception(const struct check *c, const char *file, const struct bh_image_exempt *e)
+{
+	BH_CLEANUP(bh_freep) char *title = bh_strf("ImageException %s", e->name);
+	struct bh_about about = {.place = {.file = file, .line = e->line, .col = 1},
+				 .object = title};
+
+	if (!e->signature.n)
+		return bh_problems_add(c->problems, BH_PROBLEM_ERROR, &about,
+				       "it has no signature and no effect; `bulkhead image "
+				       "exception` prints what is to be signed");
+	if (e->until_s <= c->now_s)
+		return bh_problems_add(c->problems, BH_PROBLEM_WARNING, &about, "it ended at %s",
+				       e->until);
+	if (e->until_s - c->now_s > (int64_t)WARN_DAYS * DAY_S)
+		return bh_problems_add(c->problems, BH_PROBLEM_WARNING, &about,
+				       "it holds for more than %d days", WARN_DAYS);
+	return 0;
+}
+
+static int check_exceptions(const struct check *c, const char *path, const char *text, size_t len)
+{
+	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
+	BH_CLEANUP(bh_image_exempts_done) struct bh_image_exempts all = {0};
+	int r = bh_image_exempts_read(path, text, len, &all, &problems);
+
+	for (size_t i = 0; !r && i < problems.n; i++)
+		r = add(c->problems, &problems.v[i]);
+	for (size_t i = 0; !r && i < all.n; i++)
+		r = check_exception(c, path, all.v[i]);
+	return r ? -ENOMEM : 0;
+}
+
 static int check_file(const char *path, void *arg)
 {
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
@@ -67,8 +100,12 @@ static int check_file(const char *path, void *arg)
 	struct bh_err err;
 	size_t len;
 
-	if (bh_fs_read(path, MAX_FILE, &text, &len, &err) ||
-	    !memmem(text, len, "ImagePolicy", strlen("ImagePolicy")))
+	if (bh_fs_read(path, MAX_FILE, &text, &len, &err))
+		return 0;
+	if (memmem(text, len, "ImageException", strlen("ImageException")) &&
+	    check_exceptions(c, path, text, len))
+		return -ENOMEM;
+	if (!memmem(text, len, "ImagePolicy", strlen("ImagePolicy")))
 		return 0;
 	if (bh_image_policies_read(path, text, len, &bh_cli_image_files, &policies, &problems))
 		return -ENOMEM;

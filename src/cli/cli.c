@@ -41,6 +41,7 @@ const struct bh_command *const bh_commands[] = {
 	&bh_cmd_profile_seccomp,
 	&bh_cmd_profile_runtime,
 	&bh_cmd_image_verify,
+	&bh_cmd_image_exception,
 	&bh_cmd_verify_bundle,
 	&bh_cmd_top,
 	NULL,

@@ -32,5 +32,6 @@ extern const struct bh_command bh_cmd_baseline_reset;
 extern const struct bh_command bh_cmd_profile_seccomp;
 extern const struct bh_command bh_cmd_profile_runtime;
 extern const struct bh_command bh_cmd_image_verify;
+extern const struct bh_command bh_cmd_image_exception;
 extern const struct bh_command bh_cmd_verify_bundle;
 extern const struct bh_command bh_cmd_top;

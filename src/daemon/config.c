@@ -81,6 +81,32 @@ static int take_path(const struct bh_yaml *map, const char *key, char **ret,
 	return r;
 }
 
+/* A list of absolute paths, as an array of strings. */
+static int take_paths(const struct bh_yaml *map, const char *key, json_t **ret,
+		      struct bh_yaml_err *err)
+{
+	const struct bh_yaml *list = NULL;
+	int r = bh_yaml_get_list(map, key, false, &list, err);
+
+	if (r < 0 || !list)
+		return r;
+	json_decref(*ret);
+	*ret = json_array();
+	for (uint32_t i = 0; i < list->n; i++) {
+		const struct bh_yaml *n = list->items[i];
+
+		r = bh_yaml_expect(n, BH_YAML_STRING, key, err);
+		if (r < 0)
+			return r;
+		if (n->text[0] != '/')
+			return bh_yaml_fail(err, n, "'%s': '%s' is not an absolute path", key,
+					    n->text);
+		if (json_array_append_new(*ret, json_string(n->text)))
+			return bh_fail(&err->err, ENOMEM, "settings");
+	}
+	return 0;
+}
+
 /* One of a list of words; n words. */
 static int take_word(const struct bh_yaml *map, const char *key, const struct word *words, int *ret,
 		     struct bh_yaml_err *err)
@@ -228,9 +254,10 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 					    {"enforce", BH_IMAGES_ENFORCE},
 					    {0}};
 	int mode = BH_IMAGES_OFF;
-	int r = bh_yaml_check_keys(
-		m, KEYS("mode", "credentials", "registryHosts", "registriesConf", "runtimeSocket"),
-		err);
+	int r = bh_yaml_check_keys(m,
+				   KEYS("mode", "credentials", "registryHosts", "breakGlassKeys",
+					"registriesConf", "runtimeSocket"),
+				   err);
 
 	if (!r)
 		r = take_word(m, "mode", modes, &mode, err);
@@ -242,6 +269,8 @@ static int read_images(const struct bh_yaml *m, struct bh_settings *c, struct bh
 		r = take_path(m, "registriesConf", &c->images_registries, err);
 	if (!r)
 		r = take_path(m, "runtimeSocket", &c->images_runtime, err);
+	if (!r)
+		r = take_paths(m, "breakGlassKeys", &c->images_break_glass, err);
 	c->images_mode = (enum bh_images_mode)mode;
 	return r;
 }
@@ -373,6 +402,7 @@ void bh_settings_free(struct bh_settings *c)
 	free(c->images_hosts);
 	free(c->images_registries);
 	free(c->images_runtime);
+	json_decref(c->images_break_glass);
 	json_decref(c->sinks);
 	bh_config_runtime_done(&c->runtime);
 	free(c);

@@ -25,13 +25,14 @@ struct bh_settings {
 	bool require_reason;
 	struct bh_runtime_settings runtime;
 	enum bh_images_mode images_mode;
-	char *images_runtime;	  /* the runtime's socket, NULL: to be found */
-	char *images_credentials; /* docker configuration with registry passwords, NULL: none */
-	bool is_kubelets;	  /* it is the kubelet's, and need not be there */
-	char *images_hosts;	  /* containerd's certs.d; need not be there */
-	char *images_registries;  /* registries.conf, NULL: none */
-	char *http_listen;	  /* "host:port"; "" none */
-	json_t *sinks;		  /* as in config_sinks.h; NULL: none */
+	json_t *images_break_glass; /* paths of public keys; NULL: none */
+	char *images_runtime;	    /* the runtime's socket, NULL: to be found */
+	char *images_credentials;   /* docker configuration with registry passwords, NULL: none */
+	bool is_kubelets;	    /* it is the kubelet's, and need not be there */
+	char *images_hosts;	    /* containerd's certs.d; need not be there */
+	char *images_registries;    /* registries.conf, NULL: none */
+	char *http_listen;	    /* "host:port"; "" none */
+	json_t *sinks;		    /* as in config_sinks.h; NULL: none */
 };
 
 /* Reads path, or takes the defaults when path is NULL. Unknown keys, wrong types and impossible

@@ -12,6 +12,7 @@
 #include "daemon/manifests.h"
 #include "policy/image_bundle.h"
 #include "policy/image_pods.h"
+#include "daemon/image_glass.h"
 #include "daemon/image_saved.h"
 #include "verify/bytes.h"
 
@@ -33,6 +34,7 @@ struct pod {
 struct bh_image_files_set {
 	const char *dir;
 	struct bh_store *store;
+	struct bh_image_glass *glass;
 	struct bh_map files; /* by path */
 	struct bh_map pods;  /* by NS/NAME */
 	BH_VEC(struct bh_image_policy *) policies;
@@ -179,6 +181,7 @@ static int read_file(struct bh_image_files_set *s, struct file *f, const char *p
 	if (bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err))
 		return 0; /* it is going, or the next look reads it */
 	read_policies(s, f, path, text, len);
+	bh_image_glass_read(s->glass, path, text, len);
 	drop_pods(s, f);
 	f->read_ms = s->now_ms;
 	return bh_image_pods_read(text, len, add_pod, &to);
@@ -225,6 +228,7 @@ static void drop_gone(struct bh_image_files_set *s)
 		s->is_changed |= f->bundle || f->is_broken;
 		if (f->bundle)
 			bh_image_saved_drop(s->store, e->key);
+		bh_image_glass_gone(s->glass, e->key);
 		bh_map_del(&s->files, e->key, e->key_len);
 	}
 }
@@ -353,8 +357,8 @@ static int restore(const char *path, struct bh_image_bundle **take, void *arg)
 	return 0;
 }
 
-int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_files_set **ret,
-			struct bh_err *err)
+int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_glass *glass,
+			struct bh_image_files_set **ret, struct bh_err *err)
 {
 	struct bh_image_files_set *s = calloc(1, sizeof(*s));
 	int r = 0;
@@ -363,6 +367,7 @@ int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image
 		return bh_fail(err, ENOMEM, "image policies");
 	s->dir = dir;
 	s->store = store;
+	s->glass = glass;
 	bh_map_init(&s->files, file_free);
 	bh_map_init(&s->pods, pod_free);
 	s->bundle = json_pack("{s:[], s:{}}", "documents", "files");

@@ -11,11 +11,12 @@
 
 struct bh_image_files_set;
 
-/* dir may be NULL: nothing at all. Both are borrowed. What an earlier daemon left in store is in
+/* dir may be NULL: nothing at all. All are borrowed. What an earlier daemon left in store is in
  * force until the first look at the directory. */
 struct bh_store;
-int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_files_set **ret,
-			struct bh_err *err);
+struct bh_image_glass; /* gets the exceptions that are found on the way */
+int bh_image_files_open(const char *dir, struct bh_store *store, struct bh_image_glass *glass,
+			struct bh_image_files_set **ret, struct bh_err *err);
 void bh_image_files_close(struct bh_image_files_set *s);
 /* Looks at the directory; reads what is new there, and what keys and roots policies name once in a
  * few seconds. now_ms: of a clock that only goes forward. */

@@ -9,6 +9,7 @@
 #include "daemon/image_batch.h"
 #include "daemon/image_cache.h"
 #include "daemon/image_files.h"
+#include "daemon/image_glass.h"
 #include "daemon/image_private.h"
 #include "daemon/image_watch.h"
 #include "daemon/journal.h"
@@ -96,13 +97,20 @@ void bh_images_tell(struct bh_images *im, const struct bh_image_wait *w,
 
 /* ---- what is known ---- */
 
+const char *bh_images_stamp(struct bh_images *im)
+{
+	snprintf(im->version, sizeof(im->version), "%s+%llx", bh_image_files_version(im->files),
+		 (unsigned long long)bh_image_glass_stamp(im->glass, bh_now_s()));
+	return im->version;
+}
+
 const char *bh_images_version(struct bh_images *im)
 {
 	struct bh_err err;
 
 	if (bh_images_refresh(im, &err))
 		bh_error("%s", err.text);
-	return bh_image_files_version(im->files);
+	return bh_images_stamp(im);
 }
 
 const json_t *bh_images_record(const struct bh_images *im, const char *ns, const char *name)
@@ -159,6 +167,11 @@ json_t *bh_images_status(const struct bh_images *im)
 			      im->d->cfg->images_mode == BH_IMAGES_AUDIT ? "audit" : "enforce",
 			      "runtime", bh_image_watch_status(im->watch))
 		  : NULL;
+}
+
+json_t *bh_images_exceptions(const struct bh_images *im)
+{
+	return im ? bh_image_glass_rows(im->glass, bh_now_s()) : json_array();
 }
 
 char *const *bh_images_pod_images(const struct bh_images *im, const char *ns, const char *name,

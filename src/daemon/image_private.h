@@ -25,13 +25,17 @@ struct bh_images {
 	struct bh_image_batches *batches;
 	struct bh_image_wait *waits;
 	struct bh_image_watch *watch;
+	struct bh_image_glass *glass;
 	struct bh_map records; /* of pods that were added, by NS/NAME */
 	struct bh_map told;    /* what was told of running ones: {question: verdict} */
 	struct bh_images_count count;
+	char version[128]; /* of policies and exceptions */
 };
 
 /* Reads the sources if they changed. */
 int bh_images_refresh(struct bh_images *im, struct bh_err *err);
+/* The version of policies and exceptions as of the last look. */
+const char *bh_images_stamp(struct bh_images *im);
 /* Counts an answered want; event and log, unless it is no news about a pod that runs. */
 void bh_images_tell(struct bh_images *im, const struct bh_image_wait *w,
 		    const struct bh_image_want *x);

@@ -61,6 +61,8 @@ void bh_images_nudge(struct bh_images *im);
  * the result. */
 json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,
 			 const char **ret_worst);
+/* Rows of the verb policy.exceptions; the caller's. */
+json_t *bh_images_exceptions(const struct bh_images *im);
 /* {"mode","runtime"}; NULL with images.mode off. The caller's. */
 json_t *bh_images_status(const struct bh_images *im);
 

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/images.h"
 #include "daemon/kernel_view.h"
 #include "daemon/observe.h"
 #include "daemon/saved.h"
@@ -107,6 +108,12 @@ void bh_verb_exceptions(struct bh_daemon *d, struct bh_request *rq, const json_t
 		json_t *use = rule ? json_object_get(uses, rule) : NULL;
 
 		json_object_set(row, "lastUsed", use ? use : json_null());
+	}
+	if (!r) {
+		json_t *images = bh_images_exceptions(d->images);
+
+		json_array_extend(rows, images);
+		json_decref(images);
 	}
 	bh_verb_answer(rq, r, rows, &err);
 }

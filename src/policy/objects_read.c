@@ -7,12 +7,14 @@
 
 #include "base/vec.h"
 #include "policy/image.h"
+#include "policy/image_exempt.h"
 #include "policy/syntax.h"
 
 enum treatment {
 	T_OBJECT,      /* becomes part of the set */
 	T_CHECKED,     /* looked at, of no consequence yet */
 	T_IMAGES,      /* checked here, enforced by who judges images */
+	T_EXCEPTION,   /* the same */
 	T_UNSUPPORTED, /* leaving it out would change what is allowed */
 };
 
@@ -33,6 +35,7 @@ static const struct kind_row rows[] = {
 	{"v1", "Service", T_CHECKED, BH_KIND_COUNT, false},
 	{"discovery.k8s.io/v1", "EndpointSlice", T_CHECKED, BH_KIND_COUNT, false},
 	{"bulkhead.io/v1alpha1", "ImagePolicy", T_IMAGES, BH_KIND_COUNT, true},
+	{"bulkhead.io/v1alpha1", "ImageException", T_EXCEPTION, BH_KIND_COUNT, true},
 	{"bulkhead.io/v1alpha1", "RuntimePolicy", T_OBJECT, BH_KIND_RUNTIME_POLICY, false},
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", T_UNSUPPORTED, BH_KIND_COUNT,
 	 true},
@@ -296,7 +299,10 @@ static int check_image_policy(struct bh_reading *r, const struct bh_yaml *object
 	if (!title)
 		return -ENOMEM;
 	p.object = title;
-	bh_image_policy_free(bh_parse_image_policy(&p, object, name, NULL));
+	if (row->treatment == T_EXCEPTION)
+		bh_image_exempt_free(bh_parse_image_exempt(&p, object, name));
+	else
+		bh_image_policy_free(bh_parse_image_policy(&p, object, name, NULL));
 	free(p.why);
 	return p.has_no_memory ? -ENOMEM : 0;
 }
@@ -320,7 +326,7 @@ static int on_known_kind(const struct document *d, const struct bh_yaml *object,
 	}
 	if (row->treatment == T_OBJECT)
 		return add_claim(d, object, t, row, NULL);
-	if (row->treatment == T_IMAGES)
+	if (row->treatment == T_IMAGES || row->treatment == T_EXCEPTION)
 		return check_image_policy(d->r, object, row);
 	if (row->treatment == T_UNSUPPORTED)
 		return problem(d->r, BH_PROBLEM_ERROR, object,
