@@ -9,8 +9,8 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "daemon/baselines_parts.h"
-#include "daemon/runtime_detect.h"
 #include "detect/baseline_seq.h"
+#include "policy/workload.h"
 #include "store/store.h"
 
 #define MAX_WORKLOADS 4096
@@ -207,18 +207,18 @@ static struct held *find(const struct bh_baselines *l, const char *workload)
 {
 	const char *slash = strchr(workload, '/');
 	struct bh_map_entry *e;
-	char owner[256];
+	struct bh_workload guess;
 	size_t pos = 0;
 
 	if (!slash)
 		return NULL;
-	bh_detection_owner(slash + 1, owner);
+	bh_workload_of(NULL, slash + 1, &guess);
 	while ((e = bh_map_next(&l->held, &pos))) {
 		struct held *h = e->value;
 
 		if (strlen(h->b->ns) == (size_t)(slash - workload) &&
 		    !strncmp(h->b->ns, workload, (size_t)(slash - workload)) &&
-		    (!strcmp(h->b->owner, slash + 1) || !strcmp(h->b->owner, owner)))
+		    (!strcmp(h->b->owner, slash + 1) || !strcmp(h->b->owner, guess.name)))
 			return h;
 	}
 	return NULL;
@@ -270,8 +270,9 @@ int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err 
 
 		json_array_append_new(
 			rows,
-			json_pack("{s:s, s:s, s:s?, s:i, s:i, s:I, s:o}", "workload",
-				  name ? name : "", "state", b->is_closed ? "closed" : "learning",
+			json_pack("{s:s, s:s, s:b, s:s, s:s?, s:i, s:i, s:I, s:o}", "workload",
+				  name ? name : "", "ownerKind", b->owner_kind, "guessed",
+				  b->is_guessed, "state", b->is_closed ? "closed" : "learning",
 				  "waitsFor",
 				  b->is_closed ? NULL
 					       : bh_baseline_waits_for(b, wait, sizeof(wait)),

@@ -12,6 +12,7 @@
 #include "bulkhead_version.h"
 #include "daemon/daemon.h"
 #include "daemon/observe.h"
+#include "daemon/whose.h"
 #include "event/bus.h"
 #include "event/hold.h"
 #include "event/ocsf_process.h"
@@ -152,12 +153,6 @@ struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j)
 	return &j->ocsf;
 }
 
-static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
-{
-	return (struct bh_ocsf_pod){
-		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
-}
-
 static struct bh_ocsf_actor actor_of(const struct bh_caller *by)
 {
 	return (struct bh_ocsf_actor){true, by->pid, by->uid, by->exe};
@@ -179,10 +174,11 @@ void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e)
 		.pid = v->pid,
 		.uid = v->uid,
 	};
+	struct bh_whose whose;
 	struct bh_ocsf_edge o = {
 		.time_ms = bh_wall_ms(v->last_ns),
 		.event = &ev,
-		.pod = pod_of(e->ep),
+		.pod = bh_whose_pod(j->d, e->ep, &whose),
 		.local = e->local,
 		.peer = e->peer,
 		.rule = e->rule,
@@ -211,7 +207,8 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 		 BH_LIFE_CHANGED},
 		{"mended", "programs that were taken away are attached again", BH_LIFE_CHANGED},
 	};
-	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .pod = pod_of(ep)};
+	struct bh_whose whose;
+	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .pod = bh_whose_pod(j->d, ep, &whose)};
 	BH_CLEANUP(bh_json_decrefp) json_t *details = NULL;
 	struct bh_err err;
 
@@ -297,6 +294,7 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 	char *ns = slash ? bh_strf("%.*s", (int)(slash - pod), pod) : NULL;
 	const struct bh_endpoint *ep =
 		ns ? bh_endpoint_table_pod(&j->d->endpoints, ns, slash + 1) : NULL;
+	struct bh_whose whose;
 	struct bh_ocsf_quarantine q = {
 		.time_ms = now_ms(),
 		.is_release = released,
@@ -308,7 +306,8 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 
 	if (!ns)
 		return;
-	q.pod = ep ? pod_of(ep) : (struct bh_ocsf_pod){.ns = ns, .name = slash + 1};
+	q.pod = ep ? bh_whose_pod(j->d, ep, &whose)
+		   : (struct bh_ocsf_pod){.ns = ns, .name = slash + 1};
 	bh_journal_event(j, bh_ocsf_quarantine(&j->ocsf, &q));
 	/* The record of who and why must not be lost to a power cut, nor wait for anything. */
 	bh_hold_flush(j->hold, INT64_MAX);
@@ -321,8 +320,9 @@ void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
 		     const struct bh_ocsf_kill *k)
 {
 	struct bh_ocsf_kill o = *k;
+	struct bh_whose whose;
 
-	o.pod = pod_of(ep);
+	o.pod = bh_whose_pod(j->d, ep, &whose);
 	bh_journal_event(j, bh_ocsf_kill(&j->ocsf, &o));
 }
 

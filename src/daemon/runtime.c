@@ -23,6 +23,7 @@
 #include "daemon/runtime_parts.h"
 #include "daemon/runtime_policy.h"
 #include "daemon/runtime_rates.h"
+#include "daemon/whose.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
 #include "policy/syscalls.h"
@@ -46,12 +47,6 @@ static const struct bh_endpoint *endpoint_of(const struct bh_runtime *rt,
 	return ep && ep->generation == ev->generation ? ep : NULL;
 }
 
-static struct bh_ocsf_pod pod_of(const struct bh_endpoint *ep)
-{
-	return (struct bh_ocsf_pod){
-		.ns = ep->ns, .name = ep->name, .uid = ep->uid, .container_id = ep->container_id};
-}
-
 /* Of what was seen without a hook on calls: its usual one. */
 static const char *call_name(const struct bh_trace_event *ev, char *out, size_t n)
 {
@@ -73,19 +68,21 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 {
 	struct bh_ocsf *ocsf = bh_journal_ocsf(rt->d->journal);
 	int64_t time_ms = bh_wall_ms(ev->ts_ns);
+	struct bh_whose whose;
+	struct bh_ocsf_pod pod = bh_whose_pod(rt->d, ep, &whose);
 	char call[40];
 
 	if (ev->kind == BH_TRACE_EXEC) {
-		struct bh_ocsf_process p = {time_ms, ev, pod_of(ep)};
+		struct bh_ocsf_process p = {time_ms, ev, pod};
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_process(ocsf, &p), ev->ticket);
 		bh_images_nudge(rt->d->images); /* it may be a container's first */
 	} else if (ev->kind == BH_TRACE_DNS) {
-		struct bh_ocsf_name n = {time_ms, ev, pod_of(ep)};
+		struct bh_ocsf_name n = {time_ms, ev, pod};
 
 		bh_journal_event(rt->d->journal, bh_ocsf_name(ocsf, &n));
 	} else if (ev->kind != BH_TRACE_EXIT) {
-		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod_of(ep)};
+		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod};
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_act(ocsf, &a), ev->ticket);
 	}
@@ -441,7 +438,8 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 		r = bh_baselines_open(d->store, &rt->baselines, err);
 	if (!r)
 		r = bh_detection_open(
-			&(struct bh_detection_options){.journal = d->journal,
+			&(struct bh_detection_options){.d = d,
+						       .journal = d->journal,
 						       .baselines = rt->baselines,
 						       .store = d->store,
 						       .settings = &d->cfg->runtime,

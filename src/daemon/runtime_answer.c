@@ -11,6 +11,7 @@
 #include "daemon/journal.h"
 #include "daemon/observe.h"
 #include "daemon/procs.h"
+#include "daemon/whose.h"
 #include "event/ocsf_process.h"
 
 struct wish {
@@ -57,22 +58,25 @@ void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detec
 		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
 }
 
-static bool is_of(const char *ns, const char *pod, const struct bh_endpoint *ep, const char *owner)
+static bool is_of(const struct bh_runtime_answers *x, const char *ns, const char *pod,
+		  const char *workload)
 {
-	char other[256];
+	char other[BH_WHOSE_NAME];
 
-	return !strcmp(ns, ep->ns) && !strcmp(bh_detection_owner(pod, other), owner);
+	return !strcmp(bh_whose_name(x->d, ns, pod, other), workload);
 }
 
-void bh_runtime_answers_count(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
+void bh_runtime_answers_count(const struct bh_endpoint *ep, unsigned *ret_all,
 			      unsigned *ret_isolated, void *arg)
 {
 	struct bh_runtime_answers *x = arg;
+	char workload[BH_WHOSE_NAME];
 	const struct bh_world *w = bh_reconcile_state(x->d->reconciler).world;
 
+	bh_whose_name(x->d, ep->ns, ep->name, workload);
 	*ret_all = *ret_isolated = 0;
 	bh_vec_each (it, &x->d->endpoints.eps) {
-		if (!(*it)->owns_cookie || !is_of((*it)->ns, (*it)->name, ep, owner))
+		if (!(*it)->owns_cookie || !is_of(x, (*it)->ns, (*it)->name, workload))
 			continue;
 		++*ret_all;
 		*ret_isolated += (*it)->is_quarantined;
@@ -82,7 +86,7 @@ void bh_runtime_answers_count(const struct bh_endpoint *ep, const char *owner, u
 
 		/* on other nodes; whether they are cut off there is not known here */
 		*ret_all += pod->phase != BH_POD_DONE &&
-			    is_of(pod->ident->ns, pod->name, ep, owner) &&
+			    is_of(x, pod->ident->ns, pod->name, workload) &&
 			    !bh_endpoint_table_pod(&x->d->endpoints, pod->ident->ns, pod->name);
 	}
 }

@@ -14,6 +14,7 @@
 #include "daemon/runtime_memory.h"
 #include "detect/detect.h"
 #include "endpoint/endpoint.h"
+#include "daemon/whose.h"
 #include "event/ocsf_process.h"
 #include "respond/respond.h"
 
@@ -34,54 +35,34 @@ struct bh_detection {
 
 /* ---- whose ---- */
 
-/* Letters and digits of the suffixes that controllers give to pods. */
-static size_t suffix(const char *name, size_t n, size_t min, size_t max)
+void bh_detection_subject(const struct bh_detection *x, const struct bh_endpoint *ep,
+			  const struct bh_detection_moment *at, struct bh_whose *whose,
+			  struct bh_subject *ret)
 {
-	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-	size_t k = 0;
+	int64_t age_ms = at->wall_ms - ep->since_s * 1000;
 
-	while (k < n && k <= max && strchr(alphabet, name[n - 1 - k]))
-		k++;
-	return k >= min && k <= max && k < n && name[n - 1 - k] == '-' ? k + 1 : 0;
-}
-
-/* Replicas of one workload share the pod's name without what makes it unique. */
-const char *bh_detection_owner(const char *pod, char out[256])
-{
-	size_t n = strnlen(pod, 255), cut = suffix(pod, n, 5, 5);
-
-	if (cut && cut < n) {
-		n -= cut;
-		cut = suffix(pod, n, 6, 10);
-		n -= cut < n ? cut : 0;
-	}
-	snprintf(out, 256, "%.*s", (int)n, pod);
-	return out;
-}
-
-void bh_detection_subject(const struct bh_endpoint *ep, uint64_t ts_ns, int64_t wall_ms,
-			  char owner[256], struct bh_subject *ret)
-{
-	int64_t age_ms = wall_ms - ep->since_s * 1000;
-
+	bh_whose(x->opt.d, ep->ns, ep->name, whose);
 	*ret = (struct bh_subject){
 		.ns = ep->ns,
-		.owner_kind = "Pod",
-		.owner = bh_detection_owner(ep->name, owner),
-		.container = "",
-		.image_digest = "",
+		.owner_kind = whose->workload.kind,
+		.owner = whose->workload.name,
+		.is_guessed = whose->workload.is_guessed,
+		.container = whose->container,
+		.image_digest = whose->digest,
 		.pod = ep->name,
 		.pod_uid = ep->uid ? ep->uid : "",
 		.pod_id = (uint64_t)ep->slot << 32 | ep->generation,
 	};
-	if (age_ms >= 0 && (uint64_t)age_ms < ts_ns / 1000000)
-		ret->pod_start_ns = ts_ns - (uint64_t)age_ms * 1000000;
+	if (age_ms >= 0 && (uint64_t)age_ms < at->ts_ns / 1000000)
+		ret->pod_start_ns = at->ts_ns - (uint64_t)age_ms * 1000000;
 	ret->workload = bh_subject_workload(ret);
 }
 
-static void subject_of(const struct bh_detection *x, char owner[256], struct bh_subject *s)
+static void subject_of(const struct bh_detection *x, struct bh_whose *whose, struct bh_subject *s)
 {
-	bh_detection_subject(x->ep, x->ev->ts_ns, x->wall_ms, owner, s);
+	const struct bh_detection_moment at = {x->ev->ts_ns, x->wall_ms};
+
+	bh_detection_subject(x, x->ep, &at, whose, s);
 }
 
 bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpoint *ep)
@@ -94,10 +75,8 @@ bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpo
 static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh_answer *ret)
 {
 	struct bh_replicas replicas = {.is_isolated = x->ep->is_quarantined};
-	char owner[256];
 
-	x->opt.count(x->ep, bh_detection_owner(x->ep->name, owner), &replicas.all,
-		     &replicas.isolated, x->opt.arg);
+	x->opt.count(x->ep, &replicas.all, &replicas.isolated, x->opt.arg);
 	bh_respond_decide(x->respond, f, &replicas, ret);
 	if (ret->response == BH_RESPOND_QUARANTINE || ret->response == BH_RESPOND_FREEZE)
 		bh_runtime_memory_isolated(x->memory, f->activity->subject, f->activity->ts_ns);
@@ -106,6 +85,7 @@ static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh
 static void log_finding(const struct bh_detection *x, const struct bh_finding *f,
 			const struct bh_answer *a)
 {
+	struct bh_whose whose;
 	BH_CLEANUP(bh_freep)
 	char *rule =
 		f->policy ? bh_strf("RuntimePolicy %s/%s", f->policy->ns, f->policy->name) : NULL;
@@ -128,10 +108,7 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 		.score = f->score,
 		.usual = f->usual,
 		.event = x->ev,
-		.pod = {.ns = x->ep->ns,
-			.name = x->ep->name,
-			.uid = x->ep->uid,
-			.container_id = x->ep->container_id},
+		.pod = bh_whose_pod(x->opt.d, x->ep, &whose),
 	};
 
 	bh_journal_hold(x->opt.journal, bh_ocsf_finding(bh_journal_ocsf(x->opt.journal), &o),
@@ -214,12 +191,12 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 	const struct bh_guard_pids ours = bh_runtime_memory_pids(x->memory);
 	struct bh_activity a;
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
 	x->ep = ep;
 	x->ev = ev;
 	x->wall_ms = wall_ms;
-	subject_of(x, owner, &subject);
+	subject_of(x, &whose, &subject);
 	bh_activity_of(ev, &ours, &a);
 	a.subject = &subject;
 	if (ev->kind == BH_TRACE_EXEC)
@@ -243,13 +220,13 @@ void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint
 				    .target = "",
 				    .args = ""};
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
 	snprintf(ev.comm, sizeof(ev.comm), "%s", a->process.comm);
 	x->ep = ep;
 	x->ev = &ev;
 	x->wall_ms = wall_ms;
-	subject_of(x, owner, &subject);
+	subject_of(x, &whose, &subject);
 	a->subject = &subject;
 	feed(x, a);
 	x->ep = NULL;
@@ -316,15 +293,16 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 				.ts_ns = ts_ns,
 				.process = bh_act_nobody,
 				.parent = bh_act_nobody};
-	char owner[256] = "", name[600] = "";
+	char ns[256], name[BH_WHOSE_NAME] = "";
 	const char *slash = edge->peer ? strchr(edge->peer, '/') : NULL;
 
 	a.process.pid = edge->pid;
 	a.process.uid = edge->uid;
 	a.process.comm = edge->comm;
-	if (slash)
-		snprintf(name, sizeof(name), "%.*s/Pod/%s", (int)(slash - edge->peer), edge->peer,
-			 bh_detection_owner(slash + 1, owner));
+	if (slash) {
+		snprintf(ns, sizeof(ns), "%.*s", (int)(slash - edge->peer), edge->peer);
+		bh_whose_name(x->opt.d, ns, slash + 1, name);
+	}
 	a.u.edge = (struct bh_act_edge){
 		.is_egress = edge->is_egress,
 		.is_denied = edge->is_denied,
@@ -345,12 +323,12 @@ void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint 
 	const struct bh_trace_event none = {0};
 	const struct bh_detect_pod pod = {.policies = *policies};
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
 	x->ep = ep;
 	x->ev = &none;
 	x->wall_ms = wall_ms;
-	subject_of(x, owner, &subject);
+	subject_of(x, &whose, &subject);
 	if (bh_detect_set_pod(x->detect, &subject, &pod))
 		bh_error("no memory for the RuntimePolicies of %s/%s", ep->ns, ep->name);
 	x->ep = NULL;

@@ -9,9 +9,11 @@
 #include "event/trace.h"
 #include "policy/runtime.h"
 
+struct bh_daemon;
 struct bh_journal;
 struct bh_endpoint;
 struct bh_detection;
+struct bh_whose;
 struct bh_baselines;
 struct bh_store;
 struct bh_runtime_settings;
@@ -26,14 +28,15 @@ struct bh_detection_wish {
 	const char *text; /* one sentence, for the record */
 };
 struct bh_detection_options {
+	const struct bh_daemon *d;	/* borrowed; asked for whose a pod is, and nothing else */
 	struct bh_journal *journal;	/* borrowed */
 	struct bh_baselines *baselines; /* borrowed */
 	struct bh_store *store;		/* borrowed; what must survive us: what was answered */
 	const struct bh_runtime_settings *settings; /* borrowed */
 	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
 	/* how many replicas the endpoint's owner has on this node, and how many are cut off */
-	void (*count)(const struct bh_endpoint *ep, const char *owner, unsigned *ret_all,
-		      unsigned *ret_isolated, void *arg);
+	void (*count)(const struct bh_endpoint *ep, unsigned *ret_all, unsigned *ret_isolated,
+		      void *arg);
 	void *arg;
 };
 
@@ -82,11 +85,14 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 /* The policies that the pod's acts are held against; they get references. */
 void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint *ep,
 			       const struct bh_runtime_set *policies, int64_t wall_ms);
-/* Whose doings at that moment are; borrows from ep and owner. */
-void bh_detection_subject(const struct bh_endpoint *ep, uint64_t ts_ns, int64_t wall_ms,
-			  char owner[256], struct bh_subject *ret);
+/* Whose doings at that moment are; borrows from ep and whose, which it fills. */
+struct bh_detection_moment {
+	uint64_t ts_ns;
+	int64_t wall_ms;
+};
+void bh_detection_subject(const struct bh_detection *x, const struct bh_endpoint *ep,
+			  const struct bh_detection_moment *at, struct bh_whose *whose,
+			  struct bh_subject *ret);
 /* true while the pod has an open finding: it is not learnt from. */
 bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpoint *ep);
-/* Name of the workload that a pod's name belongs to, in out. */
-const char *bh_detection_owner(const char *pod, char out[256]);
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep);

@@ -10,6 +10,7 @@
 #include "daemon/baselines.h"
 #include "daemon/runtime_activity.h"
 #include "daemon/runtime_detect.h"
+#include "daemon/whose.h"
 #include "datapath/trace.h"
 #include "detect/baseline_seq.h"
 #include "endpoint/table.h"
@@ -73,10 +74,12 @@ static void flush(struct bh_sequences *q)
 	const struct bh_endpoint *ep = tenant(q, q->of.slot, q->of.generation);
 	struct bh_base_sighting s;
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
 	if (ep && q->grams.n) {
-		bh_detection_subject(ep, q->now.ts_ns, q->now.wall_ms, owner, &subject);
+		bh_detection_subject(q->opt.detection, ep,
+				     &(struct bh_detection_moment){q->now.ts_ns, q->now.wall_ms},
+				     &whose, &subject);
 		s = sighting(q, ep, &subject);
 		bh_baselines_see_grams(q->opt.baselines, &subject, q->grams.v, q->grams.n, &s);
 	}
@@ -147,9 +150,11 @@ static void look_at(struct bh_sequences *q, const struct bh_endpoint *ep)
 	struct asked *was = &q->asked[ep->slot], now = {.generation = ep->generation};
 	const struct bh_baseline *b;
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
-	bh_detection_subject(ep, q->now.ts_ns, q->now.wall_ms, owner, &subject);
+	bh_detection_subject(q->opt.detection, ep,
+			     &(struct bh_detection_moment){q->now.ts_ns, q->now.wall_ms}, &whose,
+			     &subject);
 	b = bh_baselines_find(q->opt.baselines, &subject);
 	now.flags = flags_for(q, b);
 	now.workload = subject.workload;
@@ -267,9 +272,11 @@ static void judge(struct bh_sequences *q, const struct bh_endpoint *ep,
 	struct bh_subject subject;
 	struct bh_seq_score score;
 	struct bh_seq *m;
-	char owner[256];
+	struct bh_whose whose;
 
-	bh_detection_subject(ep, w->ts_ns, q->now.wall_ms, owner, &subject);
+	bh_detection_subject(q->opt.detection, ep,
+			     &(struct bh_detection_moment){w->ts_ns, q->now.wall_ms}, &whose,
+			     &subject);
 	b = bh_baselines_find(q->opt.baselines, &subject);
 	m = b && !bh_baseline_seq_lacks(b) ? model_for(q, b) : NULL;
 	if (!m)
@@ -295,7 +302,7 @@ static void on_window(const void *record, size_t len, void *arg)
 	struct bh_trace t = {.calls = calls};
 	struct bh_trace_window w;
 	struct bh_subject subject;
-	char owner[256];
+	struct bh_whose whose;
 
 	if (len != sizeof(w))
 		return;
@@ -311,7 +318,9 @@ static void on_window(const void *record, size_t len, void *arg)
 		judge(q, ep, &w, &t);
 		return;
 	}
-	bh_detection_subject(ep, w.ts_ns, q->now.wall_ms, owner, &subject);
+	bh_detection_subject(q->opt.detection, ep,
+			     &(struct bh_detection_moment){w.ts_ns, q->now.wall_ms}, &whose,
+			     &subject);
 	s = sighting(q, ep, &subject);
 	bh_baselines_see_window(q->opt.baselines, &subject, &t, &s);
 }

@@ -9,13 +9,15 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/baselines_parts.h"
-#include "daemon/runtime_detect.h"
 #include "detect/generate.h"
+#include "policy/workload.h"
+
+#define PEER_MAX 600
 
 /* ---- who is who ---- */
 
 struct workload {
-	char *key; /* "ns/Pod/owner", as edges name it */
+	char *key; /* "ns/kind/owner", as edges name it */
 	const char *ns;
 	struct bh_labels labels; /* v owned; its strings are the world's */
 };
@@ -30,11 +32,12 @@ static void workloads_done(struct workloads *all)
 	bh_vec_done(all);
 }
 
-static char *edge_name(const char *ns, const char *pod)
+static char *edge_name(const struct bh_pod *pod)
 {
-	char owner[256];
+	struct bh_workload w;
 
-	return bh_strf("%s/Pod/%s", ns, bh_detection_owner(pod, owner));
+	bh_workload_of(pod, pod->name, &w);
+	return bh_strf("%s/%s/%s", pod->ident->ns, w.kind, w.name);
 }
 
 /* Keeps of x what l has too. */
@@ -54,7 +57,7 @@ static void intersect(struct bh_labels *x, const struct bh_labels *l)
 static int add_pod(struct workloads *all, const struct bh_pod *pod)
 {
 	const struct bh_labels *l = &pod->ident->labels;
-	BH_CLEANUP(bh_freep) char *key = edge_name(pod->ident->ns, pod->name);
+	BH_CLEANUP(bh_freep) char *key = edge_name(pod);
 	struct workload new = {.ns = pod->ident->ns};
 
 	if (!key)
@@ -81,8 +84,8 @@ static int add_pod(struct workloads *all, const struct bh_pod *pod)
 /* Is it a workload of the baseline's edges, or the baseline's own? */
 static bool is_named(const struct bh_baseline *b, const struct bh_pod *pod)
 {
-	BH_CLEANUP(bh_freep) char *key = edge_name(pod->ident->ns, pod->name);
-	BH_CLEANUP(bh_freep) char *own = bh_strf("%s/Pod/%s", b->ns, b->owner);
+	BH_CLEANUP(bh_freep) char *key = edge_name(pod);
+	BH_CLEANUP(bh_freep) char *own = bh_strf("%s/%s/%s", b->ns, b->owner_kind, b->owner);
 	struct bh_map_entry *e;
 	size_t pos = 0;
 
@@ -186,21 +189,24 @@ static bool split_pod(const char *pod, char ns[256], const char **ret_name)
 	return true;
 }
 
-static int set_edge(const json_t *row, char *peer_name, size_t size, struct bh_act_edge *ret)
+static int set_edge(const struct bh_world *world, const json_t *row, char peer_name[PEER_MAX],
+		    struct bh_act_edge *ret)
 {
 	bool is_egress = !strcmp(text_of(row, "direction"), "egress");
 	const char *peer = text_of(row, is_egress ? "to" : "from");
 	const char *address = text_of(row, is_egress ? "toAddress" : "fromAddress");
-	char ns[256], owner[256];
+	struct bh_workload w;
 	const char *name;
 	struct bh_err err;
+	char ns[256];
 
 	*ret = (struct bh_act_edge){.is_egress = is_egress, .peer_name = ""};
 	if (bh_port_proto_parse(text_of(row, "port"), &ret->port, &ret->proto, &err) ||
 	    bh_ip_parse(address, &ret->remote, &err))
 		return -EINVAL; /* overflow edges, and what has no address */
 	if (split_pod(peer, ns, &name)) {
-		snprintf(peer_name, size, "%s/Pod/%s", ns, bh_detection_owner(name, owner));
+		bh_workload_of(bh_world_pod(world, ns, name), name, &w);
+		snprintf(peer_name, PEER_MAX, "%s/%s/%s", ns, w.kind, w.name);
 		ret->peer = BH_EDGE_POD;
 		ret->peer_name = peer_name;
 	} else {
@@ -227,20 +233,23 @@ static struct bh_baseline *baseline_of(struct bh_map *all, const struct bh_subje
 	return NULL;
 }
 
-static int take_row(struct bh_map *all, const json_t *row)
+static int take_row(struct bh_map *all, const struct bh_world *world, const json_t *row)
 {
-	char ns[256], owner[256], peer[600];
-	struct bh_subject s = {.owner_kind = "Pod", .container = "", .image_digest = ""};
+	struct bh_subject s = {.container = "", .image_digest = ""};
+	char ns[256], peer[PEER_MAX];
+	struct bh_workload w;
 	struct bh_activity a = {.kind = BH_ACT_EDGE, .subject = &s, .ts_ns = 1};
 	struct bh_baseline *b;
 	const char *name;
 
 	if (strcmp(text_of(row, "verdict"), "allowed") ||
-	    !split_pod(text_of(row, "pod"), ns, &name) ||
-	    set_edge(row, peer, sizeof(peer), &a.u.edge))
+	    !split_pod(text_of(row, "pod"), ns, &name) || set_edge(world, row, peer, &a.u.edge))
 		return 0;
 	s.ns = ns;
-	s.owner = bh_detection_owner(name, owner);
+	bh_workload_of(bh_world_pod(world, ns, name), name, &w);
+	s.owner_kind = w.kind;
+	s.owner = w.name;
+	s.is_guessed = w.is_guessed;
 	s.pod = name;
 	s.pod_uid = "";
 	s.workload = bh_subject_workload(&s);
@@ -285,7 +294,7 @@ int bh_suggest(const json_t *flows, const struct bh_world *w, json_t **ret, stru
 	json_array_foreach(flows, i, row)
 	{
 		if (!r)
-			r = take_row(&all, row);
+			r = take_row(&all, w, row);
 	}
 	if (!r)
 		r = make_all(&all, w, policies, failed);

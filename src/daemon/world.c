@@ -48,6 +48,8 @@ struct bh_pod_init bh_world_pod_init(const struct bh_daemon *d, const struct bh_
 	init.n_ports = manifest->ident->n_ports;
 	init.phase = manifest->phase;
 	init.file = manifest->file;
+	init.owner = manifest->owner;
+	init.sole = manifest->sole;
 	init.place = manifest->place;
 	return init;
 }

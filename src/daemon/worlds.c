@@ -193,6 +193,7 @@ static bool is_same_pod(const struct bh_pod *pod, const struct bh_pod_init *init
 	return pod->n_ips == init->n_ips &&
 	       (!init->n_ips || !memcmp(pod->ips, init->ips, init->n_ips * sizeof(*init->ips))) &&
 	       bh_streq(pod->uid, init->uid) && bh_streq(pod->file, init->file) &&
+	       bh_streq(pod->owner, init->owner) && bh_streq(pod->sole, init->sole) &&
 	       pod->phase == init->phase && pod->place.line == init->place.line &&
 	       pod->place.col == init->place.col &&
 	       (manifest ? pod->ident == manifest->ident : is_same_ident(pod, init));

@@ -76,6 +76,7 @@ struct bh_subject {
 	const char *ns, *owner_kind, *owner, *container, *image_digest;
 	const char *pod, *pod_uid; /* this replica */
 	uint64_t pod_id;	   /* unique per pod on this node while the daemon lives; never 0 */
+	bool is_guessed;	   /* the owner is, from the pod's name */
 	uint64_t pod_start_ns;	   /* in the clock of bh_activity.ts_ns; 0: not known */
 };
 

@@ -36,6 +36,7 @@ int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *op
 	b->image_digest = strdup(s->image_digest);
 	if (!b->ns || !b->owner_kind || !b->owner || !b->container || !b->image_digest)
 		return bh_fail(err, ENOMEM, "baseline");
+	b->is_guessed = s->is_guessed;
 	b->workload = bh_subject_workload(s);
 	b->opt = opt ? *opt : (struct bh_base_options){0};
 	if (b->opt.unseen <= 0)

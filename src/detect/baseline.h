@@ -63,6 +63,7 @@ struct bh_base_options {
 
 struct bh_baseline {
 	char *ns, *owner_kind, *owner, *container, *image_digest;
+	bool is_guessed; /* the owner is, from the names of its pods */
 	uint64_t workload;
 	struct bh_base_options opt;
 	bool is_closed;

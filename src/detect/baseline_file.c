@@ -90,9 +90,10 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 	int i, r = 0;
 
 	bh_str_add(out, "{\"apiVersion\": \"" API "\", \"kind\": \"Baseline\",\n \"workload\": ");
-	add_json(out, json_pack("{s:s, s:s, s:s, s:s, s:s}", "namespace", b->ns, "ownerKind",
+	add_json(out, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o*}", "namespace", b->ns, "ownerKind",
 				b->owner_kind, "owner", b->owner, "container", b->container,
-				"imageDigest", b->image_digest));
+				"imageDigest", b->image_digest, "guessed",
+				b->is_guessed ? json_true() : NULL));
 	bh_str_add(out, ",\n \"replicas\": [");
 	for (i = 0; i < BH_BASE_REPLICAS; i++)
 		bh_str_fmt(out, "%s\"%016llx\"", i ? ", " : "", (unsigned long long)b->replica[i]);
@@ -238,6 +239,8 @@ static int read_head(const json_t *root, struct bh_baseline **ret, struct bh_err
 		r = bh_json_get_obj(root, "workload", true, &workload, err);
 	for (i = 0; !r && i < 5; i++)
 		r = bh_json_get_str(workload, names[i], true, into[i], err);
+	if (!r)
+		r = bh_json_get_bool(workload, "guessed", false, &s.is_guessed, err);
 	return r ? r : bh_baseline_new(&s, NULL, ret, err);
 }
 

@@ -127,7 +127,7 @@ static json_t *container(const struct bh_ocsf_pod *p)
 {
 	json_t *c = json_object();
 
-	bh_ocsf_put_text(c, "name", p->name);
+	bh_ocsf_put_text(c, "name", p->container ? p->container : p->name);
 	bh_ocsf_put_text(c, "uid", p->container_id);
 	bh_ocsf_put_text(c, "pod_uuid", p->uid);
 	/* the schema knows no image without an identity of its own */
@@ -139,6 +139,15 @@ static json_t *container(const struct bh_ocsf_pod *p)
 	return c;
 }
 
+static json_t *workload(const struct bh_ocsf_pod *p)
+{
+	json_t *w = json_pack("{s:o*, s:o*}", "kind", bh_ocsf_text(p->owner_kind), "name",
+			      bh_ocsf_text(p->owner));
+
+	bh_ocsf_put(w, "guessed", p->is_guessed ? json_true() : NULL);
+	return w;
+}
+
 void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
 {
 	BH_CLEANUP(bh_freep) char *pod = pod_text(p);
@@ -148,6 +157,9 @@ void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
 	bh_ocsf_put_text(ours, "pod", pod);
 	bh_ocsf_put_text(ours, "namespace", p->ns);
 	bh_ocsf_put_text(ours, "image", p->image);
+	bh_ocsf_put_text(ours, "imageVerdict", p->verdict);
+	if (p->owner)
+		bh_ocsf_put(ours, "workload", workload(p));
 }
 
 static json_t *process(pid_t pid, const char *name, const char *exe, uint32_t uid)

@@ -59,6 +59,10 @@ struct bh_ocsf {
 struct bh_ocsf_pod {
 	const char *ns, *name, *uid, *container_id;
 	const char *image, *image_digest; /* as the pod names it; what it is */
+	const char *container;		  /* name in the pod */
+	const char *verdict;		  /* about its images: accept, reject, undecided */
+	const char *owner_kind, *owner;	  /* workload */
+	bool is_guessed;		  /* the workload is, from the pod's name */
 };
 
 /* Who asked for something. */

@@ -145,6 +145,8 @@ void bh_pod_unref(struct bh_pod *pod)
 		return;
 	bh_ident_unref(pod->ident);
 	bh_intern_unref(pod->node);
+	bh_intern_unref(pod->owner);
+	bh_intern_unref(pod->sole);
 	bh_intern_unref(pod->file);
 	free(pod);
 }
@@ -212,7 +214,12 @@ int bh_pod_new(const struct bh_pod_init *init, struct bh_pod **ret, struct bh_er
 		pod->node = bh_intern(init->node);
 	if (init->file)
 		pod->file = bh_intern(init->file);
-	if (!pod->ident || (init->node && !pod->node) || (init->file && !pod->file))
+	if (init->owner)
+		pod->owner = bh_intern(init->owner);
+	if (init->sole)
+		pod->sole = bh_intern(init->sole);
+	if (!pod->ident || (init->node && !pod->node) || (init->file && !pod->file) ||
+	    (init->owner && !pod->owner) || (init->sole && !pod->sole))
 		return bh_fail(err, ENOMEM, "pod '%s/%s': no memory", init->ns, init->name);
 	*ret = BH_TAKE(pod);
 	return 0;

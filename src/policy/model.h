@@ -160,6 +160,8 @@ struct bh_pod {
 	struct bh_ident *ident; /* holds the namespace */
 	char *uid;		/* NULL when not known */
 	char *node;		/* spec.nodeName; NULL when not known */
+	char *owner;		/* "Deployment/web" (policy/workload.h); NULL: no controller */
+	char *sole;		/* "CONTAINER IMAGE" of its only container; NULL: has more */
 	union {
 		char *file; /* place.file; NULL: known from CNI only */
 		struct bh_place place;
@@ -238,7 +240,7 @@ void bh_namespace_unref(struct bh_namespace *n);
  * duplicates are removed (the last label wins). The ident is interned in the process-wide table of
  * idents and dropped with its last pod. */
 struct bh_pod_init {
-	const char *ns, *name, *uid, *node, *file;
+	const char *ns, *name, *uid, *node, *file, *owner, *sole;
 	struct bh_labels labels;
 	const struct bh_named_port *ports;
 	size_t n_ports;

@@ -61,6 +61,29 @@ static void add_ports(struct bh_str *b, const struct bh_ident *id)
 			   bh_proto_format(id->ports[i].proto, proto), id->ports[i].port);
 }
 
+/* Read again it is the same: nothing is behind a Deployment or a CronJob. */
+static void add_owner(struct bh_str *b, const char *owner)
+{
+	const char *slash = owner ? strchr(owner, '/') : NULL;
+
+	if (slash)
+		bh_str_fmt(b,
+			   ", \"ownerReferences\": [{\"controller\": true, \"kind\": \"%.*s\", "
+			   "\"name\": \"%s\"}]",
+			   (int)(slash - owner), owner, slash + 1);
+}
+
+static void add_sole(struct bh_str *b, const char *sole)
+{
+	const char *space = sole ? strchr(sole, ' ') : NULL;
+
+	if (!space)
+		return;
+	bh_str_fmt(b, "\"name\": \"%.*s\", \"image\": ", (int)(space - sole), sole);
+	bh_yaml_dump_string(space + 1, b);
+	bh_str_add(b, ", ");
+}
+
 static void pod_text(struct bh_str *b, const struct bh_pod *pod)
 {
 	char ip[BH_IP_TEXT];
@@ -75,13 +98,16 @@ static void pod_text(struct bh_str *b, const struct bh_pod *pod)
 		bh_yaml_dump_string(pod->uid, b);
 	}
 	add_labels(b, &pod->ident->labels);
+	add_owner(b, pod->owner);
 	bh_str_fmt(b, "}, \"spec\": {\"hostNetwork\": %s, ", pod->host_network ? "true" : "false");
 	if (pod->node) {
 		bh_str_add(b, "\"nodeName\": ");
 		bh_yaml_dump_string(pod->node, b);
 		bh_str_add(b, ", ");
 	}
-	bh_str_add(b, "\"containers\": [{\"ports\": [");
+	bh_str_add(b, "\"containers\": [{");
+	add_sole(b, pod->sole);
+	bh_str_add(b, "\"ports\": [");
 	add_ports(b, pod->ident);
 	bh_str_fmt(b, "]}]}, \"status\": {\"phase\": \"%s\", \"podIPs\": [",
 		   pod->phase == BH_POD_DONE ? "Succeeded" : "Running");

@@ -3,10 +3,12 @@
 #include "policy/parse.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/vec.h"
 #include "policy/syntax.h"
+#include "policy/workload.h"
 
 struct pod_lists {
 	BH_VEC(struct bh_named_port) ports;
@@ -136,6 +138,66 @@ static void parse_status(struct bh_parse *p, const struct bh_yaml *status, struc
 		add_ip(p, bh_yaml_find(status, "podIP"), l);
 }
 
+/* ---- for names alone: what does not look right is as good as absent ---- */
+
+static const char *plain_text(const struct bh_yaml *map, const char *key, const char *chars)
+{
+	const struct bh_yaml *n = bh_yaml_find(map, key);
+	const char *text = n && n->type == BH_YAML_STRING ? n->text : NULL;
+
+	return text && *text && strlen(text) < 254 && !text[strspn(text, chars)] ? text : NULL;
+}
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+/* Of the one controller that a pod may have. */
+static const char *parse_owner(const struct bh_yaml *metadata, const struct bh_pod_init *init,
+			       char out[BH_WORKLOAD_TEXT])
+{
+	const struct bh_yaml *list = bh_yaml_find(metadata, "ownerReferences");
+
+	for (size_t i = 0; list && list->type == BH_YAML_LIST && i < list->n; i++) {
+		const struct bh_yaml *one = list->items[i];
+		struct bh_controller c = {
+			.labels = &init->labels, .pod = init->name, .node = init->node};
+		bool is_controller = false;
+		struct bh_yaml_err e;
+
+		if (one->type != BH_YAML_MAP ||
+		    bh_yaml_get_bool(one, "controller", false, &is_controller, &e) ||
+		    !is_controller)
+			continue;
+		c.kind = plain_text(one, "kind", LETTERS);
+		c.name = plain_text(one, "name", LETTERS "-.");
+		return c.kind && c.name ? bh_workload_owner(&c, out) : NULL;
+	}
+	return NULL;
+}
+
+static size_t count_of(const struct bh_yaml *spec, const char *key)
+{
+	const struct bh_yaml *list = bh_yaml_find(spec, key);
+
+	return list && list->type == BH_YAML_LIST ? list->n : 0;
+}
+
+/* "NAME IMAGE" of a container that has the pod to itself. */
+static const char *parse_sole(const struct bh_yaml *spec, char *out, size_t size)
+{
+	const struct bh_yaml *list = bh_yaml_find(spec, "containers");
+	const char *name, *image;
+
+	if (count_of(spec, "containers") != 1 || count_of(spec, "initContainers") ||
+	    count_of(spec, "ephemeralContainers") || list->items[0]->type != BH_YAML_MAP)
+		return NULL;
+	name = plain_text(list->items[0], "name", LETTERS "-");
+	image = plain_text(list->items[0], "image", LETTERS "-._/:@");
+	if (!name || !image)
+		return NULL;
+	snprintf(out, size, "%.63s %s", name, image);
+	return out;
+}
+
 static void parse_pod_spec(struct bh_parse *p, const struct bh_yaml *spec, struct pod_lists *l,
 			   struct bh_pod_init *init)
 {
@@ -160,6 +222,7 @@ struct bh_pod *bh_parse_pod(struct bh_parse *p, const struct bh_yaml *object, co
 	const struct bh_yaml *status = bh_parse_map(p, object, "status");
 	struct bh_pod_init init = {
 		.ns = ns, .name = name, .file = p->file, .place = bh_parse_place(p, object)};
+	char owner[BH_WORKLOAD_TEXT], sole[320];
 	struct bh_pod *pod = NULL;
 	struct bh_err err;
 
@@ -172,6 +235,8 @@ struct bh_pod *bh_parse_pod(struct bh_parse *p, const struct bh_yaml *object, co
 	if (p->is_refused)
 		return NULL;
 	init.labels = labels;
+	init.owner = metadata ? parse_owner(metadata, &init, owner) : NULL;
+	init.sole = spec ? parse_sole(spec, sole, sizeof(sole)) : NULL;
 	init.ports = l.ports.v;
 	init.n_ports = l.ports.n;
 	init.ips = l.ips.v;

@@ -176,6 +176,34 @@ static void test_row_of_pod(void **state)
 	rows_done(&r);
 }
 
+/* Whose a pod is outlives the manifest too. */
+static void test_pod_of_a_workload(void **state)
+{
+	static const char text[] =
+		"apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  labels: {pod-template-hash: "
+		"h1}\n"
+		"  ownerReferences: [{kind: ReplicaSet, name: web-h1, controller: true}]\n"
+		"spec:\n  containers: [{name: main, image: \"img/app:v1\"}]\n";
+	struct bh_objects *o = ok_new();
+	const struct bh_pod *pod;
+	struct rows r;
+
+	(void)state;
+	ok_load(o, "a.yaml", text);
+	assert_string_equal(bh_objects_pod(o, "default", "p")->owner, "Deployment/web");
+	r = saved(o);
+	bh_objects_free(o);
+	o = ok_new();
+	ok_load(o, "a.yaml", "{");
+	restore(o, &r, 0);
+	pod = bh_objects_pod(o, "default", "p");
+	assert_non_null(pod);
+	assert_string_equal(pod->owner, "Deployment/web");
+	assert_string_equal(pod->sole, "main img/app:v1");
+	bh_objects_free(o);
+	rows_done(&r);
+}
+
 /* Rows that are no object's are left to bh_objects_restore, which says what is wrong with them. */
 static void test_row_of_nothing(void **state)
 {
@@ -512,6 +540,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_row_states),
 		cmocka_unit_test(test_row_of_pod),
+		cmocka_unit_test(test_pod_of_a_workload),
 		cmocka_unit_test(test_row_of_nothing),
 		cmocka_unit_test(test_either_order),
 		cmocka_unit_test(test_moved_and_broken),
