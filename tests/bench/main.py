@@ -14,14 +14,15 @@ import row_image
 import row_node
 import row_packet
 import row_path
+import row_trace
 import table
 
-ALL = (1, 2, 3, 4, 5, 6, 7, 8)
+ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9)
 
 
 def parse():
     p = argparse.ArgumentParser(prog="tests/bench/run")
-    p.add_argument("rows", nargs="*", type=int, choices=[[], *ALL], help="1 to 8; default: all")
+    p.add_argument("rows", nargs="*", type=int, choices=[[], *ALL], help="1 to 9; default: all")
     p.add_argument("--quick", action="store_true", help="fewer rounds and pods")
     p.add_argument("--write", metavar="FILE", help="the tables into FILE too")
     a = p.parse_args()
@@ -84,6 +85,11 @@ def measure(a):
         rows.update(attempt("the node", lambda: row_node.measure(a.rows, a.quick)))
     if 8 in a.rows:
         rows.update(attempt("images", lambda: row_image.measure(a.quick)))
+    if 9 in a.rows:
+        rows.update(attempt("tracing", lambda: row_trace.measure(a.quick)))
+        for n in row_trace.sizes(a.quick) if 9 in rows else ():
+            row_trace.fill_memory(rows[9], n, attempt(f"tracing, {n} pods",
+                                                      lambda n=n: row_trace.memory(n)))
     return rows
 
 

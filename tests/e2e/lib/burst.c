@@ -1,9 +1,9 @@
 /* burst.c - executes DIR/tiny as fast as the machine can: in several processes, each a fixed number
  * of times.
  *
- * Usage: burst PROCESSES COUNT DISTINCT DIR. Each process executes COUNT times: DISTINCT times under
- * names that it uses once (symlinks in DIR, made before the clock starts), else under tiny's own;
- * spread evenly. Prints how many ended as they should, and the nanoseconds that all took. */
+ * Usage: burst PROCESSES COUNT DISTINCT DIR. Each process executes COUNT times: DISTINCT times
+ * under names that it uses once (symlinks in DIR, made before the clock starts), else under tiny's
+ * own; spread evenly. Prints how many ended as they should, and the nanoseconds that all took. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
