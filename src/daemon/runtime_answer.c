@@ -66,26 +66,36 @@ static bool is_of(const struct bh_runtime_answers *x, const char *ns, const char
 	return !strcmp(bh_whose_name(x->d, ns, pod, other), workload);
 }
 
-void bh_runtime_answers_count(const struct bh_endpoint *ep, unsigned *ret_all,
-			      unsigned *ret_isolated, void *arg)
+static bool is_cut(const struct bh_runtime_answers *x, const struct bh_endpoint *ep)
+{
+	bool is_cut = ep->is_quarantined;
+
+	bh_vec_each (w, &x->wishes)
+		is_cut = is_cut || (w->slot == ep->slot && w->generation == ep->generation &&
+				    w->response != BH_RESPOND_KILL);
+	return is_cut;
+}
+
+void bh_runtime_answers_count(const struct bh_endpoint *ep, struct bh_detection_replicas *ret,
+			      void *arg)
 {
 	struct bh_runtime_answers *x = arg;
 	char workload[BH_WHOSE_NAME];
 	const struct bh_world *w = bh_reconcile_state(x->d->reconciler).world;
 
 	bh_whose_name(x->d, ep->ns, ep->name, workload);
-	*ret_all = *ret_isolated = 0;
+	*ret = (struct bh_detection_replicas){.is_isolated = is_cut(x, ep)};
 	bh_vec_each (it, &x->d->endpoints.eps) {
 		if (!(*it)->owns_cookie || !is_of(x, (*it)->ns, (*it)->name, workload))
 			continue;
-		++*ret_all;
-		*ret_isolated += (*it)->is_quarantined;
+		ret->all++;
+		ret->isolated += is_cut(x, *it);
 	}
 	for (size_t i = 0; w && i < w->n_pods; i++) {
 		const struct bh_pod *pod = w->pods[i];
 
 		/* on other nodes; whether they are cut off there is not known here */
-		*ret_all += pod->phase != BH_POD_DONE &&
+		ret->all += pod->phase != BH_POD_DONE &&
 			    is_of(x, pod->ident->ns, pod->name, workload) &&
 			    !bh_endpoint_table_pod(&x->d->endpoints, pod->ident->ns, pod->name);
 	}

@@ -14,9 +14,9 @@ void bh_runtime_answers_close(struct bh_runtime_answers *x);
 /* Takes note of one; arg: the struct bh_runtime_answers. */
 void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detection_wish *w,
 			     void *arg);
-/* Replicas of the endpoint's workload, on this node and as the manifests tell, and how many of them
- * are cut off; arg: the struct bh_runtime_answers. */
-void bh_runtime_answers_count(const struct bh_endpoint *ep, unsigned *ret_all,
-			      unsigned *ret_isolated, void *arg);
+/* Replicas of the endpoint's workload, on this node and as the manifests tell; what waits here to
+ * be cut off counts as cut off. arg: the struct bh_runtime_answers. */
+void bh_runtime_answers_count(const struct bh_endpoint *ep, struct bh_detection_replicas *ret,
+			      void *arg);
 /* Does what was noted. */
 void bh_runtime_answers_give(struct bh_runtime_answers *x);

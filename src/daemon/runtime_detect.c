@@ -74,9 +74,12 @@ bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpo
 
 static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh_answer *ret)
 {
-	struct bh_replicas replicas = {.is_isolated = x->ep->is_quarantined};
+	struct bh_detection_replicas n = {0};
+	struct bh_replicas replicas;
 
-	x->opt.count(x->ep, &replicas.all, &replicas.isolated, x->opt.arg);
+	if (f->response != BH_RESPOND_ALERT)
+		x->opt.count(x->ep, &n, x->opt.arg);
+	replicas = (struct bh_replicas){n.all, n.isolated, n.is_isolated};
 	bh_respond_decide(x->respond, f, &replicas, ret);
 	if (ret->response == BH_RESPOND_QUARANTINE || ret->response == BH_RESPOND_FREEZE)
 		bh_runtime_memory_isolated(x->memory, f->activity->subject, f->activity->ts_ns);

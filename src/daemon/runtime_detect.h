@@ -27,6 +27,11 @@ struct bh_detection_wish {
 	uint64_t ts_ns;	  /* as it was then */
 	const char *text; /* one sentence, for the record */
 };
+/* Of a pod's owner. */
+struct bh_detection_replicas {
+	unsigned all, isolated;
+	bool is_isolated; /* the pod itself */
+};
 struct bh_detection_options {
 	const struct bh_daemon *d;	/* borrowed; asked for whose a pod is, and nothing else */
 	struct bh_journal *journal;	/* borrowed */
@@ -34,9 +39,8 @@ struct bh_detection_options {
 	struct bh_store *store;		/* borrowed; what must survive us: what was answered */
 	const struct bh_runtime_settings *settings; /* borrowed */
 	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
-	/* how many replicas the endpoint's owner has on this node, and how many are cut off */
-	void (*count)(const struct bh_endpoint *ep, unsigned *ret_all, unsigned *ret_isolated,
-		      void *arg);
+	/* the replicas of the endpoint's owner; what waits to be cut off counts as cut off */
+	void (*count)(const struct bh_endpoint *ep, struct bh_detection_replicas *ret, void *arg);
 	void *arg;
 };
 

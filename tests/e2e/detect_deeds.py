@@ -18,7 +18,7 @@ from testing import check, equal, part
 # graver than what a twin may raise; a container with every capability is told to be one
 GRAVE = 4
 HOW = ("env", "uid", "usual", "readonly")
-STRICT = {"runtime": {"mode": "watch", "startup": "1ms"}}
+STRICT = {"runtime": {"mode": "watch", "startup": "0s"}}
 USUAL = {"runtime": {"mode": "watch"}}
 
 
