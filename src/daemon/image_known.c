@@ -13,7 +13,7 @@
 #include "daemon/image_private.h"
 #include "daemon/image_watch.h"
 #include "daemon/journal.h"
-#include "event/ocsf.h"
+#include "event/ocsf_image.h"
 
 #define MAX_TOLD 8192
 
@@ -31,26 +31,21 @@ int bh_images_refresh(struct bh_images *im, struct bh_err *err)
 static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w,
 			 const struct bh_image_want *x)
 {
-	BH_CLEANUP(bh_freep)
-	char *checks = json_dumps(json_object_get(x->answer, "checks"), JSON_COMPACT);
-	BH_CLEANUP(bh_freep)
-	char *text = bh_strf("%s: image '%s' (%s): %s %s by ImagePolicy '%s', signer '%s': %s",
-			     w->who, x->reference, bh_image_text(x->answer, "digest"),
-			     bh_image_text(x->answer, "verdict"),
-			     bh_image_text(x->answer, "reason"), bh_image_text(x->answer, "policy"),
-			     bh_image_text(x->answer, "signer"), checks ? checks : "");
-	bool is_good = !strcmp(bh_image_text(x->answer, "verdict"), "accept");
-	struct bh_ocsf_config c = {
+	struct bh_journal *j = im->d->journal;
+	struct bh_ocsf_image i = {
 		.time_ms = bh_now_s() * 1000,
-		.change = is_good ? BH_CHANGE_ADDED : BH_CHANGE_REFUSED,
-		.object = "image verdict",
-		.text = text,
+		.pod = {.ns = w->ns, .name = w->name, .image = x->reference},
+		.reference = x->reference,
+		.mode = bh_image_mode_text(x->mode),
+		.answer = x->answer,
 	};
 
-	bh_journal_event(im->d->journal, bh_ocsf_config(bh_journal_ocsf(im->d->journal), &c));
-	if (!is_good)
-		bh_warn("%s: image '%s': %s: %s", w->who, x->reference,
-			bh_image_text(x->answer, "verdict"), bh_image_text(x->answer, "reason"));
+	bh_journal_event(j, bh_ocsf_image_verdict(bh_journal_ocsf(j), &i));
+	if (!strcmp(bh_image_text(x->answer, "verdict"), "accept"))
+		return;
+	bh_journal_event(j, bh_ocsf_image_finding(bh_journal_ocsf(j), &i));
+	bh_warn("%s: image '%s': %s: %s", w->who, x->reference, bh_image_text(x->answer, "verdict"),
+		bh_image_text(x->answer, "reason"));
 }
 
 static void count_verdict(struct bh_images *im, const char *verdict)

@@ -101,17 +101,24 @@ void bh_image_want_judge(const struct bh_image_want *w, const struct bh_image_ca
 		judge_undecided(w, cache, now_s, o);
 }
 
-json_t *bh_image_want_row(const struct bh_image_want *w)
+const char *bh_image_mode_text(enum bh_image_mode mode)
 {
 	static const char *const modes[] = {[BH_IMAGE_ENFORCE] = "enforce",
 					    [BH_IMAGE_QUARANTINE] = "quarantine",
 					    [BH_IMAGE_AUDIT] = "audit"};
+
+	return modes[mode];
+}
+
+json_t *bh_image_want_row(const struct bh_image_want *w)
+{
 	const json_t *a = w->answer;
 	char why[400];
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O?}", "image", w->reference,
-			 "mode", modes[w->mode], "verdict", bh_image_text(a, "verdict"), "reason",
-			 bh_image_text(a, "reason"), "policy", bh_image_text(a, "policy"), "signer",
-			 bh_image_text(a, "signer"), "digest", bh_image_text(a, "digest"), "detail",
-			 failed_check(a, why), "contents", json_object_get(a, "contents"));
+			 "mode", bh_image_mode_text(w->mode), "verdict",
+			 bh_image_text(a, "verdict"), "reason", bh_image_text(a, "reason"),
+			 "policy", bh_image_text(a, "policy"), "signer", bh_image_text(a, "signer"),
+			 "digest", bh_image_text(a, "digest"), "detail", failed_check(a, why),
+			 "contents", json_object_get(a, "contents"));
 }

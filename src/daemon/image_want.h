@@ -36,5 +36,7 @@ void bh_image_want_judge(const struct bh_image_want *w, const struct bh_image_ca
 /* {"image","mode","verdict","reason","policy","signer","digest","detail","contents"}: the caller's;
  * NULL when memory ran out. */
 json_t *bh_image_want_row(const struct bh_image_want *w);
+/* "enforce", "quarantine", "audit". */
+const char *bh_image_mode_text(enum bh_image_mode mode);
 /* A text member, "" when there is none. */
 const char *bh_image_text(const json_t *answer, const char *key);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Images at ADD: a pod whose image is not what a policy demands gets no network, or is cut off; one
 verification serves many pods; what nobody can find out is decided by the policy, not by chance."""
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,13 @@ def modes(w):
     check(pod.name in str(rows) and "no-signature" in str(rows), "and is cut off", rows)
     events = w.node.cli("events", "--class", "5002", "-o", "json").stdout
     check(w.bare in events and "no-signature" in events, "an event tells", events[-500:])
+    found = [json.loads(x) for x in w.node.cli(
+        "events", "--class", "2003", "--pod", pod.name, "-o", "json").stdout.splitlines()]
+    ours = found[0]["unmapped"]["bulkhead"] if len(found) == 1 else {}
+    check(ours.get("image") == w.bare and ours.get("mode") == "quarantine" and
+          any(not c["ok"] for c in ours["checks"]) and
+          found[0]["compliance"]["status_detail"] == "no-signature",
+          "and a finding about the pod has every check", found)
 
 
 def remembers(w):
