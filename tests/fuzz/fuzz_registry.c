@@ -1,10 +1,13 @@
 /* What a registry, a configuration or a policy file may say: URLs and where they lead, challenges,
- * credentials, ImagePolicies and their patterns. The first byte chooses. */
+ * credentials, mirrors, ImagePolicies and their patterns. The first byte chooses. */
+#include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/str.h"
 #include "policy/image_bundle.h"
 #include "policy/image_pods.h"
+#include "policy/mirrors.h"
 #include "registry/challenge.h"
 #include "registry/creds.h"
 #include "registry/url.h"
@@ -94,6 +97,68 @@ static void fuzz_policy(const char *text, size_t n)
 		abort();
 }
 
+/* ---- mirrors: hosts.toml and registries.conf are the input, all other files are empty ---- */
+
+static const char *mirror_text;
+
+static int mirror_read(const char *path, size_t max, char **ret, size_t *ret_len,
+		       struct bh_err *err)
+{
+	const char *text =
+		strstr(path, "/r.example/hosts.toml") || !strcmp(path, "/conf") ? mirror_text : "";
+
+	if (strstr(path, "_default"))
+		return bh_fail(err, ENOENT, "%s", path);
+	*ret_len = strnlen(text, max);
+	*ret = strndup(text, *ret_len);
+	return *ret ? 0 : bh_fail(err, ENOMEM, "text");
+}
+
+static int mirror_list(const char *dir, int (*fn)(const char *path, void *arg), void *arg,
+		       struct bh_err *err)
+{
+	(void)fn;
+	(void)arg;
+	return bh_fail(err, ENOENT, "%s", dir);
+}
+
+static void check_entry(const json_t *j)
+{
+	const char *base = json_string_value(json_object_get(j, "base"));
+	const json_t *header;
+	size_t i;
+
+	if (json_object_get(j, "refusal"))
+		return;
+	if (!base || !strstr(base, "//") || !json_string_value(json_object_get(j, "repository")))
+		abort();
+	/* nothing in a header may begin another one */
+	json_array_foreach(json_object_get(j, "headers"), i, header)
+	{
+		if (strpbrk(json_string_value(header), "\r\n"))
+			abort();
+	}
+}
+
+static void fuzz_mirrors(const char *text, bool is_conf)
+{
+	static const struct bh_mirror_files files = {mirror_read, mirror_list};
+	const struct bh_mirror_paths paths = {
+		.hosts_dir = is_conf ? NULL : "/hosts",
+		.registries_conf = is_conf ? "/conf" : NULL,
+		.files = &files,
+	};
+	BH_CLEANUP(bh_json_decrefp) json_t *list = json_array();
+	struct bh_err err;
+	const json_t *j;
+	size_t i;
+
+	mirror_text = text;
+	if (bh_mirrors_add(&paths, "r.example/team/app:v1", list, &err))
+		abort();
+	json_array_foreach(list, i, j) check_entry(j);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	BH_CLEANUP(bh_freep) char *text = NULL;
@@ -103,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = strndup((const char *)data + 1, size - 1);
 	if (!text)
 		return 0;
-	switch ((uint8_t)(data[0] - '0') % 5) {
+	switch ((uint8_t)(data[0] - '0') % 7) {
 	case 0:
 		fuzz_url(text);
 		break;
@@ -116,8 +181,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 3:
 		fuzz_pattern(text);
 		break;
-	default:
+	case 4:
 		fuzz_policy(text, strlen(text));
+		break;
+	default:
+		fuzz_mirrors(text, (uint8_t)(data[0] - '0') % 7 == 5);
 	}
 	return 0;
 }
