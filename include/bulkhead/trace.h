@@ -153,6 +153,7 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_RO_ROOT 2097152u /* with INIT: the container's root file system is read-only */
 #define BH_TRACE_F_OWN	   4194304u /* a file of procfs about the task itself */
 #define BH_TRACE_F_OUTER   8388608u /* a file of a mount that is not in the task's tree */
+#define BH_TRACE_F_BLOCKED 0x40000000u /* exec: it got EPERM, and nothing was executed */
 #define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
@@ -540,3 +541,17 @@ struct bh_trace_rate {
 	__u64 pad[3];
 };
 _Static_assert(sizeof(struct bh_trace_rate) == 64, "bh_trace_rate");
+
+/* Context of the program bh_guard_ask: may the slot's pod execute what is behind the caller's
+ * descriptor? */
+struct bh_guard_ask {
+	__s32 fd;
+	__u32 slot;
+	__u32 generation;
+	__u32 is_refused; /* out, as what follows */
+	__u64 ino;
+	__u32 dev;
+	__u32 origin; /* enum bh_trace_origin */
+	char path[BH_PATH_MAX];
+};
+_Static_assert(sizeof(struct bh_guard_ask) == 288, "bh_guard_ask");

@@ -167,12 +167,15 @@ int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		      struct bh_yaml_err *err)
 {
 	const struct bh_yaml *response = NULL, *rates = NULL;
-	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "rates", "response"), err);
+	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "rates", "fanotify", "response"),
+				   err);
 
 	if (!r)
 		r = read_mode(m, c, err);
 	if (!r)
 		r = read_startup(m, c, err);
+	if (!r)
+		r = bh_yaml_get_bool(m, "fanotify", false, &c->has_fanotify, err);
 	if (!r)
 		r = bh_yaml_get_map(m, "rates", false, &rates, err);
 	if (!r && rates)

@@ -7,6 +7,8 @@
  *     rates:                    # what pods use up
  *       every: 10s              # between two readings, 200ms to 1m
  *       busy: 5m                # so long far above its normal is worth a finding, 1s to 1d
+ *     fanotify: false           # what a RuntimePolicy's exec.origin refuses gets EPERM, not only
+ *                               # SIGKILL; executing in such pods then waits for the daemon
  *     response:
  *       dryRun: false             # decide and tell, do nothing
  *       exemptNamespaces: [kube-system]
@@ -29,6 +31,7 @@ struct bh_runtime_settings {
 	enum bh_runtime_mode mode;
 	uint64_t startup_ns; /* never 0 */
 	uint64_t rates_ms, busy_ns;
+	bool has_fanotify;
 	bool is_dry_run;
 	char **exempt; /* NULL-terminated; NULL: none named, the default counts */
 	unsigned pods_per_hour, kills_per_hour, node_per_hour; /* 0 is none at all */

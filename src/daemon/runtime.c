@@ -21,6 +21,7 @@
 #include "daemon/runtime_hosts.h"
 #include "daemon/runtime_learn.h"
 #include "daemon/runtime_parts.h"
+#include "daemon/runtime_guard.h"
 #include "daemon/runtime_policy.h"
 #include "daemon/runtime_rates.h"
 #include "daemon/whose.h"
@@ -109,7 +110,19 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 		return;
 	}
 	rt->events++;
+	if (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED))
+		bh_guard_container(rt->guard, ep, (pid_t)ev->pid);
 	bh_digests_ask(rt->digests, ev);
+	log_event(rt, ep, ev);
+	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
+}
+
+/* Refused before it began: nothing was executed, there is nothing to hash. */
+static void on_blocked(const struct bh_endpoint *ep, struct bh_trace_event *ev, void *arg)
+{
+	struct bh_runtime *rt = arg;
+
+	rt->events++;
 	log_event(rt, ep, ev);
 	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
 }
@@ -276,6 +289,7 @@ void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *e
 	bh_trace_sweep(rt->trace, on_fact, rt, &err);
 	bh_trace_names_sweep(rt->trace, on_name, rt, &err);
 	bh_trace_set_policy(rt->trace, ep->slot, NULL, NULL, 0, &err);
+	bh_guard_set(rt->guard, ep, false, &err);
 	rt->rules[ep->slot] = 0;
 	bh_learning_forget(rt->learning, ep->slot);
 	bh_detection_pod_gone(rt->detection, ep);
@@ -327,6 +341,10 @@ static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		return 0;
 	r = bh_trace_set_policy(rt->trace, ep->slot, sum ? &rules->kernel : NULL,
 				(const char *const *)rules->allow, rules->n_allow, err);
+	if (r < 0)
+		return r;
+	r = bh_guard_set(rt->guard, ep,
+			 rules->kernel.origins && (rules->kernel.flags & BH_TRACE_P_KILL), err);
 	if (r < 0)
 		return r;
 	rt->rules[ep->slot] = sum;
@@ -403,6 +421,10 @@ static void open_trace(struct bh_runtime *rt)
 		r = bh_rates_open(
 			&(struct bh_rates_options){rt->d, rt->trace, rt->detection, rt->hosts},
 			&rt->rates, &err);
+	if (!r && rt->d->cfg->runtime.has_fanotify)
+		r = bh_guard_open(
+			&(struct bh_guard_options){rt->d->loop, rt->trace, on_blocked, rt},
+			&rt->guard, &err);
 	if (!r)
 		r = bh_digests_open(&(struct bh_digests_options){rt->d->loop, on_digest, rt},
 				    &rt->digests, &err);
@@ -414,6 +436,7 @@ static void open_trace(struct bh_runtime *rt)
 		bh_warn("%s", rt->trouble);
 		bh_source_freep(&rt->source);
 		bh_digests_close(BH_TAKE(rt->digests));
+		bh_guard_close(BH_TAKE(rt->guard));
 		bh_rates_close(BH_TAKE(rt->rates));
 		bh_runtime_hosts_close(BH_TAKE(rt->hosts));
 		bh_learning_close(BH_TAKE(rt->learning));
@@ -464,6 +487,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_source_free(rt->timer);
 	bh_source_free(rt->source);
 	bh_digests_close(rt->digests);
+	bh_guard_close(rt->guard);
 	bh_rates_close(rt->rates);
 	bh_runtime_hosts_close(rt->hosts);
 	bh_learning_close(rt->learning);

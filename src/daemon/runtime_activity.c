@@ -54,7 +54,8 @@ const struct bh_act_process bh_act_nobody = {
 static void set_process(const struct bh_trace_event *ev, struct bh_act_process *p)
 {
 	*p = bh_act_nobody;
-	p->pid = ev->pid;
+	/* who was refused goes on as what it was, and is not to be answered for */
+	p->pid = ev->flags & BH_TRACE_F_BLOCKED ? 0 : ev->pid;
 	p->uid = ev->uid;
 	p->gid = ev->gid;
 	p->loginuid = ev->loginuid;

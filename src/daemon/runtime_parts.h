@@ -11,6 +11,7 @@
 struct bh_detection;
 struct bh_runtime_answers;
 struct bh_learning;
+struct bh_guard;
 struct bh_rates;
 struct bh_runtime_hosts;
 
@@ -22,6 +23,7 @@ struct bh_runtime {
 	struct bh_learning *learning; /* NULL while there is no trace, like the next */
 	struct bh_runtime_hosts *hosts;
 	struct bh_rates *rates;
+	struct bh_guard *guard; /* NULL: not asked for */
 	struct bh_digests *digests;
 	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;

@@ -213,6 +213,7 @@ void bh_trace_close(struct bh_trace *t)
 	bh_trace_extra_end(t);
 	bpf_object__close(t->extra);
 	bpf_object__close(t->dns);
+	bpf_object__close(t->guard);
 	bh_trace_rates_close(t);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));

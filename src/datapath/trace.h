@@ -62,6 +62,12 @@ int bh_trace_names(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct b
  * question for one of them is told again. */
 uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns);
 
+/* Loads what answers bh_trace_guard_ask, once. */
+int bh_trace_guard_begin(struct bh_trace *t, struct bh_err *err);
+/* Whether the slot's policy refuses to execute what ask->fd, a descriptor of ours, has open, by
+ * where its bytes come from. Fills in what is marked as out; path only when it is refused. */
+int bh_trace_guard_ask(struct bh_trace *t, struct bh_guard_ask *ask, struct bh_err *err);
+
 /* What the slots' tenants used up so far, from light mode on. cpu_live_ns + cpu_ended_ns is the
  * processor time of the tasks that are, or were, theirs; it may step back a little when one ends at
  * that moment. Walks all tasks of the node once. -ENOTCONN: nobody counts. */

@@ -105,11 +105,8 @@ int bh_trace_names(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct b
 uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns)
 {
 	struct bh_dns_forget_args args = {.before_ns = before_ns};
-	struct bpf_test_run_opts opts = {.sz = sizeof(opts),
-					 .ctx_in = &args,
-					 .ctx_size_in = sizeof(args),
-					 .ctx_out = &args,
-					 .ctx_size_out = sizeof(args)};
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = &args, .ctx_size_in = sizeof(args)};
 	int fd = prog_fd(t, "bh_dns_forget");
 
 	return fd < 0 || bpf_prog_test_run_opts(fd, &opts) ? 0 : args.forgotten;

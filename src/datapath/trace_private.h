@@ -34,6 +34,7 @@ struct bh_trace {
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
 	struct bpf_object *dns;		 /* NULL: not loaded */
+	struct bpf_object *guard;	 /* NULL: not loaded */
 	struct bpf_object *cpu;		 /* NULL: not loaded */
 	struct bh_trace_rate *rate;	 /* mmap of trace_rate; NULL: not loaded */
 	int cpu_link;			 /* -1: not attached */

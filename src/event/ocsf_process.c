@@ -112,6 +112,7 @@ void bh_ocsf_put_flags(json_t *ours, uint32_t flags)
 		{BH_TRACE_F_NETNS_LEFT, "leftNetworkNamespace"},
 		{BH_TRACE_F_KILLED, "killed"},
 		{BH_TRACE_F_REFUSED, "refused"},
+		{BH_TRACE_F_BLOCKED, "blocked"},
 		{BH_TRACE_F_FIRST, "firstSeen"},
 		{BH_TRACE_F_PATH_CUT, "pathCut"},
 		{BH_TRACE_F_PRELOAD, "preload"},
@@ -223,7 +224,7 @@ void bh_ocsf_put_outcome(json_t *e, bool is_killed)
 json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 {
 	const struct bh_trace_event *ev = x->event;
-	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
+	bool is_killed = ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED);
 	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 1, "Launch",
 				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, x->time_ms};
 	json_t *e = bh_ocsf_base(o, &h, "security_control");

@@ -5,8 +5,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* The kernel's own form of a device number. */
-static uint64_t device(uint32_t dev)
+uint64_t bh_trace_device(uint32_t dev)
 {
 	return makedev(dev >> 20, dev & 0xfffff);
 }
@@ -88,9 +87,9 @@ static int decode_exec(const void *record, size_t len, struct bh_trace_event *ev
 	ev->args_len = r.args_len;
 	ev->args_total = r.args_total;
 	ev->ino = r.ino;
-	ev->dev = device(r.dev);
+	ev->dev = bh_trace_device(r.dev);
 	ev->parent_ino = r.parent_ino;
-	ev->parent_dev = device(r.parent_dev);
+	ev->parent_dev = bh_trace_device(r.parent_dev);
 	ev->caps = r.caps;
 	ev->cgroup = r.cgroup;
 	ev->loginuid = r.loginuid;
@@ -157,7 +156,7 @@ static int decode_act(const void *record, size_t len, struct bh_trace_event *ev,
 		return bh_fail(err, EBADMSG, "trace record: %zu bytes behind its strings",
 			       (size_t)(end - p));
 	ev->ino = r.ino;
-	ev->dev = device(r.dev);
+	ev->dev = bh_trace_device(r.dev);
 	ev->origin = (enum bh_trace_origin)r.origin;
 	ev->parent_origin = (enum bh_trace_origin)r.image_origin;
 	ev->op = r.op;
@@ -258,7 +257,7 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 		memcpy(ev.comm, key->name, BH_TRACE_NAME);
 	ev.path = fact->path;
 	ev.ino = key->ino;
-	ev.dev = device(key->dev);
+	ev.dev = bh_trace_device(key->dev);
 	ev.parent_ino = key->by;
 	ev.origin = (enum bh_trace_origin)key->origin;
 	ev.op = key->op;

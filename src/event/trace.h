@@ -57,6 +57,8 @@ int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, 
 /* The same from the set, for what no record announced: less is known. */
 int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fact,
 			 struct bh_trace_event *ret, struct bh_err *err);
+/* A device number as stat(2) gives it, of the kernel's own form. */
+uint64_t bh_trace_device(uint32_t dev);
 /* The same for a name. */
 int bh_trace_decode_name(const struct bh_dns_key *key, const struct bh_dns *value,
 			 struct bh_trace_event *ret, struct bh_err *err);
