@@ -14,8 +14,18 @@ from testing import check, equal, part, spawn, wait_until
 
 INTERVAL_MS, BUSY_S = 300, 4
 LEARNT = 30  # so many readings make a normal
-# ahead of whatever else the machine does
-BURN = "import os, time\nos.nice(-5)\nfor _ in range(3): os.fork()\nend = time.time() + {}\nwhile time.time() < end: pass"
+# one processor, whatever else the machine does; where that is not allowed, all there is to have
+BURN = """
+import os, time
+try:
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+except OSError:
+    for _ in range(3):
+        os.fork()
+end = time.time() + {}
+while time.time() < end:
+    pass
+"""
 SERVER = "198.51.100.53"
 
 
