@@ -24,7 +24,8 @@ static void policies_done(struct bh_runtime_set *set)
 static void pod_done(struct bh_pod_state *p)
 {
 	policies_done(&p->policies);
-	free(p->denied);
+	free(p->denied_hosts);
+	free(p->denied_ports);
 	free(p->reached);
 	free(p->dns);
 }

@@ -41,53 +41,87 @@ bool bh_row_raw_socket(struct bh_judge *j)
 /* ---- scans ---- */
 
 #define SCAN_WINDOW_S 60u
-#define SCAN_DENIED   12u /* different refused destinations */
+#define SCAN_FAST_S   5u
+#define SCAN_PORTS    12u /* different refused ports */
+#define SCAN_HOSTS    24u /* different refused hosts: where everything is denied, agents ask a few */
 #define SCAN_REACHED  48u /* different destinations, refused or not */
 #define SCAN_HIGH     64u
 
-static uint32_t destination(const struct bh_act_edge *e)
+/* Whatever a pod's own kernel sends without being asked: neighbours, groups, DHCP. */
+static bool is_chatter(const struct bh_act_edge *e)
 {
-	uint8_t bytes[19];
+	static const struct bh_ip unspecified;
+	const uint8_t *b = e->remote.b;
+	bool is4 = bh_ip_is4(&e->remote);
 
-	memcpy(bytes, e->remote.b, 16);
-	bytes[16] = (uint8_t)(e->port >> 8);
-	bytes[17] = (uint8_t)e->port;
-	bytes[18] = e->proto;
+	return !bh_ip_cmp(&e->remote, &unspecified) || (is4 ? b[12] >= 224 : b[0] == 0xff) ||
+	       (is4 && !b[12] && !b[13] && !b[14] && !b[15]) || e->proto == PROTO_ICMP6;
+}
+
+static uint32_t hash_of(const struct bh_act_edge *e, bool with_host, bool with_port)
+{
+	uint8_t bytes[19] = {0};
+
+	if (with_host)
+		memcpy(bytes, e->remote.b, 16);
+	if (with_port) {
+		bytes[16] = (uint8_t)(e->port >> 8);
+		bytes[17] = (uint8_t)e->port;
+		bytes[18] = e->proto;
+	}
 	return (uint32_t)bh_hash(bytes, sizeof(bytes), 4);
 }
 
-static size_t count_distinct(struct bh_distinct **window, uint32_t value, uint64_t ts_ns)
+static size_t count_distinct(struct bh_distinct **window, uint32_t value, uint64_t ts_ns,
+			     uint32_t window_s)
 {
 	if (!*window)
 		*window = calloc(1, sizeof(**window));
-	return *window ? bh_distinct_add(*window, value, (uint32_t)(ts_ns / BH_S) + 1,
-					 SCAN_WINDOW_S)
+	return *window ? bh_distinct_add(*window, value, (uint32_t)(ts_ns / BH_S) + 1, window_s)
 		       : 0;
+}
+
+/* A scan goes through ports or hosts; who asks a few places again and again is only refused. */
+static bool raise_denied(struct bh_judge *j)
+{
+	const struct bh_act_edge *e = &j->a->u.edge;
+	struct bh_pod_state *pod = j->pod;
+	uint64_t ts_ns = j->a->ts_ns;
+	size_t ports =
+		count_distinct(&pod->denied_ports, hash_of(e, false, true), ts_ns, SCAN_WINDOW_S);
+	size_t hosts =
+		count_distinct(&pod->denied_hosts, hash_of(e, true, false), ts_ns, SCAN_WINDOW_S);
+	size_t fast =
+		count_distinct(&pod->denied_hosts, hash_of(e, true, false), ts_ns, SCAN_FAST_S);
+
+	if (ports < SCAN_PORTS && hosts < SCAN_HOSTS)
+		return false;
+	pod->scan_ns = ts_ns;
+	if (ports >= SCAN_HIGH || fast >= SCAN_HIGH)
+		j->severity = BH_SEVERITY_HIGH;
+	bh_judge_key(j, "denied");
+	bh_judge_say(j, "refused at %zu hosts and %zu ports within %u s", hosts, ports,
+		     SCAN_WINDOW_S);
+	return true;
 }
 
 bool bh_row_scan(struct bh_judge *j)
 {
 	const struct bh_act_edge *e = &j->a->u.edge;
-	size_t denied = 0, reached;
+	size_t reached;
 
-	if (!e->is_egress)
+	if (!e->is_egress || is_chatter(e))
 		return false;
-	if (e->is_denied)
-		denied = count_distinct(&j->pod->denied, destination(e), j->a->ts_ns);
-	reached = count_distinct(&j->pod->reached, destination(e), j->a->ts_ns);
-	if (denied < SCAN_DENIED && reached < SCAN_REACHED)
-		return false;
+	reached = count_distinct(&j->pod->reached, hash_of(e, true, true), j->a->ts_ns,
+				 SCAN_WINDOW_S);
+	if (e->is_denied && raise_denied(j))
+		return true;
 	/* one that talks to many allowed peers in its first minute fills its pools */
-	if (denied < SCAN_DENIED && j->is_starting)
+	if (reached < SCAN_REACHED || j->is_starting)
 		return false;
-	j->severity = denied >= SCAN_HIGH ? BH_SEVERITY_HIGH : BH_SEVERITY_MEDIUM;
-	if (denied < SCAN_DENIED)
-		j->severity = BH_SEVERITY_LOW;
-	else
-		j->pod->scan_ns = j->a->ts_ns;
-	bh_judge_key(j, denied >= SCAN_DENIED ? "denied" : "reached");
-	bh_judge_say(j, "%zu different destinations within %u s, %zu of them refused",
-		     reached > denied ? reached : denied, SCAN_WINDOW_S, denied);
+	j->severity = BH_SEVERITY_LOW;
+	bh_judge_key(j, "reached");
+	bh_judge_say(j, "%zu different destinations within %u s", reached, SCAN_WINDOW_S);
 	return true;
 }
 

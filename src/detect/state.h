@@ -74,16 +74,16 @@ struct bh_pod_state {
 	bool is_suspect, has_io_uring;
 	double score; /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
-	double sequences;		    /* how many it holds; they count less and less */
-	uint64_t scan_ns;		    /* of the last scan found; 0: none */
-	double cpu_normal;		    /* running mean of the CPU share */
-	uint32_t cpu_n;			    /* intervals in it */
-	uint64_t cpu_high_ns;		    /* how long it has been far above, less twice its pauses */
+	double sequences;     /* how many it holds; they count less and less */
+	uint64_t scan_ns;     /* of the last scan found; 0: none */
+	double cpu_normal;    /* running mean of the CPU share */
+	uint32_t cpu_n;	      /* intervals in it */
+	uint64_t cpu_high_ns; /* how long it has been far above, less twice its pauses */
 	uint64_t unpacked[BH_UNPACKED_MAX]; /* directories filled while starting; 0: free */
 	struct bh_made made[BH_MADE_MAX];
 	unsigned next_made;
-	struct bh_distinct *denied, *reached; /* lazily */
-	struct bh_dns_window *dns;	      /* lazily, BH_DNS_WINDOWS */
+	struct bh_distinct *denied_hosts, *denied_ports, *reached; /* lazily */
+	struct bh_dns_window *dns;				   /* lazily, BH_DNS_WINDOWS */
 };
 
 /* ---- findings ---- */

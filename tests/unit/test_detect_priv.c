@@ -189,6 +189,20 @@ static void edge(struct rig *r, const char *who, unsigned n, bool is_denied)
 	rig_feed(r, &a);
 }
 
+/* Refused at host n of a network. */
+static void probe(struct rig *r, unsigned n, unsigned port)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_EDGE, "");
+
+	a.u.edge = (struct bh_act_edge){.is_egress = true,
+					.is_denied = true,
+					.proto = 6,
+					.port = (uint16_t)port,
+					.remote = bh_ip_from4(0x0a010000u + n),
+					.peer_name = ""};
+	rig_feed(r, &a);
+}
+
 static void test_scan(void **state)
 {
 	struct rig r;
@@ -204,7 +218,25 @@ static void test_scan(void **state)
 	}
 	for (i = 0; i < 200; i++)
 		edge(&r, "/usr/bin/app", 7, true); /* one destination, again and again */
+	for (i = 0; i < 16; i++) /* agents ask a few hosts at a few ports, all refused */
+		probe(&r, i % 20, 9100 + i % 3);
+	for (i = 0; i < 10; i++) { /* and what nobody asked for is no scan */
+		struct bh_activity a = rig_act(&r, BH_ACT_EDGE, "");
+
+		a.u.edge = (struct bh_act_edge){.is_egress = true,
+						.is_denied = true,
+						.proto = 17,
+						.port = (uint16_t)(1 + i * 7),
+						.remote = bh_ip_from4(0xe0000000u + i),
+						.peer_name = ""};
+		rig_feed(&r, &a);
+	}
 	rig_expect_silent(&r);
+	r.now_ns += 100 * S;
+	for (i = 0; i < 30; i++)
+		probe(&r, 100 + i, 22);
+	rig_expect(&r, "scan", MEDIUM);
+	r.now_ns += 100 * S;
 	for (i = 0; i < 14; i++)
 		edge(&r, "/usr/bin/nmap", 100 + i, true);
 	rig_expect(&r, "scan", MEDIUM);

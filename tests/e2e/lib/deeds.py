@@ -175,9 +175,13 @@ ROWS = {
     "scan": (
         [deed("for p in $(seq 1 30); do nc -w 1 -z 198.51.100.7 $p; done"),
          deed("for p in $(seq 1 30); do nc -w 1 -z 198.51.100.$p 22; done")],
-        [deed("for i in $(seq 1 40); do nc -w 1 -z 198.51.100.7 $((5000 + i % 3)); done")]),
+        [deed("for i in $(seq 1 40); do nc -w 1 -z 198.51.100.7 $((5000 + i % 3)); done"),
+         # an agent of a world where everything is denied: a dozen targets over and over, and no names
+         deed("for i in 1 2 3; do for h in $(seq 1 12); do nc -w 1 -z 198.51.100.$h 9100; "
+              "nc -w 1 -z 198.51.100.$h 8080; done; done; "
+              "for i in $(seq 1 20); do echo x | nc -u -w 1 198.51.100.53 53; done")]),
     "dns-tunnel": ("elsewhere", "trace_names.py"),
-    "cpu": ("elsewhere", "../unit/test_detect_priv.c"),
+    "cpu": ("elsewhere", "trace_rates.py"),
     "runtime-socket": (
         [deed(PYTHON.format(UNIX.format("/run/docker.sock")))],
         [deed(PYTHON.format(UNIX.format("/run/app.sock")))]),
