@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "cli/commands.h"
 
 static void add_row(struct bh_table *t, const json_t *pod)
@@ -18,6 +20,25 @@ static void add_row(struct bh_table *t, const json_t *pod)
 	bh_table_fmt(t, BH_PLAIN, "%lld", bh_show_int(counters, "passedPackets"));
 	bh_table_fmt(t, dropped ? BH_BAD : BH_PLAIN, "%lld", dropped);
 	bh_table_fmt(t, BH_PLAIN, "%lld", bh_show_int(counters, "flows"));
+}
+
+/* Images that are not accepted, one line each. */
+static void show_images(const struct bh_cli *cli, const json_t *pod)
+{
+	const json_t *image;
+	size_t i;
+
+	json_array_foreach(json_object_get(pod, "images"), i, image)
+	{
+		const char *verdict = bh_show_str(image, "verdict");
+		bool is_reject = !strcmp(verdict, "reject");
+
+		if (is_reject || !strcmp(verdict, "undecided"))
+			bh_out_line(&cli->out, is_reject ? BH_BAD : BH_WARN,
+				    "%s: image %s: %s by ImagePolicy %s: %s",
+				    bh_show_str(pod, "pod"), bh_show_str(image, "image"), verdict,
+				    bh_show_str(image, "policy"), bh_show_str(image, "reason"));
+	}
 }
 
 static int show(struct bh_cli *cli, const json_t *answer)
@@ -44,6 +65,7 @@ static int show(struct bh_cli *cli, const json_t *answer)
 		if (json_is_string(json_object_get(pod, "why")))
 			bh_out_line(&cli->out, BH_WARN, "%s is %s: %s", bh_show_str(pod, "pod"),
 				    bh_show_str(pod, "state"), bh_show_str(pod, "why"));
+		show_images(cli, pod);
 	}
 	return BH_EXIT_OK;
 }

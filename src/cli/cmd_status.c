@@ -181,6 +181,19 @@ static void show_troubles(const struct bh_cli *cli, const json_t *s)
 	}
 }
 
+static void show_images(const struct bh_cli *cli, const json_t *s)
+{
+	const json_t *images = json_object_get(s, "images");
+	const json_t *runtime = json_object_get(images, "runtime");
+
+	if (!images)
+		return;
+	heading(cli, "Images");
+	bh_out_line(&cli->out, BH_PLAIN, "  mode %s; runtime %s: %s, socket %s",
+		    bh_show_str(images, "mode"), bh_show_str(runtime, "state"),
+		    bh_show_str(runtime, "runtime"), bh_show_str(runtime, "socket"));
+}
+
 static int show(struct bh_cli *cli, const json_t *s)
 {
 	int r = 0;
@@ -191,6 +204,7 @@ static int show(struct bh_cli *cli, const json_t *s)
 	r |= show_capabilities(cli, s);
 	r |= show_maps(cli, s);
 	r |= show_drops(cli, s);
+	show_images(cli, s);
 	show_troubles(cli, s);
 	return r ? bh_cli_fail(cli, "out of memory") : BH_EXIT_OK;
 }

@@ -217,7 +217,7 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 		return r;
 	}
 	bh_request_on_gone(rq, on_gone, p);
-	bh_images_nudge(d->images);
+	bh_images_expect(d->images);
 	r = bh_images_ask(d->images, &(struct bh_image_subject){.ns = ep->ns, .name = ep->name},
 			  &(struct bh_images_listener){on_judged, p}, &images, err);
 	if (r < 0)

@@ -127,6 +127,12 @@ void bh_images_nudge(struct bh_images *im)
 		bh_image_watch_nudge(im->watch);
 }
 
+void bh_images_expect(struct bh_images *im)
+{
+	if (im)
+		bh_image_watch_expect(im->watch);
+}
+
 static int rank(const char *verdict)
 {
 	return !strcmp(verdict, "reject") ? 2 : !strcmp(verdict, "undecided");

@@ -25,7 +25,7 @@ struct bh_image_watch {
 	struct bh_source *timer;
 	uint64_t round;
 	int64_t looked_s, eager_until_s, read_s; /* on the clock of bh_uptime_s */
-	bool is_changed;
+	bool is_changed, is_nudged;
 };
 
 /* ---- what runs ---- */
@@ -232,11 +232,12 @@ static void on_tick(void *arg)
 {
 	struct bh_image_watch *w = arg;
 	int64_t now_s = bh_uptime_s();
-	int64_t pause_s = now_s < w->eager_until_s ? 1 : LOOK_S;
+	int64_t pause_s = w->is_nudged || now_s < w->eager_until_s ? 1 : LOOK_S;
 
 	read_version(w, now_s);
 	if (now_s - w->looked_s >= pause_s) {
 		w->looked_s = now_s;
+		w->is_nudged = false;
 		bh_cri_ear_look(w->ear);
 		if (bh_cri_ear_is_absent(w->ear))
 			take_manifests(w);
@@ -250,6 +251,11 @@ void bh_image_watch_changed(struct bh_image_watch *w)
 }
 
 void bh_image_watch_nudge(struct bh_image_watch *w)
+{
+	w->is_nudged = true;
+}
+
+void bh_image_watch_expect(struct bh_image_watch *w)
 {
 	w->eager_until_s = bh_uptime_s() + EAGER_S;
 }

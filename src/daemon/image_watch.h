@@ -22,8 +22,10 @@ void bh_image_watch_close(struct bh_image_watch *w);
 
 /* The sources changed: policies may be other ones. */
 void bh_image_watch_changed(struct bh_image_watch *w);
-/* Something was started somewhere: look soon. */
+/* Something was started somewhere: look once, soon. */
 void bh_image_watch_nudge(struct bh_image_watch *w);
+/* A pod is being made: look again and again for a while. */
+void bh_image_watch_expect(struct bh_image_watch *w);
 
 /* Rows of bh_images_of_pod for what the runtime says; empty when it says nothing. The caller's. */
 json_t *bh_image_watch_pod(const struct bh_image_watch *w, const char *ns, const char *name);

@@ -54,8 +54,10 @@ void bh_images_forget(struct bh_image_wait *w);
 
 /* Something in the sources changed. im may be NULL, here and below. */
 void bh_images_changed(struct bh_images *im);
-/* A program was started in a pod, or a pod was: what the runtime started is looked at soon. */
+/* A program was started in a pod, which may be a new container's: one look at what runs, soon. */
 void bh_images_nudge(struct bh_images *im);
+/* A pod is added: its containers are looked for until they had the time to start. */
+void bh_images_expect(struct bh_images *im);
 /* What is known of a pod's images: array of {"image","container","digest","verdict","reason",
  * "policy","signer","mode","runs"}; *ret_worst its worst verdict, NULL without any. The caller owns
  * the result. */

@@ -78,6 +78,9 @@ def accepts_and_refuses(w):
     check(error is None, "a signed image: the pod starts", error)
     error, _, pod = w.add("prod", w.signed, w.bare)
     check(error and error.code >= 100, "an unsigned one beside it: refused for good", error)
+    said = w.node.cli("pods").stdout
+    check(w.bare in said and "reject by ImagePolicy prod: no-signature" in said,
+          "pods names what was refused", said)
     check(error and w.bare in str(error) and "no-signature" in str(error) and
           "'prod'" in str(error), "the sentence names image, policy and reason", error)
     rows = w.node.ask("pods")
@@ -228,6 +231,7 @@ def broken_policy(w):
     error, _, _ = w.add("prod", w.signed)
     check(error and error.code == 11, "nothing starts unjudged where there never was a good one",
           error)
+    check("Images" in w.node.cli("status").stdout, "status tells of images")
     check("are not valid" in str(w.node.ask("status")["degraded"]), "status says so")
 
 
