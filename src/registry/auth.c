@@ -219,6 +219,8 @@ static int send_token(struct bh_auth *a, const struct bh_auth_question *q, const
 
 	if (!r)
 		r = take_token(a, q, &reply, err);
+	if (r == -EFBIG) /* the token server's fault, not the image's */
+		r = bh_note(err, -EIO, "token");
 	if (reply.body)
 		explicit_bzero(reply.body, reply.len);
 	bh_http_reply_done(&reply);
