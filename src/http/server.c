@@ -8,6 +8,7 @@
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,6 +22,7 @@
 #define SPARE_FDS	256 /* left for everything else the daemon does */
 #define PAUSE_MS	1000
 #define METRICS_TYPE	"application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define CLASSIC_TYPE	"text/plain; version=0.0.4; charset=utf-8"
 #define TEXT_TYPE	"text/plain; charset=utf-8"
 #define MAX_PORT_DIGITS 5
 
@@ -58,14 +60,49 @@ static void answer(struct evhttp_request *req, int status, const char *type,
 		evbuffer_free(buf);
 }
 
+/* OpenMetrics names a counter's family without "_total", the older text format with it. The TYPE of
+ * a family comes before its HELP. */
+static void add_classic(struct bh_str *out, const char *text)
+{
+	char counter[256] = "";
+
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		char word[8] = "", name[256] = "", type[16] = "";
+
+		sscanf(text, "# %7s %255s %15s", word, name, type);
+		if (!strncmp(text, "# TYPE ", 7) && !strcmp(type, "counter"))
+			snprintf(counter, sizeof(counter), "%s", name);
+		if (text[0] == '#' && name[0] && !strcmp(name, counter)) {
+			size_t head = strlen("# TYPE ") + strlen(name);
+
+			bh_str_addn(out, text, head);
+			bh_str_add(out, "_total");
+			bh_str_addn(out, text + head, n - head);
+		} else {
+			bh_str_addn(out, text, n);
+		}
+		bh_str_add(out, "\n");
+		text += n + (text[n] == '\n');
+	}
+}
+
+/* Who does not ask for OpenMetrics gets what every reader of Prometheus's formats understands. */
 static void on_metrics(struct evhttp_request *req, void *arg)
 {
 	const struct bh_http_server *s = arg;
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
+	BH_CLEANUP(bh_str_done) struct bh_str classic = {0};
+	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
 
 	s->pages.metrics(&out, s->pages.arg);
-	bh_str_add(&out, "# EOF\n");
-	answer(req, HTTP_OK, METRICS_TYPE, &out);
+	if (accept && strstr(accept, "application/openmetrics-text")) {
+		bh_str_add(&out, "# EOF\n");
+		answer(req, HTTP_OK, METRICS_TYPE, &out);
+		return;
+	}
+	add_classic(&classic, bh_str_text(&out));
+	answer(req, HTTP_OK, CLASSIC_TYPE, &classic);
 }
 
 static void on_healthz(struct evhttp_request *req, void *arg)

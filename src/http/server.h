@@ -14,7 +14,8 @@
 struct bh_http_server;
 
 struct bh_http_pages {
-	/* Appends OpenMetrics text (without its "# EOF"). */
+	/* Appends OpenMetrics text (without its "# EOF"), TYPE before HELP. Who does not ask for
+	 * OpenMetrics is given the same in the older text format. */
 	void (*metrics)(struct bh_str *out, void *arg);
 	/* false: appends one sentence that says why. */
 	bool (*is_ready)(struct bh_str *why, void *arg);

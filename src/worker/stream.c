@@ -36,14 +36,16 @@ void bh_stream_closep(struct bh_stream **s)
 	*s = NULL;
 }
 
-/* The library's own sentence for what just failed. */
+/* The library's own sentence for what just failed; the system's where that is behind it. */
 static int fail(struct bh_err *err, int code, const char *what)
 {
-	unsigned long e = ERR_peek_last_error();
+	unsigned long first = ERR_peek_error(), e = ERR_peek_last_error();
 	char text[160] = "";
 	int saved = errno;
 
-	if (e)
+	if (ERR_SYSTEM_ERROR(first))
+		snprintf(text, sizeof(text), "%s", strerror(ERR_GET_REASON(first)));
+	else if (e)
 		ERR_error_string_n(e, text, sizeof(text));
 	ERR_clear_error();
 	return bh_fail(err, code, "%s: %s", what,
@@ -154,6 +156,21 @@ static int wait_for(struct bh_stream *s, int64_t until_ms, struct bh_err *err)
 	return 0;
 }
 
+/* A certificate that is not taken is what people have to hear of, not the alert it ends in. */
+static int fail_connect(struct bh_stream *s, struct bh_err *err)
+{
+	SSL *ssl = NULL;
+	long why;
+
+	BIO_get_ssl(s->bio, &ssl);
+	why = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+	if (why == X509_V_OK)
+		return fail(err, ECONNREFUSED, "connect");
+	ERR_clear_error();
+	return bh_fail(err, EACCES, "the receiver's certificate is not trusted: %s",
+		       X509_verify_cert_error_string(why));
+}
+
 static int connect_all(struct bh_stream *s, struct bh_err *err)
 {
 	int64_t until_ms = now_ms() + s->timeout_ms;
@@ -161,7 +178,7 @@ static int connect_all(struct bh_stream *s, struct bh_err *err)
 
 	while (BIO_do_handshake(s->bio) <= 0) {
 		if (!BIO_should_retry(s->bio))
-			return fail(err, ECONNREFUSED, "connect");
+			return fail_connect(s, err);
 		BIO_get_fd(s->bio, &s->fd);
 		r = wait_for(s, until_ms, err);
 		if (r)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""/metrics as a strict reader of OpenMetrics takes it, over pods, drops and sinks; what the Grafana
-dashboard asks for is there; /healthz and /readyz."""
+"""/metrics as a strict reader of OpenMetrics and the real Prometheus take it, over pods, drops and
+sinks; what the Grafana dashboard and the alerts ask for is there; /healthz and /readyz."""
 import json
 import os
 import re
@@ -10,10 +10,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from node import Node, enter, namespace, network_policy, pods_peer, ports
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from testing import SOURCE, check, equal, part, run, wait_until
+from testing import SOURCE, check, equal, part, run, spawn, wait_until
 
-PORT = 9473
+PORT, SERVER = 9473, 19090
 DASHBOARD = os.path.join(SOURCE, "examples", "grafana.json")
+ALERTS = os.path.join(SOURCE, "examples", "alerts.yaml")
+
+
+OPEN = "application/openmetrics-text;version=1.0.0,*/*;q=0.1"
 
 
 def get(node, path, accept="*/*"):
@@ -27,7 +31,7 @@ def get(node, path, accept="*/*"):
 
 def samples(node):
     """{name: {labels as a sorted tuple: value}}, and the families."""
-    status, kind, body = get(node, "/metrics")
+    status, kind, body = get(node, "/metrics", OPEN)
     equal((status, kind.split(";")[0]), (200, "application/openmetrics-text"), "OpenMetrics")
     families = list(text_string_to_metric_families(body))
     out = {}
@@ -37,14 +41,75 @@ def samples(node):
     return out, families
 
 
-def queried():
-    """Names of our metrics in the dashboard's expressions."""
+def expressions():
+    """What the dashboard's panels ask for."""
     with open(DASHBOARD) as f:
-        text = f.read()
-    board = json.loads(text)
+        board = json.load(f)
     exprs = [t["expr"] for p in board["panels"] for t in p["targets"]]
     check(len(exprs) >= len(board["panels"]) > 5, "each panel asks for something")
-    return {name for e in exprs for name in re.findall(r"bulkhead_\w+", e)}
+    return exprs
+
+
+def names_in(text):
+    return set(re.findall(r"bulkhead_\w+", text))
+
+
+class Prometheus:
+    """The real one, scraping the daemon inside of its network namespace."""
+
+    def __init__(self, node):
+        self.node, self.dir = node, testing.tempdir()
+        config = os.path.join(self.dir, "prometheus.yml")
+        with open(config, "w") as f:
+            json.dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+                       "rule_files": [ALERTS],
+                       "scrape_configs": [{"job_name": "bulkhead", "static_configs": [
+                           {"targets": [f"127.0.0.1:{PORT}"]}]}]}, f)
+        run("promtool", "check", "config", config)
+        log = open(os.path.join(self.dir, "log"), "w")
+        testing.on_exit(log.close)
+        spawn([*enter(node.netns), "prometheus", f"--config.file={config}",
+               f"--storage.tsdb.path={self.dir}/data",
+               f"--web.listen-address=127.0.0.1:{SERVER}"], stdout=log, stderr=log)
+
+    def api(self, path, **query):
+        args = [x for k, v in query.items() for x in ("--data-urlencode", f"{k}={v}")]
+        r = run(*enter(self.node.netns), "curl", "-s", "-m", "10", "-G", *args,
+                f"http://127.0.0.1:{SERVER}/api/v1/{path}", check=False)
+        return json.loads(r.stdout)["data"] if r.returncode == 0 and r.stdout[:1] == "{" else None
+
+    def target(self):
+        """The target's state once it was scraped."""
+        found = (self.api("targets") or {}).get("activeTargets") or [{}]
+        return found[0] if found[0].get("health") in ("up", "down") else None
+
+    def scrapes(self):
+        data = self.api("query", query="count_over_time(bulkhead_up[1m])")
+        return int(data["result"][0]["value"][1]) if data and data["result"] else 0
+
+    def ask(self, expr):
+        """(exit status, output) of promtool, as people would ask by hand."""
+        r = run(*enter(self.node.netns), "promtool", "query", "instant",
+                f"http://127.0.0.1:{SERVER}", expr, check=False)
+        return r.returncode, r.stdout + r.stderr
+
+
+def scraped(node):
+    """Prometheus takes what we say, and answers what the dashboard asks."""
+    status, kind, text = get(node, "/metrics")
+    equal((status, kind.split(";")[0]), (200, "text/plain"), "the older format by default")
+    r = run("promtool", "check", "metrics", input=text, check=False)
+    equal((r.returncode, r.stdout + r.stderr), (0, ""), "promtool has nothing to say about it")
+    server = Prometheus(node)
+    t = wait_until(server.target, 60, "a scrape")
+    equal((t["health"], t["lastError"]), ("up", ""), "Prometheus scrapes the daemon")
+    wait_until(lambda: server.scrapes() >= 3, 60, "some scrapes", interval=0.5)
+    for expr in expressions():
+        code, out = server.ask(expr.replace("$node", ".*").replace("$__rate_interval", "1m"))
+        check(code == 0 and "=>" in out, expr, out)
+    rules = server.api("rules")["groups"][0]["rules"]
+    equal({r["name"]: r["health"] for r in rules if r["health"] == "err"}, {},
+          f"Prometheus evaluates {len(rules)} alerts")
 
 
 def main():
@@ -75,11 +140,16 @@ def main():
         check(samples(node)[0]["bulkhead_sink_behind"][(("sink", "away"),)] > 0, "backlog")
     with part("dashboard"):
         found, _ = samples(node)
-        equal(queried() - set(found), set(), "every metric that the dashboard asks for exists")
+        equal(names_in(" ".join(expressions())) - set(found), set(),
+              "every metric that the dashboard asks for exists")
+        with open(ALERTS) as f:
+            equal(names_in(f.read()) - set(found), set(), "and those of the alerts")
+    with part("Prometheus"):
+        scraped(node)
     with part("health"):
         equal(get(node, "/healthz")[0], 200, "alive")
         equal(get(node, "/readyz")[0], 200, "ready")
 
 
-testing.start()
+testing.start(needs=["/usr/bin/prometheus", "/usr/bin/promtool"])
 testing.main(main)

@@ -24,7 +24,7 @@ static void metrics(struct bh_str *out, void *arg)
 {
 	assert_ptr_equal(arg, &fx);
 	fx.calls++;
-	bh_str_add(out, "# TYPE x gauge\nx 1\n");
+	bh_str_add(out, "# TYPE x gauge\nx 1\n# TYPE y counter\n# HELP y Of x.\ny_total 2\n");
 }
 
 static bool is_ready(struct bh_str *why, void *arg)
@@ -116,15 +116,32 @@ static void has(const char *text, const char *part)
 
 static void test_metrics(void **state)
 {
-	const char *got = ask(GET("/metrics"));
+	const char *got =
+		ask("GET /metrics HTTP/1.1\r\nHost: x\r\n"
+		    "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n\r\n");
 
 	(void)state;
 	has(got, "HTTP/1.1 200 ");
 	has(got, "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n");
-	has(got, "\r\n\r\n# TYPE x gauge\nx 1\n# EOF\n");
+	has(got,
+	    "\r\n\r\n# TYPE x gauge\nx 1\n# TYPE y counter\n# HELP y Of x.\ny_total 2\n"
+	    "# EOF\n");
 	has(got, "Connection: close\r\n");
 	assert_int_equal(fx.calls, 1);
 	has(ask(GET("/metrics?x=1")), "x 1\n");
+}
+
+/* The older format, for those who do not ask for the newer one. */
+static void test_classic(void **state)
+{
+	const char *got = ask(GET("/metrics"));
+
+	(void)state;
+	has(got, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+	has(got,
+	    "\r\n\r\n# TYPE x gauge\nx 1\n# TYPE y_total counter\n# HELP y_total Of x.\n"
+	    "y_total 2\n");
+	assert_null(strstr(got, "EOF"));
 }
 
 static void test_head_has_no_body(void **state)
@@ -133,7 +150,7 @@ static void test_head_has_no_body(void **state)
 
 	(void)state;
 	has(got, "HTTP/1.1 200 ");
-	has(got, "Content-Length: 25\r\n");
+	has(got, "Content-Length: 73\r\n");
 	assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n");
 }
 
@@ -270,15 +287,11 @@ static void test_port_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_metrics),
-		T(test_head_has_no_body),
-		T(test_health_and_readiness),
-		T(test_nothing_else),
-		T(test_limits),
-		T(test_slow_client),
-		T(test_descriptors_are_spared),
-		T(test_listen_text),
-		T(test_port_in_use),
+		T(test_metrics),	  T(test_classic),
+		T(test_head_has_no_body), T(test_health_and_readiness),
+		T(test_nothing_else),	  T(test_limits),
+		T(test_slow_client),	  T(test_descriptors_are_spared),
+		T(test_listen_text),	  T(test_port_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
