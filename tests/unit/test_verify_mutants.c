@@ -9,7 +9,7 @@
  * BH_MUTANTS: how many of each vector (24), BH_MUTANTS_S: at most so many seconds (60), which on a
  * slow machine leaves some out; BH_MUTANTS_SEED (1); ONLY: one vector; BH_SIGNATURES as elsewhere.
  */
-#include "verify_kit.h"
+#include "verify_set.h"
 
 #include <sys/resource.h>
 #include <time.h>
@@ -17,49 +17,12 @@
 
 #include "base/map.h"
 #include "mutate.h"
-#include "verify/rfc3339.h"
 
 #define MUTANTS	   24
 #define SECONDS	   60
 #define ROUND	   8 /* mutants of a vector before the next one has its turn */
 #define HANG_S	   20
 #define MEMORY_KIB (64 << 10) /* as much as a worker may take */
-
-static int64_t kit_time(const json_t *obj, const char *key, int64_t otherwise)
-{
-	const char *text = json_string_value(json_object_get(obj, key));
-	int64_t at_s = otherwise;
-
-	if (text)
-		assert_int_equal(bh_rfc3339_parse(text, &at_s), 0);
-	return at_s;
-}
-
-static char *set_dir;
-static json_t *set;
-
-static int load_set(void **state)
-{
-	const char *path = getenv("BH_SIGNATURES"), *dir = getenv("BH_SOURCE_DIR");
-	char *file;
-
-	(void)state;
-	set_dir = path ? strdup(path) : bh_strf("%s/../shared/vectors/signatures", dir ? dir : ".");
-	file = bh_strf("%s/vectors.json", set_dir);
-	set = json_load_file(file, JSON_ALLOW_NUL, NULL);
-	if (!set)
-		print_error("%s cannot be read; BH_SIGNATURES names the directory\n", file);
-	free(file);
-	return set ? 0 : -1;
-}
-
-static int drop_set(void **state)
-{
-	(void)state;
-	json_decref(set);
-	free(set_dir);
-	return 0;
-}
 
 /* ---- a layout in memory ---- */
 
