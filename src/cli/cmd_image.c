@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/fs.h"
+#include "bulkhead_version.h"
 #include "cli/commands.h"
 #include "cli/image_files.h"
 #include "ctl/batch.h"
@@ -120,9 +121,11 @@ static int make_question(const struct bh_cli *cli, const struct bh_args *args, j
 		json_decref(mirrors);
 		return r;
 	}
-	*ret = json_pack("{s:[{s:s, s:s?}], s:O, s:I, s:i, s:s?, s:o, s:o}", "images", "reference",
-			 bh_args_operand(args, 0), "namespace", bh_args_get(args, "namespace"),
-			 "policies", bh_image_bundle_json(bundle), "now", (json_int_t)now_s,
+	*ret = json_pack("{s:[{s:s, s:s?}], s:O, s:I, s:I, s:i, s:s?, s:o, s:o}", "images",
+			 "reference", bh_args_operand(args, 0), "namespace",
+			 bh_args_get(args, "namespace"), "policies", bh_image_bundle_json(bundle),
+			 "now", (json_int_t)now_s, "clockMin",
+			 bh_args_get(args, "now") ? (json_int_t)0 : (json_int_t)BH_CLOCK_MIN_S,
 			 "deadlineMs", DEADLINE_MS, "layout", bh_args_get(args, "layout"),
 			 "credentials", credentials, "mirrors", mirrors);
 	return *ret ? BH_EXIT_OK : bh_cli_fail(cli, "the reference is not text");

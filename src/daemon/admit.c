@@ -218,8 +218,10 @@ static int await_publish(struct bh_daemon *d, struct bh_request *rq, const struc
 	}
 	bh_request_on_gone(rq, on_gone, p);
 	bh_images_expect(d->images);
-	r = bh_images_ask(d->images, &(struct bh_image_subject){.ns = ep->ns, .name = ep->name},
-			  &(struct bh_images_listener){on_judged, p}, &images, err);
+	r = bh_images_ask(
+		d->images,
+		&(struct bh_image_subject){.ns = ep->ns, .name = ep->name, .uid = ep->uid},
+		&(struct bh_images_listener){on_judged, p}, &images, err);
 	if (r < 0)
 		fail_add(p, err, true);
 	else if (images) /* else on_judged was called, and p may be gone */

@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "ctl/batch.h"
 #include "verify/ref.h"
+#include "bulkhead_version.h"
 
 /* A registry that hangs keeps its workers until their deadline. It must not have all of them, and
  * one that did so lately gets one until it is better. */
@@ -261,9 +262,9 @@ static struct batch *batch_new(struct bh_image_batches *b, const struct bh_image
 		return NULL;
 	t->all = b;
 	t->questions = json_incref(json_object_get(list, "questions"));
-	t->job = json_pack("{s:O, s:O, s:I, s:i}", "images", json_object_get(list, "images"),
-			   "policies", a->bundle, "now", (json_int_t)a->now_s, "deadlineMs",
-			   DEADLINE_MS);
+	t->job = json_pack("{s:O, s:O, s:I, s:I, s:i}", "images", json_object_get(list, "images"),
+			   "policies", a->bundle, "now", (json_int_t)a->now_s, "clockMin",
+			   (json_int_t)BH_CLOCK_MIN_S, "deadlineMs", DEADLINE_MS);
 	if (t->job && !join_host(t, host))
 		return t;
 	batch_free(t);

@@ -26,9 +26,17 @@ struct file {
 	bool is_broken; /* its policies have never been right */
 };
 
-struct pod {
+/* What one file says of a pod. */
+struct described {
 	const struct file *file;
+	char *uid, *hash; /* NULL: not told */
 	struct bh_image_strings images;
+};
+
+struct pod {
+	BH_VEC(struct described) by;
+	struct bh_image_strings
+		found; /* by the last look-up; its strings are borrowed from above */
 };
 
 struct bh_image_files_set {
@@ -53,11 +61,21 @@ static void file_free(void *v)
 	free(f);
 }
 
+static void described_done(struct described *d)
+{
+	bh_image_strings_done(&d->images);
+	free(d->uid);
+	free(d->hash);
+}
+
 static void pod_free(void *v)
 {
 	struct pod *p = v;
 
-	bh_image_strings_done(&p->images);
+	bh_vec_each (d, &p->by)
+		described_done(d);
+	bh_vec_done(&p->by);
+	bh_vec_done(&p->found);
 	free(p);
 }
 
@@ -123,27 +141,47 @@ struct pods_of {
 	const struct file *file;
 };
 
+static int describe(struct described *d, const struct bh_image_pod *p)
+{
+	d->uid = p->uid ? strdup(p->uid) : NULL;
+	d->hash = p->hash ? strdup(p->hash) : NULL;
+	if ((p->uid && !d->uid) || (p->hash && !d->hash))
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_images; i++) {
+		char *image = strdup(p->images[i]);
+
+		if (!image || bh_vec_push(&d->images, image)) {
+			free(image);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static struct pod *pod_of(struct bh_image_files_set *s, const struct bh_image_pod *p)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", p->ns, p->name);
+	struct pod *pod = key ? bh_map_get_s(&s->pods, key) : NULL;
+
+	if (pod || !key)
+		return pod;
+	pod = calloc(1, sizeof(*pod));
+	if (pod && !bh_map_set_s(&s->pods, key, pod))
+		return pod;
+	free(pod);
+	return NULL;
+}
+
 static int add_pod(const struct bh_image_pod *p, void *arg)
 {
 	struct pods_of *to = arg;
-	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", p->ns, p->name);
-	struct pod *pod = calloc(1, sizeof(*pod));
-	int r = key && pod ? 0 : -ENOMEM;
+	struct pod *pod = pod_of(to->set, p);
+	struct described d = {.file = to->file};
 
-	for (size_t i = 0; !r && i < p->n_images; i++) {
-		char *image = strdup(p->images[i]);
-
-		r = image ? bh_vec_push(&pod->images, image) : -ENOMEM;
-		if (r)
-			free(image);
-	}
-	if (pod)
-		pod->file = to->file;
-	if (!r)
-		r = bh_map_set_s(&to->set->pods, key, pod);
-	if (r && pod)
-		pod_free(pod);
-	return r;
+	if (pod && !describe(&d, p) && !bh_vec_push(&pod->by, d))
+		return 0;
+	described_done(&d);
+	return -ENOMEM;
 }
 
 static void drop_pods(struct bh_image_files_set *s, const struct file *f)
@@ -152,7 +190,17 @@ static void drop_pods(struct bh_image_files_set *s, const struct file *f)
 	size_t pos = 0;
 
 	while ((e = bh_map_next(&s->pods, &pos))) {
-		if (((struct pod *)e->value)->file == f)
+		struct pod *pod = e->value;
+		size_t kept = 0;
+
+		for (size_t i = 0; i < pod->by.n; i++) {
+			if (pod->by.v[i].file == f)
+				described_done(&pod->by.v[i]);
+			else
+				pod->by.v[kept++] = pod->by.v[i];
+		}
+		pod->by.n = kept;
+		if (!kept)
 			bh_map_del(&s->pods, e->key, e->key_len);
 	}
 }
@@ -315,17 +363,35 @@ struct bh_image_policy *const *bh_image_files_policies(const struct bh_image_fil
 	return s->policies.v;
 }
 
-char *const *bh_image_files_pod(const struct bh_image_files_set *s, const char *ns,
-				const char *name, size_t *ret_n)
+static bool is_about(const struct described *d, const char *uid)
 {
-	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
+	if (!uid || !*uid || !d->uid)
+		return true;
+	return bh_streq(d->uid, uid) || bh_streq(d->hash, uid);
+}
+
+char *const *bh_image_files_pod(struct bh_image_files_set *s, const struct bh_image_who *who,
+				size_t *ret_n)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", who->ns, who->name);
+	struct pod *p = key ? bh_map_get_s(&s->pods, key) : NULL;
 	static char *const none[] = {NULL};
-	const struct pod *p = key ? bh_map_get_s(&s->pods, key) : NULL;
+	bool is_told = false;
 
 	if (!p)
 		return NULL;
-	*ret_n = p->images.n;
-	return p->images.n ? p->images.v : none;
+	p->found.n = 0;
+	bh_vec_each (d, &p->by) {
+		if (!is_about(d, who->uid))
+			continue;
+		is_told = true;
+		bh_vec_each (image, &d->images) {
+			if (bh_vec_push(&p->found, *image))
+				return NULL;
+		}
+	}
+	*ret_n = p->found.n;
+	return !is_told ? NULL : p->found.n ? p->found.v : none;
 }
 
 json_t *bh_image_files_bundle(const struct bh_image_files_set *s)

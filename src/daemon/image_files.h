@@ -25,9 +25,15 @@ int bh_image_files_refresh(struct bh_image_files_set *s, uint64_t now_ms, struct
 /* All borrowed until the next refresh. */
 struct bh_image_policy *const *bh_image_files_policies(const struct bh_image_files_set *s,
 						       size_t *ret_n);
-/* The pod's images; NULL when no manifest describes the pod. */
-char *const *bh_image_files_pod(const struct bh_image_files_set *s, const char *ns,
-				const char *name, size_t *ret_n);
+/* Whose images are asked for. */
+struct bh_image_who {
+	const char *ns, *name;
+	const char *uid; /* NULL or "": not known, and any will do */
+};
+/* The pod's images, of several manifests those of all; NULL when none describes the pod, as one of
+ * an earlier pod of that name does not. */
+char *const *bh_image_files_pod(struct bh_image_files_set *s, const struct bh_image_who *who,
+				size_t *ret_n);
 /* For the worker: all policies with their files (policy/image_bundle.h). */
 json_t *bh_image_files_bundle(const struct bh_image_files_set *s);
 /* Another text whenever anything in the bundle is other. */

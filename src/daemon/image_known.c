@@ -178,7 +178,7 @@ json_t *bh_images_exceptions(const struct bh_images *im)
 char *const *bh_images_pod_images(const struct bh_images *im, const char *ns, const char *name,
 				  size_t *ret_n)
 {
-	return bh_image_files_pod(im->files, ns, name, ret_n);
+	return bh_image_files_pod(im->files, &(struct bh_image_who){ns, name, NULL}, ret_n);
 }
 
 struct bh_images_count bh_images_count(const struct bh_images *im)

@@ -13,6 +13,7 @@ struct bh_image_wait {
 	BH_VEC(struct bh_image_want) wants;
 	struct bh_images_listener listener;
 	char *ns, *name; /* of the pod; NULL: none */
+	const char *uid; /* while the pod's images are collected; borrowed */
 	bool is_whole;	 /* all images of a pod that starts */
 	bool is_running;
 };

@@ -108,28 +108,24 @@ static int add_exempt(struct bh_images *im, struct bh_image_wait *w, const char 
 }
 
 /* *ret_applies: at least one policy of any mode is about the image. */
-static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *ns,
-		     const char *image, bool *ret_applies)
+static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *image,
+		     const struct bh_image_ref *ref, bool *ret_applies)
 {
 	size_t n;
 	struct bh_image_policy *const *policies = bh_image_files_policies(im->files, &n);
-	struct bh_image_ref ref;
-	struct bh_err err;
 
-	if (bh_image_ref_parse(image, &ref, &err))
-		return 0; /* the runtime cannot pull it either; nothing applies */
-	*ret_applies = bh_image_glass_find(im->glass, ns, &ref, "");
+	*ret_applies = bh_image_glass_find(im->glass, w->ns, ref, "");
 	if (*ret_applies)
-		return add_exempt(im, w, image, &ref);
+		return add_exempt(im, w, image, ref);
 	for (int mode = 0; mode < N_MODES; mode++) {
 		struct bh_image_want x = {.mode = (enum bh_image_mode)mode,
 					  .on_error = BH_IMAGE_ON_ERROR_ALLOW,
-					  .by_digest = *ref.digest,
+					  .by_digest = *ref->digest,
 					  .names = json_array(),
 					  .reference = strdup(image)};
 
 		for (size_t i = 0; i < n; i++) {
-			if ((int)policies[i]->mode != mode || !applies_to(policies[i], ns, &ref))
+			if ((int)policies[i]->mode != mode || !applies_to(policies[i], w->ns, ref))
 				continue;
 			json_array_append_new(x.names, json_string(policies[i]->name));
 			x.on_error = bh_image_stricter(x.on_error, policies[i]->on_error);
@@ -139,7 +135,7 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 			continue;
 		}
 		*ret_applies = true;
-		if (!x.names || !x.reference || make_question(im, &x, &ref) ||
+		if (!x.names || !x.reference || make_question(im, &x, ref) ||
 		    bh_vec_push(&w->wants, x)) {
 			bh_image_want_done(&x);
 			return -ENOMEM;
@@ -282,14 +278,52 @@ static bool is_protected(const struct bh_images *im, const char *ns)
 	return false;
 }
 
+/* About pods of every namespace. */
+static bool is_for_all(const struct bh_image_policy *p)
+{
+	return p->mode != BH_IMAGE_AUDIT && !p->match.namespaces.n;
+}
+
+/* No pod can be outside of it, whatever its images are. */
+static bool is_about_all(const struct bh_image_policy *p)
+{
+	bool is_all = !p->match.images.n;
+
+	for (size_t i = 0; i < p->match.images.n; i++)
+		is_all |= !strcmp(p->match.images.v[i], "**");
+	return is_for_all(p) && is_all && !p->match.exclude.n;
+}
+
+static bool is_any(const struct bh_images *im, bool (*is)(const struct bh_image_policy *))
+{
+	size_t n;
+	struct bh_image_policy *const *policies = bh_image_files_policies(im->files, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (is(policies[i]))
+			return true;
+	}
+	return false;
+}
+
 static int collect_image(struct bh_images *im, struct bh_image_wait *w, const char *image,
 			 struct bh_image_result *o)
 {
-	bool applies = false;
+	bool applies = false, is_ours = w->ns && is_protected(im, w->ns);
+	struct bh_image_ref ref;
+	struct bh_err err = {0};
 
-	if (add_wants(im, w, w->ns, image, &applies))
+	if (bh_image_ref_parse(image, &ref, &err)) {
+		/* whoever pulls it may read more into it than we do */
+		if (is_ours || is_any(im, is_for_all))
+			bh_image_worsen(o, BH_IMAGES_REFUSE,
+					"whether an ImagePolicy is about it cannot be told: %.300s",
+					err.text);
+		return 0;
+	}
+	if (add_wants(im, w, image, &ref, &applies))
 		return -ENOMEM;
-	if (!applies && w->ns && is_protected(im, w->ns))
+	if (!applies && is_ours)
 		bh_image_worsen(o, BH_IMAGES_REFUSE,
 				"no ImagePolicy is about image '%.256s', and one names its "
 				"namespace",
@@ -299,14 +333,17 @@ static int collect_image(struct bh_images *im, struct bh_image_wait *w, const ch
 
 static int collect_pod(struct bh_images *im, struct bh_image_wait *w, struct bh_image_result *o)
 {
+	struct bh_image_who who = {w->ns, w->name, w->uid};
 	size_t n = 0;
-	char *const *images = bh_image_files_pod(im->files, w->ns, w->name, &n);
+	char *const *images = bh_image_files_pod(im->files, &who, &n);
 
-	if (!images && is_protected(im, w->ns))
+	if (!images && (is_protected(im, w->ns) || is_any(im, is_about_all)))
 		bh_image_worsen(o, BH_IMAGES_RETRY,
 				"no Pod manifest says which images '%s/%s' has, and an ImagePolicy "
-				"names its namespace",
-				w->ns, w->name);
+				"%s",
+				w->ns, w->name,
+				is_protected(im, w->ns) ? "names its namespace"
+							: "is about every image");
 	for (size_t i = 0; i < n; i++) {
 		if (collect_image(im, w, images[i], o))
 			return -ENOMEM;
@@ -338,9 +375,12 @@ static int find_answers(struct bh_images *im, struct bh_image_wait *w, struct bh
 static int collect(struct bh_images *im, struct bh_image_wait *w, const struct bh_image_subject *s,
 		   struct bh_image_result *o)
 {
+	int r;
+
 	w->im = im;
 	w->is_whole = !s->image;
 	w->is_running = s->is_running;
+	w->uid = s->uid;
 	w->who = s->ns ? bh_strf("pod '%s/%s'", s->ns, s->name) : strdup("pull");
 	w->ns = s->ns ? strdup(s->ns) : NULL;
 	w->name = s->ns ? strdup(s->name) : NULL;
@@ -348,7 +388,9 @@ static int collect(struct bh_images *im, struct bh_image_wait *w, const struct b
 		return -ENOMEM;
 	if (bh_image_files_trouble(im->files))
 		bh_image_worsen(o, BH_IMAGES_RETRY, "%s", bh_image_files_trouble(im->files));
-	return s->image ? collect_image(im, w, s->image, o) : collect_pod(im, w, o);
+	r = s->image ? collect_image(im, w, s->image, o) : collect_pod(im, w, o);
+	w->uid = NULL;
+	return r;
 }
 
 static int start_wait(struct bh_images *im, const struct bh_image_subject *s,

@@ -1,8 +1,9 @@
 /* images.h - may this pod start? Every image of the pod, against every ImagePolicy about it, judged
  * by workers without privilege; one verification for however many pods ask at once.
  *
- * Which images a pod has comes from its manifest. A pod that no manifest describes is let through,
- * except in a namespace that a policy names. */
+ * Which images a pod has comes from its manifest, where it tells a uid from the one of this pod. A
+ * pod that no manifest describes is let through, except in a namespace that a policy names and
+ * where a policy is about every image there is. */
 #pragma once
 
 #include <jansson.h>
@@ -35,8 +36,9 @@ struct bh_images_listener {
 /* What is asked about. */
 struct bh_image_subject {
 	const char *ns, *name; /* the pod; NULL: none is known, as at a pull */
-	const char *image;     /* NULL: all that the pod's manifest names */
-	bool is_running;       /* the pod started already; it is not told again unless it is news */
+	const char *uid;   /* of the pod; NULL: not known, and any manifest of its name counts */
+	const char *image; /* NULL: all that the pod's manifest names */
+	bool is_running;   /* the pod started already; it is not told again unless it is news */
 };
 
 /* Does nothing with images.mode off. */

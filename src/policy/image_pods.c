@@ -64,14 +64,17 @@ static int read_pod(const struct reading *r, const struct bh_yaml *pod)
 {
 	static const char *const keys[] = {"initContainers", "containers", "ephemeralContainers"};
 	const struct bh_yaml *metadata = bh_yaml_find(pod, "metadata");
+	const struct bh_yaml *notes = metadata ? bh_yaml_find(metadata, "annotations") : NULL;
 	const struct bh_yaml *spec = bh_yaml_find(pod, "spec");
 	struct bh_image_pod p = {.ns = text_of(metadata, "namespace", "default"),
-				 .name = text_of(metadata, "name", NULL)};
+				 .name = text_of(metadata, "name", NULL),
+				 .uid = text_of(metadata, "uid", NULL),
+				 .hash = text_of(notes, "kubernetes.io/config.hash", NULL)};
 	struct images images = {0};
 	int ret = 0;
 
-	if (!p.name || !spec)
-		return 0;
+	if (!p.name || !spec || !list_of(spec, "containers"))
+		return 0; /* it tells no images, which is not to say that there are none */
 	for (size_t i = 0; !ret && i < BH_ARRAY_SIZE(keys); i++)
 		ret = add_containers(spec, keys[i], &images);
 	if (!ret)

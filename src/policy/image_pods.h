@@ -7,7 +7,9 @@
 #include "base/vec.h"
 
 struct bh_image_pod {
-	const char *ns, *name;	   /* borrowed from the text's tree, like everything here */
+	const char *ns, *name; /* borrowed from the text's tree, like everything here */
+	const char *uid;       /* NULL: the manifest tells none */
+	const char *hash;      /* kubernetes.io/config.hash: a static pod's own uid; NULL: none */
 	const char *const *images; /* each once, in the order of the manifest */
 	size_t n_images;
 };

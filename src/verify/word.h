@@ -51,6 +51,7 @@
 	BH_WORD(AUTH, "auth")                                                                      \
 	BH_WORD(REDIRECT, "redirect")                                                              \
 	BH_WORD(TIMEOUT, "timeout")                                                                \
+	BH_WORD(CLOCK, "clock")                                                                    \
 	BH_WORD(INTERNAL, "internal")
 
 enum bh_image_word {

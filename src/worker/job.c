@@ -20,6 +20,7 @@ struct job {
 	BH_VEC(struct bh_mirror) mirrors;
 	const char *layout;
 	int64_t now_s, deadline_ms;
+	int64_t clock_min_s; /* a clock that says less is wrong; 0: the time is somebody's word */
 	uint64_t end_ms;
 };
 
@@ -143,6 +144,13 @@ static void judge(struct image *im, const struct bh_image_policy *p, struct bh_i
 	struct world w = {0};
 	struct bh_err err;
 
+	if (im->job->now_s < im->job->clock_min_s) {
+		simple_verdict(
+			ret, BH_IMAGE_UNDECIDED, BH_WORD_CLOCK,
+			"the clock is before the time when this program was built, so whether "
+			"a key or certificate is valid cannot be told");
+		return;
+	}
 	if (p->require_digest && !*im->ref.digest) {
 		simple_verdict(ret, BH_IMAGE_REJECT, BH_WORD_REFERENCE,
 			       "the policy demands a reference with a digest");
@@ -378,6 +386,8 @@ static int read_job(const json_t *j, struct job *job, struct bh_err *err)
 	json_t *bundle = NULL;
 	int r = bh_json_get_int(j, "now", true, 0, INT64_MAX, &job->now_s, err);
 
+	if (!r)
+		r = bh_json_get_int(j, "clockMin", false, 0, INT64_MAX, &job->clock_min_s, err);
 	if (!r)
 		r = bh_json_get_int(j, "deadlineMs", false, 1, 600000, &job->deadline_ms, err);
 	if (!r)
