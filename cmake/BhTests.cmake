@@ -72,6 +72,8 @@ foreach(source ${sources})
 	target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
 	target_link_libraries(${target} PRIVATE ${all_libs})
 endforeach()
+target_sources(fuzz_calls PRIVATE tests/eval/calls.c)
+target_include_directories(fuzz_calls PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 
 # Scripts. Only executable files that start with "#!": helpers that are sourced or imported are not
 # tests.
@@ -88,7 +90,9 @@ function(bh_script_tests label timeout)
 endfunction()
 
 # The evaluation tool is no test by itself: small_set.py runs it on a generated set.
-add_executable(eval_anomaly tests/eval/anomaly.c)
+bh_glob(eval_sources tests/eval/*.c)
+add_executable(eval_anomaly ${eval_sources})
+target_include_directories(eval_anomaly PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 set_target_properties(eval_anomaly PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 target_link_libraries(eval_anomaly PRIVATE bh_core bh_base)
 add_dependencies(bh_sanitized_tests eval_anomaly)

@@ -12,13 +12,12 @@
 #define ALL	   (BH_SEQ_BINS - 1)
 #define LEAST_BIN  24	/* traces of a length before it has a scale of its own */
 #define NEAR_MIX   0.02 /* mixes nearer than this are one */
-#define LEAST	   6.0	/* threshold: what one unknown call adds to all measures together */
+#define LEAST	   1.5	/* threshold: one unknown call moves every measure by one at most */
+#define LOWEST	   -5.0
+#define HIGHEST	   20.0
 #define NOBODY	   SIZE_MAX
 
 static const char *const names[BH_SEQ_MEASURES] = {"mean", "tail", "burst", "mix"};
-/* Where only short contexts are known, the mix is what is left to go by. */
-static const double weights[BH_SEQ_MEASURES] = {1, 1, 1, 2};
-
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
 	return names[m];
@@ -145,11 +144,14 @@ static double one_call(enum bh_seq_measure measure, size_t n)
 	}
 }
 
+/* A soft maximum, halfway between the highest and the mean: one measure alone may condemn, though
+ * not without limit; what the others agree on adds to it, and what they deny takes away a little,
+ * so that traces which no measure finds odd have an order too. */
 static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *s)
 {
+	double sum = 0;
 	int i;
 
-	s->total = 0;
 	for (i = 0; i < BH_SEQ_MEASURES; i++) {
 		const struct bh_seq_scale *own = &m->scales[i][bin_of(t->n)];
 		const struct bh_seq_scale *scale = own->is_known ? own : &m->scales[i][ALL];
@@ -157,9 +159,9 @@ static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq
 		double least = one_call((enum bh_seq_measure)i, t->n);
 
 		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
-		/* one measure alone does not condemn without limit, and none excuses the others */
-		s->total += weights[i] * fmax(0, fmin(20, s->z[i]));
+		sum += exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / 2);
 	}
+	s->total = 2 * log(sum / BH_SEQ_MEASURES);
 }
 
 void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret)

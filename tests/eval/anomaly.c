@@ -1,12 +1,9 @@
 /* anomaly.c - how well the daemon's sequence model tells attacks from normal traces of system
  * calls.
  *
- * Reads two shapes of public data sets: files of numbers (ADFA-LD: one trace per file) and files of
- * names, one call per line (per-service traces). Trains, scores and prints with the very code the
- * daemon links. See README.md beside this file. */
-#include <ctype.h>
+ * Reads public data sets of two shapes (calls.h) wherever they lie (sets.h). Trains, scores and
+ * prints with the very code the daemon links. See README.md beside this file. */
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
@@ -15,33 +12,42 @@
 #include <string.h>
 
 #include "base/fs.h"
-#include "base/map.h"
 #include "base/str.h"
-#include "base/vec.h"
 #include "detect/seq.h"
-#include "policy/syscalls.h"
+#include "eval/calls.h"
+#include "eval/live.h"
+#include "eval/sets.h"
 
-#define MAX_FILE (256u << 20)
-#define NAMED	 400 /* names that this machine does not know get numbers from here on */
+#define MAX_FILE    (1u << 30)
+#define MAX_NODES   (8u << 20)
+#define FEW_TRACES  100 /* fewer long traces than that are cut into windows */
+#define LONG_TRACE  1000
+#define WANTED	    300 /* windows to train with */
+#define LEAST_CALLS 100 /* of a window */
+#define MOST_CALLS  1000
+#define TRAIN_SHARE 0.6 /* of what is normal, where nothing says what to train with */
 
 BH_VEC_TYPE(traces, struct bh_trace);
-BH_VEC_TYPE(paths, char *);
-BH_VEC_TYPE(calls, uint16_t);
 
 struct options {
 	unsigned order;
-	size_t window; /* cut traces to this many calls; 0: whole files */
+	long window; /* cut traces to this many calls; 0: whole files; -1: as it fits */
 	bool is_verbose;
 	const char *name;
-	struct paths train, normal, attack;
+	struct bh_set named;	  /* by --train and its like */
+	struct bh_paths searched; /* directories to search for sets */
+};
+
+struct data {
+	struct bh_words words;
+	struct traces part[BH_PARTS];
+	size_t window; /* 0: whole traces */
 };
 
 struct numbers {
 	double *v;
 	size_t n;
 };
-
-static struct bh_map names;
 
 static void traces_done(struct traces *t)
 {
@@ -50,81 +56,29 @@ static void traces_done(struct traces *t)
 	bh_vec_done(t);
 }
 
-static void paths_done(struct paths *p)
+static void data_done(struct data *d)
 {
-	bh_vec_each (x, p)
-		free(*x);
-	bh_vec_done(p);
+	for (int i = 0; i < BH_PARTS; i++)
+		traces_done(&d->part[i]);
+	bh_words_done(&d->words);
 }
 
-static uint16_t number_of(const char *word)
-{
-	uintptr_t known = (uintptr_t)bh_map_get_s(&names, word);
-	char *end;
-	long n;
+/* ---- reading ---- */
 
-	if (known)
-		return (uint16_t)(known - 1);
-	n = strtol(word, &end, 10);
-	if (*end)
-		n = bh_syscall_number(word);
-	if (n < 0)
-		n = NAMED + (long)(names.count % (BH_SEQ_CALLS - NAMED));
-	if (n >= BH_SEQ_CALLS)
-		n = BH_SEQ_CALLS - 1;
-	bh_map_set_s(&names, word, (void *)(uintptr_t)(n + 1));
-	return (uint16_t)n;
-}
-
-static int add_trace(struct traces *out, const struct calls *c, size_t from, size_t n)
+static int add_trace(struct traces *out, const uint16_t *calls, size_t n)
 {
 	uint16_t *copy = malloc(n * sizeof(*copy) + 1);
 	struct bh_trace t = {.calls = copy, .n = n};
 
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, c->v + from, n * sizeof(*copy));
+	memcpy(copy, calls, n * sizeof(*copy));
 	return bh_vec_push(out, t);
 }
 
-/* The last piece of a cut trace counts when it is at least half as long as the others. */
-static int cut(struct traces *out, const struct calls *c, size_t window)
+static int read_file(const char *path, struct bh_words *words, struct traces *out)
 {
-	size_t from = 0;
-	int r = 0;
-
-	if (!c->n)
-		return 0;
-	if (!window || c->n <= window)
-		return add_trace(out, c, 0, c->n);
-	for (; !r && c->n - from >= window; from += window)
-		r = add_trace(out, c, from, window);
-	if (!r && c->n - from >= window / 2)
-		r = add_trace(out, c, from, c->n - from);
-	return r;
-}
-
-/* Words of numbers; else the first word of each line ("openat(..." is openat). */
-static int parse(const char *text, struct calls *out)
-{
-	const char *at = text;
-	char word[64];
-	bool is_numbers = isdigit((unsigned char)text[strspn(text, " \t\r\n")]);
-	int r = 0;
-
-	while (!r && *(at += strspn(at, " \t\r\n"))) {
-		size_t n = strcspn(at, is_numbers ? " \t\r\n" : " \t\r\n(");
-
-		snprintf(word, sizeof(word), "%.*s", (int)n, at);
-		r = bh_vec_push(out, number_of(word));
-		at += is_numbers ? n : strcspn(at, "\n");
-	}
-	return r;
-}
-
-static int read_file(const char *path, size_t window, struct traces *out)
-{
-	struct calls c = {0};
+	struct bh_calls c = {0};
 	struct bh_err err;
 	char *text = NULL;
 	size_t len;
@@ -134,38 +88,118 @@ static int read_file(const char *path, size_t window, struct traces *out)
 		fprintf(stderr, "anomaly: %s\n", err.text);
 		return r;
 	}
-	r = parse(text, &c);
-	if (!r)
-		r = cut(out, &c, window);
-	bh_vec_done(&c);
+	r = bh_calls_parse(text, len, words, &c);
 	free(text);
+	if (!r && c.n)
+		r = add_trace(out, c.v, c.n);
+	bh_vec_done(&c);
 	return r;
 }
 
-static struct traces *walk_out;
-static size_t walk_window;
-
-static int on_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+static int read_part(const struct bh_paths *given, struct bh_words *words, struct traces *out)
 {
-	(void)st;
-	if (type != FTW_F || path[where->base] == '.')
-		return 0;
-	return read_file(path, walk_window, walk_out);
+	struct bh_paths files = {0};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < given->n; i++) {
+		r = bh_paths_below(given->v[i], &files);
+		if (r)
+			fprintf(stderr, "anomaly: cannot read %s\n", given->v[i]);
+	}
+	for (size_t i = 0; !r && i < files.n; i++)
+		r = read_file(files.v[i], words, out);
+	bh_vec_each (x, &files)
+		free(*x);
+	bh_vec_done(&files);
+	return r;
 }
 
-static int read_all(const struct paths *p, size_t window, struct traces *out)
+/* The last piece of a cut trace counts when it is at least half as long as the others. */
+static int cut(struct traces *t, size_t window)
 {
-	size_t i;
+	struct traces out = {0};
+	int r = 0;
 
-	walk_out = out;
-	walk_window = window;
-	for (i = 0; i < p->n; i++) {
-		if (nftw(p->v[i], on_entry, 16, FTW_PHYS)) {
-			fprintf(stderr, "anomaly: cannot read %s\n", p->v[i]);
-			return -EIO;
-		}
+	bh_vec_each (x, t) {
+		size_t from = 0, n = x->n;
+
+		for (; !r && n > window && n - from >= window; from += window)
+			r = add_trace(&out, x->calls + from, window);
+		if (!r && (n <= window || n - from >= window / 2))
+			r = add_trace(&out, x->calls + from, n - from);
+	}
+	traces_done(t);
+	*t = out;
+	return r;
+}
+
+static size_t calls_in(const struct traces *t)
+{
+	size_t n = 0;
+
+	bh_vec_each (x, t)
+		n += x->n;
+	return n;
+}
+
+/* A few long recordings say as little as one throw of a die each: cut, they are a distribution. */
+static size_t window_for(const struct data *d)
+{
+	const struct traces *normal =
+		d->part[BH_TRAIN].n ? &d->part[BH_TRAIN] : &d->part[BH_NORMAL];
+	size_t calls = calls_in(normal), least = normal->n, fits;
+
+	if (d->part[BH_NORMAL].n && d->part[BH_NORMAL].n < least)
+		least = d->part[BH_NORMAL].n;
+	if (least >= FEW_TRACES || calls / normal->n < LONG_TRACE)
+		return 0;
+	fits = calls / WANTED;
+	return fits < LEAST_CALLS ? LEAST_CALLS : fits > MOST_CALLS ? MOST_CALLS : fits;
+}
+
+/* Moves what is behind the share of `from` to the empty `to`. */
+static int split(struct traces *from, struct traces *to)
+{
+	size_t keep = (size_t)(TRAIN_SHARE * (double)from->n);
+
+	while (from->n > keep) {
+		if (bh_vec_push(to, from->v[from->n - 1]))
+			return -ENOMEM;
+		from->n--;
 	}
 	return 0;
+}
+
+static int read_set(const struct options *o, const struct bh_set *s, struct data *d)
+{
+	struct traces *train = &d->part[BH_TRAIN], *normal = &d->part[BH_NORMAL], swap;
+	int r = 0;
+
+	for (int i = 0; !r && i < BH_PARTS; i++)
+		r = read_part(&s->part[i], &d->words, &d->part[i]);
+	if (r)
+		return r;
+	if ((!train->n && !normal->n) || !d->part[BH_ATTACK].n) {
+		fprintf(stderr,
+			"anomaly: %s: %zu training, %zu normal and %zu attack traces found\n",
+			s->name, train->n, normal->n, d->part[BH_ATTACK].n);
+		return -ENODATA;
+	}
+	d->window = o->window < 0 ? window_for(d) : (size_t)o->window;
+	for (int i = 0; !r && d->window && i < BH_PARTS; i++)
+		r = cut(&d->part[i], d->window);
+	if (!r && !train->n) {
+		swap = *train;
+		*train = *normal;
+		*normal = swap;
+	}
+	if (!r && !normal->n)
+		r = split(train, normal);
+	if (!r && (!train->n || !normal->n)) {
+		fprintf(stderr, "anomaly: %s: one normal trace is too few\n", s->name);
+		return -ENODATA;
+	}
+	return r;
 }
 
 /* ---- figures ---- */
@@ -255,101 +289,186 @@ static int print_row(const char *name, const struct bh_seq *m, const struct trac
 	return r;
 }
 
-static int run(const struct options *o)
+static int print_live(const char *name, const struct bh_seq *m, const struct data *d)
 {
-	struct bh_seq_options opt = {.order = o->order};
+	double limit = bh_seq_threshold(m, 0.01);
+	uint64_t filter[BH_SEQ_WORDS] = {0};
+	size_t above[BH_PARTS] = {0};
+
+	bh_live_filter(d->part[BH_TRAIN].v, d->part[BH_TRAIN].n, filter);
+	for (int i = BH_NORMAL; i < BH_PARTS; i++) {
+		bh_vec_each (t, &d->part[i])
+			above[i] += bh_live_score(m, filter, t) > limit;
+	}
+	printf("%-16s %34s %6.3f %6.3f\n", name, "live",
+	       (double)above[BH_NORMAL] / (double)d->part[BH_NORMAL].n,
+	       (double)above[BH_ATTACK] / (double)d->part[BH_ATTACK].n);
+	return 0;
+}
+
+static int run_data(const struct options *o, const char *name, const struct data *d)
+{
+	struct bh_seq_options opt = {.order = o->order, .max_nodes = MAX_NODES};
 	BH_CLEANUP(bh_seq_freep) struct bh_seq *m = NULL;
-	struct traces train = {0}, sets[2] = {{0}};
+	const struct traces *train = &d->part[BH_TRAIN];
 	struct bh_seq_stats stats;
 	struct bh_err err;
-	int i;
+	int i, r = bh_seq_new(&opt, &m, &err);
 
-	if (read_all(&o->train, o->window, &train) || read_all(&o->normal, o->window, &sets[0]) ||
-	    read_all(&o->attack, o->window, &sets[1]))
-		return 1;
-	if (!train.n || !sets[0].n || !sets[1].n) {
-		fprintf(stderr, "anomaly: %zu training, %zu normal and %zu attack traces found\n",
-			train.n, sets[0].n, sets[1].n);
-		return 1;
-	}
-	if (bh_seq_new(&opt, &m, &err) || bh_seq_train(m, train.v, train.n, &err)) {
+	if (!r)
+		r = bh_seq_train(m, train->v, train->n, &err);
+	if (r) {
 		fprintf(stderr, "anomaly: %s\n", err.text);
-		return 1;
+		return r;
 	}
 	bh_seq_stats(m, &stats);
-	printf("# %s: %zu training, %zu normal, %zu attack traces; order %u, %zu nodes, %.1f MB\n",
-	       o->name, train.n, sets[0].n, sets[1].n, o->order, stats.nodes,
-	       (double)stats.bytes / 1e6);
-	printf("# set               AUC   DR at 0.1 %%   1 %%    5 %%   FP and DR at own "
-	       "threshold\n");
-	if (print_row(o->name, m, sets, -1))
-		return 1;
-	for (i = 0; o->is_verbose && i < BH_SEQ_MEASURES; i++) {
-		if (print_row(bh_seq_measure_name((enum bh_seq_measure)i), m, sets, i))
-			return 1;
+	printf("# %s: %zu training, %zu normal, %zu attack traces", name, train->n,
+	       d->part[BH_NORMAL].n, d->part[BH_ATTACK].n);
+	if (d->window)
+		printf(", windows of %zu calls", d->window);
+	printf("; %zu different calls; order %u, %zu nodes, %.1f MB\n", d->words.numbers.count,
+	       o->order, stats.nodes, (double)stats.bytes / 1e6);
+	if (stats.refused)
+		printf("# %s: %llu contexts found no room\n", name,
+		       (unsigned long long)stats.refused);
+	r = print_row(name, m, &d->part[BH_NORMAL], -1);
+	for (i = 0; !r && o->is_verbose && i < BH_SEQ_MEASURES; i++)
+		r = print_row(bh_seq_measure_name((enum bh_seq_measure)i), m, &d->part[BH_NORMAL],
+			      i);
+	return r || !o->is_verbose ? r : print_live(name, m, d);
+}
+
+static int run_set(const struct options *o, const char *name, const struct bh_set *s)
+{
+	struct data d = {0};
+	int r = read_set(o, s, &d);
+
+	if (!r)
+		r = run_data(o, name, &d);
+	data_done(&d);
+	fflush(stdout);
+	return r;
+}
+
+/* The directory's own name, and the set's within it. */
+static char *title(const struct options *o, const char *dir, const struct bh_set *s)
+{
+	size_t n = strlen(dir), from;
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	for (from = n; from && dir[from - 1] != '/'; from--)
+		;
+	if (!*s->name)
+		return o->name ? strdup(o->name) : bh_strf("%.*s", (int)(n - from), dir + from);
+	return o->name ? bh_strf("%s/%s", o->name, s->name) : strdup(s->name);
+}
+
+static int run_dir(const struct options *o, const char *dir)
+{
+	struct bh_sets sets = {0};
+	struct bh_err err;
+	int r = bh_sets_find(dir, &sets, &err);
+
+	if (r)
+		fprintf(stderr, "anomaly: %s\n", err.text);
+	bh_vec_each (s, &sets) {
+		char *name = title(o, dir, s);
+
+		r |= run_set(o, name ? name : "", s);
+		free(name);
 	}
-	for (i = 0; i < 2; i++)
-		traces_done(&sets[i]);
-	traces_done(&train);
-	return 0;
+	bh_sets_done(&sets);
+	return r;
 }
 
 static int usage(void)
 {
-	fputs("usage: anomaly [-v] [--name NAME] [--order N] [--window N]\n"
+	fputs("usage: anomaly [-v] [--order N] [--window N] DIRECTORY...\n"
+	      "       anomaly [-v] [--name NAME] [--order N] [--window N]\n"
 	      "               --train PATH... --normal PATH... --attack PATH...\n"
-	      "       anomaly [-v] [--order N] --adfa DIRECTORY\n",
+	      "\n"
+	      "A DIRECTORY is searched for sets: files or directories whose names say train, "
+	      "normal\n"
+	      "(benign, valid...) and attack (malicious, exploit...). Both shapes of files are "
+	      "read:\n"
+	      "numbers, one trace per file (ADFA-LD), and names, one call per line. Few long "
+	      "files\n"
+	      "are cut into windows; --window 0: never, --window N: into N calls. Without "
+	      "training\n"
+	      "data, the first 60 % of what is normal is trained with. --order 1 to 6 (6). -v: "
+	      "each\n"
+	      "measure for itself, and what the live path would say.\n",
 	      stderr);
 	return 2;
 }
 
-static void add_adfa(struct options *o, const char *dir)
+static int parse_number(const char *text, long least, long most, long *ret)
 {
-	static const char *const parts[] = {"Training_Data_Master", "Validation_Data_Master",
-					    "Attack_Data_Master"};
-	struct paths *into[] = {&o->train, &o->normal, &o->attack};
-	int i;
+	char *end;
 
-	for (i = 0; i < 3; i++)
-		bh_vec_push(into[i], bh_strf("%s/%s", dir, parts[i]));
-	o->name = "ADFA-LD";
+	*ret = strtol(text, &end, 10);
+	if (end == text || *end || *ret < least || *ret > most) {
+		fprintf(stderr, "anomaly: '%s' is not a number from %ld to %ld\n", text, least,
+			most);
+		return -EINVAL;
+	}
+	return 0;
 }
 
-int main(int argc, char **argv)
+static int parse_args(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"train", 1, NULL, 't'}, {"normal", 1, NULL, 'n'},  {"attack", 1, NULL, 'a'},
 		{"adfa", 1, NULL, 'A'},	 {"order", 1, NULL, 'o'},   {"window", 1, NULL, 'w'},
 		{"name", 1, NULL, 'N'},	 {"verbose", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
-	struct options o = {.order = 6, .name = "set"};
-	struct paths *into = NULL;
-	int c, r;
+	struct bh_paths *into = &o->searched;
+	long order = o->order;
+	int c, r = 0;
 
-	bh_map_init(&names, NULL);
-	while ((c = getopt_long(argc, argv, "-vt:n:a:A:o:w:N:", longs, NULL)) != -1) {
+	while (!r && (c = getopt_long(argc, argv, "-vt:n:a:A:o:w:N:", longs, NULL)) != -1) {
 		if (c == 't' || c == 'n' || c == 'a')
-			into = c == 't' ? &o.train : c == 'n' ? &o.normal : &o.attack;
-		if (c == 't' || c == 'n' || c == 'a' || (c == 1 && into))
-			bh_vec_push(into, bh_strf("%s", optarg));
+			into = &o->named.part[c == 't'	 ? BH_TRAIN
+					      : c == 'n' ? BH_NORMAL
+							 : BH_ATTACK];
+		if (c == 't' || c == 'n' || c == 'a' || c == 1)
+			r = bh_vec_push(into, bh_strf("%s", optarg));
 		else if (c == 'A')
-			add_adfa(&o, optarg);
+			r = bh_vec_push(&o->searched, bh_strf("%s", optarg));
 		else if (c == 'o')
-			o.order = (unsigned)strtoul(optarg, NULL, 10);
+			r = parse_number(optarg, 1, BH_SEQ_MAX_ORDER, &order);
 		else if (c == 'w')
-			o.window = strtoul(optarg, NULL, 10);
-		else if (c == 'N')
-			o.name = optarg;
+			r = parse_number(optarg, 0, 1000000000, &o->window);
 		else if (c == 'v')
-			o.is_verbose = true;
-		else
-			return usage();
+			o->is_verbose = true;
+		else if (c != 'N')
+			r = -EINVAL;
+		if (c == 'A' || c == 'N')
+			o->name = c == 'A' ? "ADFA-LD" : optarg;
 	}
-	if (!o.train.n || !o.normal.n || !o.attack.n)
-		return usage();
-	r = run(&o);
-	paths_done(&o.train);
-	paths_done(&o.normal);
-	paths_done(&o.attack);
-	bh_map_done(&names);
+	o->order = (unsigned)order;
 	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.order = BH_SEQ_MAX_ORDER, .window = -1};
+	int r = parse_args(&o, argc, argv);
+	bool is_named = o.named.part[BH_ATTACK].n;
+
+	if (r || (!is_named && !o.searched.n) ||
+	    (is_named && !o.named.part[BH_TRAIN].n && !o.named.part[BH_NORMAL].n))
+		return usage();
+	printf("# set               AUC   DR at 0.1 %%   1 %%    5 %%   FP and DR at own "
+	       "threshold\n");
+	o.named.name = bh_strf("%s", o.name ? o.name : "set");
+	if (is_named)
+		r = run_set(&o, o.named.name, &o.named);
+	bh_vec_each (dir, &o.searched) {
+		r |= run_dir(&o, *dir);
+		free(*dir);
+	}
+	bh_vec_done(&o.searched);
+	bh_set_done(&o.named);
+	return r ? 1 : 0;
 }

@@ -3,10 +3,12 @@
 
     generate.py OUT [SEED]
 
-OUT/adfa: numbers, one trace per file, in ADFA-LD's directories. OUT/web and OUT/cache: names, one
-call per line. Normal traces come from a service that starts, serves requests of several kinds and
+OUT/adfa and OUT/hard: numbers, one trace per file, in ADFA-LD's directories. OUT/web and OUT/cache:
+names, one call per line. OUT/flat: two recordings of a service, normal and under attack. Normal traces come from a service that starts, serves requests of several kinds and
 now and then does something rare; attacks are other programs, a shell within the service, its own
-calls in an order of their own, and a mimicry that dresses foreign calls in normal ones. The figures
+calls in an order of their own, and a mimicry that dresses foreign calls in normal ones. In `hard`
+many programs make the normal traces, some of which were updated after training or never trained
+with, and half of the attacks walk along what was trained, three calls at a time. The figures
 it gives say that the code works, not how well it does on real attacks."""
 import os
 import random
@@ -100,6 +102,72 @@ def attack(rng, service):
     return out
 
 
+# ---- hard: many programs, drift, mimicry ----
+
+def programs(rng, n):
+    """Each knows some deeds of its own and shares a library's with the others."""
+    names = sorted(NUMBERS)
+    shared = [[rng.choice(names) for _ in range(rng.randrange(3, 7))] for _ in range(12)]
+    return [[[rng.choice(names[i::3]) for _ in range(rng.randrange(3, 9))]
+             for i in [rng.randrange(3)] for _ in range(rng.randrange(6, 14))] +
+            rng.sample(shared, 5) for _ in range(n)]
+
+
+def life(rng, deeds, n):
+    out, weights = [], [rng.paretovariate(1) for _ in deeds]
+    for deed in rng.choices(deeds, weights, k=n):
+        out += deed
+        if rng.random() < 0.1:  # it takes another turn within
+            out[-1:] = rng.choice(deeds)
+    return out
+
+
+def updated(rng, deeds):
+    """The next version: one deed in six begins with another call."""
+    return [[rng.choice(sorted(NUMBERS))] + d[1:] if rng.random() < 0.17 else d for d in deeds]
+
+
+def walk(rng, known, n):
+    """Mimicry: every three calls in a row are some that were seen in a row."""
+    out = list(rng.choice(sorted(known)))
+    while len(out) < n:
+        after = known.get(tuple(out[-2:]))
+        out += [rng.choice(after)] if after else list(rng.choice(sorted(known)))
+    return out
+
+
+def hard(rng, out):
+    known, world, strangers = {}, programs(rng, 14), programs(rng, 3)
+    for i in range(250):
+        calls = life(rng, rng.choice(world), rng.randrange(5, 90))
+        for a, b, c in zip(calls, calls[1:], calls[2:]):
+            known.setdefault((a, b), []).append(c)
+        write(f"{out}/Training_Data_Master/UTD-{i:04}.txt", calls, True)
+    for i in range(400):
+        deeds = rng.choice(strangers if i % 25 == 0 else world)
+        calls = life(rng, updated(rng, deeds) if i % 10 == 0 else deeds, rng.randrange(5, 90))
+        write(f"{out}/Validation_Data_Master/UVD-{i:04}.txt", calls, True)
+    for i in range(160):
+        calls = life(rng, rng.choice(world), rng.randrange(5, 60))
+        at = rng.randrange(len(calls))
+        odd = walk(rng, known, rng.randrange(20, 60)) if i % 2 else \
+            program(rng, rng.choice((SHELL, MINER, ROOT)), rng.randrange(3, 8))
+        kind = ("Adduser_1", "Java_Meterpreter_2", "Web_Shell_10")[i % 3]
+        write(f"{out}/Attack_Data_Master/{kind}/UAD-{i:04}-=1.txt", calls[:at] + odd + calls[at:],
+              True)
+
+
+def flat(rng, out):
+    """One long recording each, as a tracer leaves it: no traces, DOS ends of lines, a head."""
+    for what, make, n in (("normal", normal, 300), ("attack", attack, 80)):
+        lines = ["# recorded from cache", ""]
+        for _ in range(n):
+            lines += make(rng, "cache")
+        os.makedirs(out, exist_ok=True)
+        with open(f"{out}/cache_{what}.log", "w", newline="") as f:
+            f.write("\r\n".join(lines) + "\r\n")
+
+
 def write(path, calls, as_numbers):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as f:
@@ -122,6 +190,8 @@ def main():
                               ("attack", attack, 100)):
             for i in range(n):
                 write(f"{out}/{service}/{part}/{i:04}.log", make(rng, service), False)
+    hard(rng, f"{out}/hard")
+    flat(rng, f"{out}/flat")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 #!/usr/bin/python3
-"""Trains and scores the generated set with the daemon's model, in both shapes of files, and holds
-the figures against floors well below what they are. A model that says the same of every trace, reads
-calls wrongly or trains on the attacks fails here."""
+"""Trains and scores the generated sets with the daemon's model, in both shapes of files, and holds
+the figures against floors well below what they are, and against plain STIDE, written here anew: the
+share of a trace's sequences of seven calls that training never saw. A model that says the same of
+every trace, reads calls wrongly or trains on the attacks fails here; so does a tool that finds other
+sets than there are."""
+import bisect
+import glob
 import os
 import subprocess
 import sys
@@ -37,6 +41,77 @@ def sets_of(out):
                      f"{out}/{name}/normal", "--attack", f"{out}/{name}/attack"]
 
 
+# ---- plain STIDE ----
+
+def traces(path):
+    for name in sorted(glob.glob(f"{path}/**/*.*", recursive=True)):
+        if os.path.isfile(name):
+            with open(name) as f:
+                yield f.read().split()
+
+
+def sevens(calls):
+    return [tuple(calls[i:i + 7]) for i in range(len(calls) - 6)] or [tuple(calls)]
+
+
+def stide(train, normal, attack):
+    """Area under its ROC curve."""
+    known = {s for calls in traces(train) for s in sevens(calls)}
+
+    def scores(path):
+        return [sum(s not in known for s in found) / len(found)
+                for found in map(sevens, traces(path))]
+    low = sorted(scores(normal))
+    high = scores(attack)
+    return sum(bisect.bisect_left(low, x) + bisect.bisect_right(low, x)
+               for x in high) / 2 / len(low) / len(high)
+
+
+def against_stide(out):
+    masters = [f"{p}_Data_Master" for p in ("Training", "Validation", "Attack")]
+    for name, parts, margin in (("adfa", masters, 0), ("hard", masters, 0.08),
+                                ("web", ("train", "normal", "attack"), -0.001),
+                                ("cache", ("train", "normal", "attack"), -0.001)):
+        theirs = stide(*(f"{out}/{name}/{p}" for p in parts))
+        check(f"{name} AUC against STIDE", tool(f"{out}/{name}")[name][0], theirs + margin)
+
+
+# ---- where sets lie, and how files look ----
+
+def layouts(out):
+    """One directory, nothing else said."""
+    found = tool(out)
+    check("all sets are found in their directory",
+          float(set(found) == {"adfa", "hard", "web", "cache", "flat/cache"}), 1)
+    auc, _, one, *_ = found["flat/cache"]
+    check("two recordings are cut into traces: AUC", auc, 0.93)
+    check("two recordings are cut into traces: at 1 %", one, 0.80)
+    across = f"{out}/.across"  # hidden: not part of `out`
+    for part in ("train", "normal", "attack"):
+        os.makedirs(f"{across}/{part}")
+        for name in ("web", "cache"):
+            os.symlink(f"{out}/{name}/{part}", f"{across}/{part}/{name}")
+    check("a part's directories are sets when all parts have them",
+          float(tool(across) == {n: found[n] for n in ("web", "cache")}), 1)
+    without = f"{out}/.without"
+    os.makedirs(without)
+    os.symlink(f"{out}/web/train", f"{without}/benign")
+    os.symlink(f"{out}/web/attack", f"{without}/exploits")
+    check("without training data normal ones are split: AUC", tool(without)[".without"][0], 0.95)
+
+
+def refusals(out):
+    empty = f"{out}/.empty"
+    os.makedirs(f"{empty}/attack")
+    for what, args in (("no such directory", [f"{out}/nowhere"]), ("no set", [empty]),
+                       ("no arguments", []), ("half a set", ["--attack", f"{out}/web/attack"]),
+                       ("an order", ["--order", "9", out]), ("a window", ["--window", "x", out])):
+        done = subprocess.run([f"{HERE}/anomaly", *args], capture_output=True, text=True,
+                              check=False)
+        check(f"{what}: refused with a sentence", float(done.returncode in (1, 2) and
+                                                        len(done.stderr) > 20), 1)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="bh-eval.") as out:
         subprocess.run([sys.executable, f"{HERE}/generate.py", out], check=True)
@@ -48,6 +123,9 @@ def main():
                 check(f"{name} order {order} at 5 %", five, FLOORS["5 %"] * share)
                 check(f"{name} order {order} specificity at its own threshold", 1 - own_fp, 0.9)
                 check(f"{name} order {order} sensitivity at its own threshold", own_dr, 0.6)
+        against_stide(out)
+        layouts(out)
+        refusals(out)
         # normal against normal must look like chance, whatever the model
         none = tool("--name", "none", "--train", f"{out}/web/train", "--normal",
                     f"{out}/web/normal", "--attack", f"{out}/web/normal")["none"]

@@ -1,0 +1,283 @@
+#include "eval/sets.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/map.h"
+#include "base/own.h"
+#include "base/str.h"
+
+/* One file: what it is for, whose it is by what is above its part's name, and below it. */
+struct entry {
+	enum bh_part part;
+	char *set, *below;
+	const char *path; /* borrowed */
+};
+BH_VEC_TYPE(entries, struct entry);
+
+/* ---- files ---- */
+
+static struct bh_paths *walk_out;
+
+static int on_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	char *copy;
+
+	(void)st;
+	if (where->level && path[where->base] == '.')
+		return type == FTW_D ? FTW_SKIP_SUBTREE : FTW_CONTINUE;
+	if (type != FTW_F)
+		return FTW_CONTINUE;
+	copy = strdup(path);
+	return copy && bh_vec_push(walk_out, copy) == 0 ? FTW_CONTINUE : FTW_STOP;
+}
+
+static int path_cmp(const void *pa, const void *pb)
+{
+	return strverscmp(*(char *const *)pa, *(char *const *)pb);
+}
+
+int bh_paths_below(const char *dir, struct bh_paths *out)
+{
+	size_t from = out->n;
+
+	walk_out = out;
+	if (nftw(dir, on_entry, 32, FTW_ACTIONRETVAL))
+		return -EIO;
+	if (out->n > from)
+		qsort(out->v + from, out->n - from, sizeof(*out->v), path_cmp);
+	return 0;
+}
+
+/* ---- names ---- */
+
+static const char *const said[BH_PARTS][9] = {
+	[BH_TRAIN] = {"train", NULL},
+	[BH_NORMAL] = {"normal", "benign", "valid", "clean", "baseline", "legit", NULL},
+	[BH_ATTACK] = {"attack", "malicious", "malware", "anomal", "abnormal", "intrusion",
+		       "exploit", "infected", NULL},
+};
+
+/* Where a component says that it is this part, or NULL. */
+static const char *says(const char *component, enum bh_part part)
+{
+	for (int i = 0; said[part][i]; i++) {
+		const char *at = strcasestr(component, said[part][i]);
+
+		/* "abnormal" is not normal */
+		if (at &&
+		    !(part == BH_NORMAL && at - component >= 2 && !strncasecmp(at - 2, "ab", 2)))
+			return at;
+	}
+	return NULL;
+}
+
+/* Of many components the one that says most decides: an attack is one wherever it is, and what is
+ * for training is normal. A name that says both ("normal_vs_attack") says nothing. */
+static bool classify(char *const *c, size_t n, enum bh_part *ret, size_t *ret_which)
+{
+	static const enum bh_part order[] = {BH_ATTACK, BH_TRAIN, BH_NORMAL};
+
+	for (size_t k = 0; k < 3; k++) {
+		for (size_t i = 0; i < n; i++) {
+			bool is_both = says(c[i], BH_ATTACK) &&
+				       (says(c[i], BH_NORMAL) || says(c[i], BH_TRAIN));
+
+			if (!says(c[i], order[k]) || is_both)
+				continue;
+			*ret = order[k];
+			*ret_which = i;
+			return true;
+		}
+	}
+	for (size_t i = 0; i < n; i++) { /* test data without a further word are normal */
+		if (!strncasecmp(c[i], "test", 4)) {
+			*ret = BH_NORMAL;
+			*ret_which = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* "redis_normal_2.txt" is of redis. */
+static void add_stem(struct bh_str *name, const char *file, enum bh_part part)
+{
+	const char *at = says(file, part);
+	size_t n = at ? (size_t)(at - file) : 0;
+
+	while (n && !isalpha((unsigned char)file[n - 1]))
+		n--;
+	if (n)
+		bh_str_fmt(name, "%s%.*s", name->n ? "/" : "", (int)n, file);
+}
+
+static int note(struct entries *out, const char *dir, const char *path)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str set = {0};
+	BH_CLEANUP(bh_freep) char *copy = strdup(path + strlen(dir));
+	char *c[64], *at = copy, *save = NULL, *word;
+	struct entry e = {.path = path};
+	size_t n = 0, which = 0, i;
+
+	while (n < 64 && (word = strtok_r(at, "/", &save))) {
+		c[n++] = word;
+		at = NULL;
+	}
+	if (!n || !classify(c, n, &e.part, &which))
+		return 0;
+	for (i = 0; i < which; i++)
+		bh_str_fmt(&set, "%s%s", i ? "/" : "", c[i]);
+	if (which == n - 1)
+		add_stem(&set, c[which], e.part);
+	e.set = strdup(bh_str_text(&set));
+	e.below = strdup(which + 2 < n ? c[which + 1] : "");
+	return !e.set || !e.below ? -ENOMEM : bh_vec_push(out, e);
+}
+
+/* ---- sets ---- */
+
+static bool has(const struct entries *all, const struct entry *like, enum bh_part part)
+{
+	bh_vec_each (e, all) {
+		if (e->part == part && !strcmp(e->set, like->set) && !strcmp(e->below, like->below))
+			return true;
+	}
+	return false;
+}
+
+/* Directories below a part are sets when what is normal and what is an attack have the same ones;
+ * else they are kinds of attacks. */
+static bool below_is_set(const struct entries *all, const struct entry *one)
+{
+	bool is_any = false;
+	const char *last = NULL;
+
+	bh_vec_each (e, all) {
+		if (e->part == BH_ATTACK || strcmp(e->set, one->set) ||
+		    (last && !strcmp(last, e->below)))
+			continue;
+		last = e->below;
+		if (!*e->below || !has(all, e, BH_ATTACK))
+			return false;
+		is_any = true;
+	}
+	return is_any;
+}
+
+static struct bh_set *set_of(struct bh_sets *sets, const char *name)
+{
+	struct bh_set new = {0};
+
+	bh_vec_each (s, sets) {
+		if (!strcmp(s->name, name))
+			return s;
+	}
+	new.name = strdup(name);
+	if (!new.name || bh_vec_push(sets, new)) {
+		free(new.name);
+		return NULL;
+	}
+	return &sets->v[sets->n - 1];
+}
+
+static int assign(const struct entries *all, struct bh_sets *ret)
+{
+	const char *known = NULL;
+	bool is_below = false;
+
+	bh_vec_each (e, all) {
+		BH_CLEANUP(bh_freep) char *name = NULL;
+		struct bh_set *s;
+		char *path;
+
+		if (!known || strcmp(known, e->set))
+			is_below = below_is_set(all, e);
+		known = e->set;
+		name = is_below ? bh_strf("%s%s%s", e->set, *e->set ? "/" : "", e->below)
+				: strdup(e->set);
+		s = name ? set_of(ret, name) : NULL;
+		path = strdup(e->path);
+		if (!s || !path || bh_vec_push(&s->part[e->part], path)) {
+			free(path);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void entries_done(struct entries *all)
+{
+	bh_vec_each (e, all) {
+		free(e->set);
+		free(e->below);
+	}
+	bh_vec_done(all);
+}
+
+static void paths_done(struct bh_paths *p)
+{
+	bh_vec_each (x, p)
+		free(*x);
+	bh_vec_done(p);
+}
+
+void bh_set_done(struct bh_set *s)
+{
+	free(s->name);
+	for (int i = 0; i < BH_PARTS; i++)
+		paths_done(&s->part[i]);
+}
+
+void bh_sets_done(struct bh_sets *s)
+{
+	bh_vec_each (x, s)
+		bh_set_done(x);
+	bh_vec_done(s);
+}
+
+static void keep_whole(struct bh_sets *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct bh_set *x = &s->v[i];
+
+		if (x->part[BH_ATTACK].n && (x->part[BH_TRAIN].n || x->part[BH_NORMAL].n))
+			s->v[n++] = *x;
+		else
+			bh_set_done(x);
+	}
+	s->n = n;
+}
+
+int bh_sets_find(const char *dir, struct bh_sets *ret, struct bh_err *err)
+{
+	BH_CLEANUP(entries_done) struct entries all = {0};
+	BH_CLEANUP(paths_done) struct bh_paths files = {0};
+	int r = bh_paths_below(dir, &files);
+
+	if (r)
+		return bh_fail(err, EIO, "cannot read %s", dir);
+	for (size_t i = 0; !r && i < files.n; i++)
+		r = note(&all, dir, files.v[i]);
+	if (!r)
+		r = assign(&all, ret);
+	if (r)
+		return bh_fail(err, ENOMEM, "%s", dir);
+	keep_whole(ret);
+	if (!ret->n)
+		return bh_fail(
+			err, ENODATA,
+			"%s: of %zu files none is by its name, or its directories', an attack "
+			"with something normal beside it; name them with --train, --normal and "
+			"--attack",
+			dir, files.n);
+	return 0;
+}
