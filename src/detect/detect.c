@@ -286,7 +286,8 @@ static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 			f->severity = j->severity;
 	}
 	d->stats.raised += out.is_raised;
-	if (j->severity > BH_SEVERITY_INFO)
+	/* how a pod is made says nothing about what it does */
+	if (j->severity > BH_SEVERITY_INFO && j->signal != BH_SIGNAL_POSTURE)
 		j->pod->is_suspect = true;
 	if (d->opt.on_finding)
 		d->opt.on_finding(&out, d->opt.arg);

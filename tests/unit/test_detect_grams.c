@@ -429,6 +429,22 @@ static void test_windows_add_up(void **state)
 	rig_done(&r);
 }
 
+/* A privileged pod is told about, and learnt from all the same. */
+static void test_posture_is_no_suspicion(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_START, "/usr/sbin/app");
+	a.u.start.is_privileged = true;
+	rig_feed(&r, &a);
+	assert_non_null(rig_found(&r, "privileged"));
+	assert_false(bh_detect_pod_is_suspect(r.d, r.subject.pod_id));
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_windows_add_up),
+		cmocka_unit_test(test_posture_is_no_suspicion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
