@@ -112,7 +112,7 @@ static int take_word(const struct bh_yaml *map, const char *key, const struct wo
 		     struct bh_yaml_err *err)
 {
 	const struct bh_yaml *n = bh_yaml_find(map, key);
-	struct bh_str known = {0};
+	BH_CLEANUP(bh_str_done) struct bh_str known = {0};
 	const char *text = NULL;
 	int r;
 
@@ -130,9 +130,7 @@ static int take_word(const struct bh_yaml *map, const char *key, const struct wo
 		}
 		bh_str_fmt(&known, "%s%s", w == words ? "" : ", ", w->text);
 	}
-	r = bh_yaml_fail(err, n, "'%s': '%s' is none of %s", key, text, bh_str_text(&known));
-	bh_str_done(&known);
-	return r;
+	return bh_yaml_fail(err, n, "'%s': '%s' is none of %s", key, text, bh_str_text(&known));
 }
 
 static int read_node(const struct bh_yaml *m, struct bh_settings *c, struct bh_yaml_err *err)

@@ -153,6 +153,7 @@ static void exempt_digests(struct bh_images *im, const struct bh_image_wait *w)
 		const char *digest = bh_image_text(it->answer, "digest");
 		const struct bh_image_exempt *e;
 		struct bh_image_ref ref;
+		json_t *answer;
 		struct bh_err err;
 
 		if (!*digest || !strcmp(bh_image_text(it->answer, "verdict"), "accept") ||
@@ -161,8 +162,11 @@ static void exempt_digests(struct bh_images *im, const struct bh_image_wait *w)
 		e = bh_image_glass_find(im->glass, w->ns, &ref, digest);
 		if (!e)
 			continue;
+		answer = bh_image_glass_answer(e, it->reference, digest);
+		if (!answer)
+			continue;
 		json_decref(it->answer);
-		it->answer = bh_image_glass_answer(e, it->reference, digest);
+		it->answer = answer;
 	}
 }
 

@@ -4,6 +4,8 @@ one sentence, in time and within its memory.
 
 It is driven as the daemon drives it: a socket as standard input, frames of JSON.
 """
+import random
+import socket
 import time
 
 import image_lib
@@ -122,6 +124,28 @@ def fails(w):
     t.check("containers" in w.look(), "and all is well again")
 
 
+def damaged(w):
+    """Answers with a few bytes changed: read or refused, and the worker ends by itself."""
+    rnd = random.Random(7)
+
+    def damage(_, answer):
+        data = bytearray(answer if isinstance(answer, bytes) else b"")
+        for _ in range(rnd.randint(1, 3)):
+            if data:
+                data[rnd.randrange(len(data))] = rnd.randrange(256)
+        return bytes(data)
+    w.runtime.fault = damage
+    codes = set()
+    for _ in range(60):
+        worker = w.worker()
+        worker.say(LOOK)
+        worker.answer()
+        worker.socket.shutdown(socket.SHUT_WR)
+        codes.add(worker.end())
+    w.runtime.fault = None
+    t.check(codes <= {0, 1}, "it never crashes", codes)
+
+
 def ends(w):
     worker = w.worker()
     worker.say(LOOK)
@@ -147,7 +171,7 @@ def ends(w):
 
 def run():
     w = World()
-    for fn in (reads, many, fails, ends):
+    for fn in (reads, many, fails, damaged, ends):
         with t.part(fn.__name__):
             fn(w)
 
