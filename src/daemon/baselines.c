@@ -257,6 +257,15 @@ static json_t *kinds_json(const struct bh_baseline *b)
 	return all;
 }
 
+static json_t *sequences_json(const struct bh_baseline *b)
+{
+	const struct bh_base_seq *q = b->seq;
+
+	return json_pack("{s:i, s:i, s:f, s:s?}", "seen", q ? (int)q->grams.n : 0, "windows",
+			 q ? (int)q->n_windows : 0, "unseen", q ? bh_grams_unseen(&q->grams) : 1.0,
+			 "notJudged", bh_baseline_seq_lacks(b));
+}
+
 int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err *err)
 {
 	json_t *rows = json_array();
@@ -269,15 +278,15 @@ int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err 
 		char wait[200];
 
 		json_array_append_new(
-			rows,
-			json_pack("{s:s, s:s, s:b, s:s, s:s?, s:i, s:i, s:I, s:o}", "workload",
-				  name ? name : "", "ownerKind", b->owner_kind, "guessed",
-				  b->is_guessed, "state", b->is_closed ? "closed" : "learning",
-				  "waitsFor",
-				  b->is_closed ? NULL
-					       : bh_baseline_waits_for(b, wait, sizeof(wait)),
-				  "starts", (int)b->starts, "units", (int)b->units, "overflow",
-				  (json_int_t)b->overflow, "keys", kinds_json(b)));
+			rows, json_pack("{s:s, s:s, s:b, s:s, s:s?, s:i, s:i, s:I, s:o, s:o}",
+					"workload", name ? name : "", "ownerKind", b->owner_kind,
+					"guessed", b->is_guessed, "state",
+					b->is_closed ? "closed" : "learning", "waitsFor",
+					b->is_closed ? NULL
+						     : bh_baseline_waits_for(b, wait, sizeof(wait)),
+					"starts", (int)b->starts, "units", (int)b->units,
+					"overflow", (json_int_t)b->overflow, "keys", kinds_json(b),
+					"sequences", sequences_json(b)));
 	}
 	if (json_array_size(rows) != l->held.count) {
 		json_decref(rows);

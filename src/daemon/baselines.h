@@ -44,7 +44,8 @@ void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int6
 struct bh_baseline *bh_baselines_find(const struct bh_baselines *l, const struct bh_subject *s);
 
 /* [{"workload", "state" ("learning", "closed"), "waitsFor" (text or null), "starts", "units",
- *   "overflow", "keys": {KIND: {"seen", "confirmed", "unseen"}}}] */
+ *   "overflow", "keys": {KIND: {"seen", "confirmed", "unseen"}},
+ *   "sequences": {"seen", "windows", "unseen", "notJudged" (why, or null)}}] */
 int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err *err);
 /* Canonical text of a baseline, the caller's. -ENOENT. */
 int bh_baselines_text(const struct bh_baselines *l, const char *workload, char **ret,

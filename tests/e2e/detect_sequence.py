@@ -192,6 +192,9 @@ def files(w):
 
 def same_life(w):
     w.close_baseline()
+    told = w.node.ask("baseline", "list")["baselines"]
+    equal([b["sequences"]["notJudged"] for b in told if b["workload"] == "shop/web"], [None],
+          "its sequences are judged")
     w.node.ask("runtime", "watch")
     for _ in range(3):
         for pod in w.pods:
