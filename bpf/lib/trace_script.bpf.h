@@ -67,10 +67,15 @@ static __always_inline int script_argument(struct exec_scratch *s, const struct 
 	return 0;
 }
 
-/* Hash of the file's name, 0: no interpreter, or started on nothing. */
+/* Hash of the file's name, 0: no interpreter, or started on nothing. Light mode sees no file opened
+ * and does not ask. */
 static __always_inline __u32 script_of(struct exec_scratch *s, const struct task_struct *p,
 				       const struct linux_binprm *bprm)
 {
+	const struct bh_trace_config *cfg = trace_config_get();
+
+	if (!cfg || cfg->mode < BH_TRACE_WATCH)
+		return 0;
 	if (s->flags & BH_TRACE_F_SCRIPT) {
 		if (bpf_probe_read_kernel_str(s->walk.buf, BH_PATH_MAX, bprm->filename) <= 0)
 			return 0;

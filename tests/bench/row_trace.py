@@ -4,6 +4,7 @@ import glob
 import os
 import shutil
 import subprocess
+import time
 
 import row_node
 import testing
@@ -17,6 +18,7 @@ MODES = ("off", "light", "watch", "learn")
 NAMES = {"off": "nothing traced"}
 HOOK_NS, SHARE = 3000, 0.01
 RSS_MB = {30: 20, 250: 40}
+SETTLE_S = 4  # events that wait for a file's digest are written by then
 BURSTS = 4  # pods that execute at once while the daemon's memory is looked at
 EXECS, CALLS = 1000, 100000  # a second
 REDIS_PORT, NGINX_PORT = 5001, 5002
@@ -214,11 +216,12 @@ def fill_hook(row, quick):
     out = subprocess.run([os.path.join(BENCH, "bench_trace"), "7" if quick else "21", "hook"],
                          capture_output=True, text=True, timeout=300, check=True).stdout
     for line in out.splitlines():
-        if not line.startswith("exec hook"):
+        if " hook, " not in line:
             continue
         what, unit, mid, low, high = line.split("\t")
+        has_budget = what.startswith("exec") and "no pod" not in what
         row.add(what, f"{number(float(mid))} ({number(float(low))} to {number(float(high))}) {unit}",
-                "<= 3 us", float(mid) <= HOOK_NS)
+                "<= 3 us" if has_budget else "", float(mid) <= HOOK_NS if has_budget else None)
 
 
 # ---- memory ----
@@ -228,7 +231,7 @@ def sizes(quick):
 
 
 def memory(count):
-    """{when: (MB resident, of that its own, highest so far)} of a daemon that traces so many pods."""
+    """{when: (MB resident, of that its own, highest since the line above)} of a daemon that traces so many pods."""
     fleet = Fleet(config=LIGHT)
     start_world(fleet, 100, 1000)
     node, srv = fleet.node, volume(())
@@ -237,14 +240,18 @@ def memory(count):
         world.put(node.manifests, f"local/{p.name}.yaml", p.manifest())
     node.sync("60s")
     boxes = [Container(p, volume=srv) for p in fleet.pods[:BURSTS]]
-    found = {"at rest": row_node.memory_of(node.proc.pid)}
+    pid = node.proc.pid
+    found = {"at rest": row_node.memory_of(pid)}
+    with open(f"/proc/{pid}/clear_refs", "w") as f:
+        f.write("5")  # the highest so far is what it is now
     for i, box in enumerate(boxes):
         Bed.sh(box, f"mkdir /srv/{i} && cp /srv/tiny /srv/{i}/ && "
                     f"{{ /srv/burst 2 4000 900 /srv/{i} >/tmp/out & }}")
     for box in boxes:
         Bed.sh(box, "wait")
     node.ask("runtime")
-    found[f"after {number(BURSTS * 8000)} programs at once"] = row_node.memory_of(node.proc.pid)
+    time.sleep(SETTLE_S)
+    found[f"after {number(BURSTS * 8000)} programs at once"] = row_node.memory_of(pid)
     return found
 
 
@@ -253,7 +260,7 @@ def fill_memory(row, count, found):
         row.note(f"The daemon's memory with {count} pods could not be measured.")
     for when, (rss, heap, peak) in found.items():
         row.add(f"resident, light, {count} pods, 100 policies, 1 000 peers, {when}",
-                f"{rss:.1f} MB (heap {heap:.1f}, highest so far {peak:.1f})",
+                f"{rss:.1f} MB (heap {heap:.1f}, highest {peak:.1f})",
                 f"<= {RSS_MB[count]} MB", rss <= RSS_MB[count])
 
 
