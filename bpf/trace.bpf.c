@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_adopt.bpf.h"
+#include "lib/trace_judge.bpf.h"
 #include "lib/trace_script.bpf.h"
 
 #define SIGKILL 9
@@ -60,16 +61,6 @@ static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot
 	s->fact.pid = bpf_get_current_pid_tgid() >> 32;
 	s->fact.arg = 0;
 	return fact_add(b, &s->key, &s->fact, s->is_old ? &s->fact : NULL);
-}
-
-static __always_inline int uid_is_refused(const struct bh_trace_policy *pol, __u32 uid)
-{
-	__u32 i;
-
-	for (i = 0; i < BH_TRACE_UIDS; i++)
-		if (i < pol->n_uids && pol->uid[i] == uid)
-			return 1;
-	return 0;
 }
 
 static __always_inline int path_is_refused(struct exec_scratch *s, const struct file *file)

@@ -231,6 +231,7 @@ struct bpf_iter__task {
 
 struct linux_binprm {
 	struct file *file;
+	const struct cred *cred; /* of the image to come */
 	const char *filename, *interp;
 };
 

@@ -114,17 +114,14 @@ static __always_inline int open_is_own(const struct file *f, const struct task_s
 		       pid == BPF_CORE_READ(p, group_leader, thread_pid));
 }
 
-static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
-				      struct bh_trace_task *t)
+static __always_inline void open_tell(struct act_scratch *s, const struct task_struct *p,
+				      struct bh_trace_task *t, const struct file *f)
 {
-	const struct file *f = act_file(p, s->ret);
 	const struct dentry *d;
 	unsigned long magic;
 	__u32 bits, mode;
 	__u8 op;
 
-	if (!f)
-		return;
 	d = BPF_CORE_READ(f, f_path.dentry);
 	mode = BPF_CORE_READ(f, f_mode);
 	bits = name_bits(s, d);
@@ -163,6 +160,15 @@ static __always_inline void call_open(struct act_scratch *s, const struct task_s
 	act_note(s, t);
 }
 
+static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
+				      struct bh_trace_task *t)
+{
+	const struct file *f = act_file(p, s->ret);
+
+	if (f)
+		open_tell(s, p, t, f);
+}
+
 /* ---- mappings ---- */
 
 struct vma_found {
@@ -187,16 +193,10 @@ static __always_inline int file_is_memfd(struct act_scratch *s, const struct fil
 	       t[5] == ':';
 }
 
-static __always_inline void call_map(struct act_scratch *s, struct task_struct *p,
-				     const struct bh_trace_task *t, __u64 addr)
+/* s->arg[2]: what it may be used for. f NULL: no file. */
+static __always_inline void map_tell(struct act_scratch *s, const struct task_struct *p,
+				     const struct bh_trace_task *t, const struct file *f)
 {
-	struct vma_found v = {};
-	const struct file *f;
-
-	if (!(s->arg[2] & PROT_EXEC))
-		return;
-	bpf_find_vma(p, addr, vma_look, &v, 0);
-	f = (const struct file *)v.file;
 	act_key(s, t, BH_TRACE_MAP, 0);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
 	if (s->arg[2] & PROT_WRITE)
@@ -223,6 +223,17 @@ static __always_inline void call_map(struct act_scratch *s, struct task_struct *
 		act_walk(s, file_path(f));
 	s->is_high = act_is_foreign(s->id.origin);
 	act_note(s, t);
+}
+
+static __always_inline void call_map(struct act_scratch *s, struct task_struct *p,
+				     const struct bh_trace_task *t, __u64 addr)
+{
+	struct vma_found v = {};
+
+	if (!(s->arg[2] & PROT_EXEC))
+		return;
+	bpf_find_vma(p, addr, vma_look, &v, 0);
+	map_tell(s, p, t, (const struct file *)v.file);
 }
 
 /* ---- what only names a path ---- */

@@ -22,12 +22,15 @@ static int show(struct bh_cli *cli, const json_t *answer)
 	BH_CLEANUP(bh_table_freep)
 	struct bh_table *t = bh_table_new(columns, BH_ARRAY_SIZE(columns));
 	const json_t *pods = json_object_get(answer, "pods");
+	const json_t *hooks = json_object_get(answer, "securityHooks");
 	json_t *pod;
 	size_t i;
 
 	bh_out_line(&cli->out, BH_PLAIN, "mode %s", bh_show_str(answer, "mode"));
 	if (json_is_string(json_object_get(answer, "trouble")))
 		bh_out_line(&cli->out, BH_WARN, "%s", bh_show_str(answer, "trouble"));
+	if (json_is_string(json_object_get(hooks, "why")))
+		bh_out_line(&cli->out, BH_PLAIN, "%s", bh_show_str(hooks, "why"));
 	if (!json_array_size(pods))
 		return BH_EXIT_OK;
 	json_array_foreach(pods, i, pod) add_row(t, pod);

@@ -406,6 +406,7 @@ void bh_runtime_changed(struct bh_runtime *rt)
 static void open_trace(struct bh_runtime *rt)
 {
 	struct bh_err err = {0};
+	size_t n_hooks;
 	int r = bh_trace_open(rt->d->dp, &rt->trace, &err);
 
 	if (!r)
@@ -445,6 +446,8 @@ static void open_trace(struct bh_runtime *rt)
 	}
 	if (bh_runtime_set_mode(rt, rt->wanted, &err) < 0)
 		bh_warn("tracing: %s", err.text);
+	if (bh_trace_lsm(rt->trace, &n_hooks))
+		bh_info("%s", bh_trace_lsm(rt->trace, &n_hooks));
 }
 
 int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err *err)

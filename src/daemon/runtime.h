@@ -52,6 +52,10 @@ const struct bh_digests *bh_runtime_digests(const struct bh_runtime *rt);
  * without tracing. rt may be NULL. */
 json_t *bh_runtime_used(struct bh_runtime *rt);
 
+/* How many of the optional programs at the kernel's security hooks are attached, and why they are
+ * not; NULL: they are, or nobody wanted them. rt may be NULL. */
+const char *bh_runtime_hooks(const struct bh_runtime *rt, size_t *ret_n);
+
 /* The verb runtime: {"mode": NAME | null} > {"mode", "wanted", "books", "records", "hashes",
  * "pods"}. */
 bh_verb_fn bh_verb_runtime;

@@ -71,18 +71,29 @@ static json_t *runtime_json(const struct bh_runtime *rt)
 {
 	struct bh_trace_slot total = {0};
 	enum bh_trace_mode mode = BH_TRACE_OFF;
+	const char *lsm_why = NULL;
+	size_t n_lsm = 0;
 
 	if (rt->trace) {
+		lsm_why = bh_trace_lsm(rt->trace, &n_lsm);
 		total = bh_trace_total(rt->trace);
 		mode = bh_trace_mode(rt->trace);
 	}
-	return json_pack(
-		"{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "mode", mode_names[mode],
-		"wanted", mode_names[rt->wanted], "trouble", bh_runtime_trouble(rt), "books",
-		books_json(&total), "records", "told", (json_int_t)rt->events, "unnamed",
-		(json_int_t)rt->unnamed, "broken", (json_int_t)rt->broken, "readings",
-		(json_int_t)(rt->rates ? bh_rates_readings(rt->rates) : 0), "hashes",
-		bh_digests_status(rt->digests), "pods", rt->trace ? pods_json(rt) : json_array());
+	return json_pack("{s:s, s:s, s:s?, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:s?}, s:o}",
+			 "mode", mode_names[mode], "wanted", mode_names[rt->wanted], "trouble",
+			 bh_runtime_trouble(rt), "books", books_json(&total), "records", "told",
+			 (json_int_t)rt->events, "unnamed", (json_int_t)rt->unnamed, "broken",
+			 (json_int_t)rt->broken, "readings",
+			 (json_int_t)(rt->rates ? bh_rates_readings(rt->rates) : 0), "hashes",
+			 bh_digests_status(rt->digests), "securityHooks", "attached",
+			 (json_int_t)n_lsm, "why", lsm_why, "pods",
+			 rt->trace ? pods_json(rt) : json_array());
+}
+
+const char *bh_runtime_hooks(const struct bh_runtime *rt, size_t *ret_n)
+{
+	*ret_n = 0;
+	return rt && rt->trace ? bh_trace_lsm(rt->trace, ret_n) : NULL;
 }
 
 static int parse_mode(const char *name, enum bh_runtime_mode *ret, struct bh_err *err)

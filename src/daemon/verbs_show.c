@@ -53,12 +53,18 @@ static json_t *maps_json(struct bh_daemon *d, uint64_t *ret_bytes)
 static json_t *capabilities_json(const struct bh_daemon *d)
 {
 	const struct bh_capability *v;
-	size_t n = bh_datapath_capabilities(d->dp, &v);
+	size_t n = bh_datapath_capabilities(d->dp, &v), n_hooks;
 	json_t *a = json_array();
+	const char *why;
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(a, json_pack("{ss sb ss}", "name", v[i].name, "has", v[i].has,
 						   "text", v[i].text));
+	why = bh_runtime_hooks(d->runtime, &n_hooks);
+	json_array_append_new(a, json_pack("{ss sb ss}", "name", "lsm", "has", n_hooks > 0, "text",
+					   n_hooks ? "what a RuntimePolicy refuses fails with EPERM"
+					   : why   ? why
+						   : "security hooks are not in use"));
 	return a;
 }
 

@@ -192,6 +192,8 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	t->watch_link = t->learn_link = t->end_link = t->cpu_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
+	for (size_t i = 0; i < BH_TRACE_LSMS; i++)
+		t->lsm_link[i] = -1;
 	r = open_steps(t, err);
 	if (r)
 		return r;
@@ -214,6 +216,7 @@ void bh_trace_close(struct bh_trace *t)
 	bpf_object__close(t->extra);
 	bpf_object__close(t->dns);
 	bpf_object__close(t->guard);
+	bh_trace_lsm_close(t);
 	bh_trace_rates_close(t);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
@@ -339,6 +342,7 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		r = bh_trace_rates_begin(t, err);
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_names_begin(t, err);
+	bh_trace_lsm_set(t, mode);
 	if (r == 0)
 		t->mode = mode;
 	return r;

@@ -62,6 +62,10 @@ int bh_trace_names(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct b
  * question for one of them is told again. */
 uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns);
 
+/* How many programs at the kernel's security hooks are attached, and why they are not; NULL: they
+ * are, or nobody wanted them. */
+const char *bh_trace_lsm(const struct bh_trace *t, size_t *ret_n);
+
 /* Loads what answers bh_trace_guard_ask, once. */
 int bh_trace_guard_begin(struct bh_trace *t, struct bh_err *err);
 /* Whether the slot's policy refuses to execute what ask->fd, a descriptor of ours, has open, by

@@ -27,6 +27,7 @@ enum bh_trace_map {
 };
 
 #define BH_TRACE_EXTRAS 4
+#define BH_TRACE_LSMS	13
 
 struct bh_trace {
 	struct bh_datapath *dp;
@@ -34,6 +35,10 @@ struct bh_trace {
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
 	struct bpf_object *dns;		 /* NULL: not loaded */
+	struct bpf_object *lsm;		 /* NULL: not loaded */
+	int lsm_link[BH_TRACE_LSMS];	 /* -1: not attached */
+	size_t n_lsm;			 /* attached ones */
+	char lsm_why[240];		 /* why it is not loaded; "": nobody tried, or it is */
 	struct bpf_object *guard;	 /* NULL: not loaded */
 	struct bpf_object *cpu;		 /* NULL: not loaded */
 	struct bh_trace_rate *rate;	 /* mmap of trace_rate; NULL: not loaded */
@@ -84,6 +89,10 @@ int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err);
 int bh_trace_rates_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_rates_end(struct bh_trace *t);
 void bh_trace_rates_close(struct bh_trace *t);
+
+/* trace_lsm.c: attaches and detaches what the mode wants of it, if it loads. */
+void bh_trace_lsm_set(struct bh_trace *t, enum bh_trace_mode mode);
+void bh_trace_lsm_close(struct bh_trace *t);
 
 /* trace_dns.c: what names pods ask for; with watch mode. */
 int bh_trace_names_begin(struct bh_trace *t, struct bh_err *err);
