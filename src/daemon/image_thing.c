@@ -304,5 +304,6 @@ void bh_image_thing_judge(struct bh_image_thing *t)
 		return;
 	}
 	reference = bh_image_real_reference(&real);
-	ask(t, reference ? reference : t->id, on_real);
+	/* of an image without name and digest nothing can be asked, but whether that may be */
+	ask(t, reference ? reference : "", on_real);
 }
