@@ -16,7 +16,7 @@
 #include "endpoint/table.h"
 
 #define LIMIT	    12 /* unknown grams of 64: one new call alone makes seven */
-#define MODELS	    4  /* trained ones that are kept: a megabyte each, at most */
+#define MODELS	    2  /* trained ones that are kept: four megabytes at most, mostly a tenth */
 #define WINDOWS_MAX 64 /* in one turn of the loop */
 
 BH_VEC_TYPE(gram_list, struct bh_gram);

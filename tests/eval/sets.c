@@ -106,21 +106,54 @@ static bool classify(char *const *c, size_t n, enum bh_part *ret, size_t *ret_wh
 	return false;
 }
 
-/* "redis_normal_2.txt" is of redis. */
-static void add_stem(struct bh_str *name, const char *file, enum bh_part part)
+/* Words that name no set. */
+static bool is_plain(const char *word)
 {
-	const char *at = says(file, part);
-	size_t n = at ? (size_t)(at - file) : 0;
+	static const char *const plain[] = {
+		"data",	    "dataset", "master", "set",	  "test", "testing", "train",
+		"training", "trace",   "traces", "log",	  "logs", "syscall", "syscalls",
+		"call",	    "calls",   "file",	 "files", "all",  "part",    "seq"};
 
-	while (n && !isalpha((unsigned char)file[n - 1]))
-		n--;
-	if (n)
-		bh_str_fmt(name, "%s%.*s", name->n ? "/" : "", (int)n, file);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(plain); i++) {
+		if (!strcasecmp(word, plain[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Adds what text says of a set: its words, without numbers, an extension and plain ones. */
+static void add_words(struct bh_str *out, const char *text, size_t n, const char *between)
+{
+	BH_CLEANUP(bh_freep) char *copy = strndup(text, n);
+	char *save = NULL, *word = copy ? strtok_r(copy, "_- +=()0123456789", &save) : NULL;
+
+	out->failed |= !copy;
+	for (; word; word = strtok_r(NULL, "_- +=()0123456789", &save)) {
+		if (*word == '.' || is_plain(word))
+			continue;
+		bh_str_fmt(out, "%s%.*s", out->n ? between : "", (int)strcspn(word, "."), word);
+		between = "-";
+	}
+}
+
+/* "redis_normal_2.txt" is of redis by what comes before the word; "normal-redis" may be by what
+ * comes after it, or "attack-bruteforce" be a kind of attack. */
+static void add_stem(struct bh_str *set, struct bh_str *below, const char *component,
+		     enum bh_part part)
+{
+	const char *at = says(component, part);
+
+	if (!at)
+		return;
+	add_words(set, component, (size_t)(at - component), "/");
+	while (isalpha((unsigned char)*at))
+		at++;
+	add_words(below, at, strlen(at), "-");
 }
 
 static int note(struct entries *out, const char *dir, const char *path)
 {
-	BH_CLEANUP(bh_str_done) struct bh_str set = {0};
+	BH_CLEANUP(bh_str_done) struct bh_str set = {0}, below = {0};
 	BH_CLEANUP(bh_freep) char *copy = strdup(path + strlen(dir));
 	char *c[64], *at = copy, *save = NULL, *word;
 	struct entry e = {.path = path};
@@ -134,10 +167,11 @@ static int note(struct entries *out, const char *dir, const char *path)
 		return 0;
 	for (i = 0; i < which; i++)
 		bh_str_fmt(&set, "%s%s", i ? "/" : "", c[i]);
-	if (which == n - 1)
-		add_stem(&set, c[which], e.part);
+	add_stem(&set, &below, c[which], e.part);
+	if (!below.n && which + 2 < n)
+		bh_str_add(&below, c[which + 1]);
 	e.set = strdup(bh_str_text(&set));
-	e.below = strdup(which + 2 < n ? c[which + 1] : "");
+	e.below = strdup(bh_str_text(&below));
 	return !e.set || !e.below ? -ENOMEM : bh_vec_push(out, e);
 }
 

@@ -93,6 +93,19 @@ def layouts(out):
             os.symlink(f"{out}/{name}/{part}", f"{across}/{part}/{name}")
     check("a part's directories are sets when all parts have them",
           float(tool(across) == {n: found[n] for n in ("web", "cache")}), 1)
+    for form in ("{name}-{part}s", "{part}_{name}_2"):
+        beside = f"{out}/.{form[:3].strip('{')}"
+        os.makedirs(beside)
+        for part, of in (("training", "train"), ("benign", "normal"), ("attack", "attack")):
+            for name in ("web", "cache"):
+                os.symlink(f"{out}/{name}/{of}", f"{beside}/{form.format(name=name, part=part)}")
+        check(f"directories named as {form}",
+              float(tool(beside) == {n: found[n] for n in ("web", "cache")}), 1)
+    kinds = f"{out}/.kinds"
+    os.makedirs(kinds)
+    for link, of in (("train", "train"), ("normal_1", "normal"), ("attack_shell", "attack")):
+        os.symlink(f"{out}/web/{of}", f"{kinds}/{link}")
+    check("kinds of attacks are no sets", float(tool(kinds) == {".kinds": found["web"]}), 1)
     without = f"{out}/.without"
     os.makedirs(without)
     os.symlink(f"{out}/web/train", f"{without}/benign")

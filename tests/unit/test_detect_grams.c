@@ -244,17 +244,23 @@ static void test_bounds(void **state)
 	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
 	const struct bh_base_sighting s = by(1, false);
 	BH_CLEANUP(bh_str_done) struct bh_str text = {0};
+	BH_CLEANUP(bh_seq_freep) struct bh_seq *m = NULL;
+	struct bh_seq_stats stats;
+	struct bh_gram *e;
 	struct bh_err err;
+	size_t pos;
 	unsigned i;
 
 	(void)state;
 	bh_assert_ok(&err, bh_baseline_new(&web, NULL, &b, &err));
 	for (i = 0; i < 3 * BH_BASE_GRAMS; i++) {
-		struct bh_gram g = {.gram = bh_gram_push(bh_gram_push(i % 511 + 1, i / 511), 5),
-				    .count = 1};
+		struct bh_gram g = {.count = 1};
 		uint16_t calls[] = {1, 2, (uint16_t)(i % 500)};
 		const struct bh_trace t = {calls, 3};
+		unsigned k;
 
+		for (k = 0; k < BH_GRAM_LEN; k++)
+			g.gram = bh_gram_push(g.gram, chance(400));
 		assert_int_equal(bh_baseline_see_grams(b, &g, 1, &s), 0);
 		assert_int_equal(bh_baseline_see_window(b, &t, &s), 0);
 	}
@@ -265,7 +271,16 @@ static void test_bounds(void **state)
 	bh_baseline_close(b);
 	assert_non_null(strstr(bh_baseline_seq_lacks(b), "too many orders"));
 	assert_int_equal(bh_baseline_write(b, &text), 0);
-	assert_true(text.n < 240000);
+	assert_true(text.n < 240000); /* a request may have 256 KiB */
+	/* the largest model there can be */
+	b->seq->grams.refused = 0;
+	bh_baseline_confirm_all(b);
+	for (pos = 0; (e = bh_grams_next(&b->seq->grams, &pos));)
+		e->count = 100;
+	b->seq->grams.calls *= 100;
+	bh_assert_ok(&err, bh_baseline_model(b, &m, &err));
+	bh_seq_stats(m, &stats);
+	assert_true(stats.bytes < 4u << 20);
 }
 
 static void test_learning_waits(void **state)
