@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "detect/rows.h"
 #include "detect/state.h"
 
 #define MAX_WORKLOADS 4096
@@ -345,7 +346,7 @@ bool bh_judge_is_tainted(const struct bh_judge *j)
 
 	if (j->proc)
 		line = j->a->kind == BH_ACT_EXEC ? j->proc->inherited : j->proc->line;
-	return line & BH_LINE_INHERITED;
+	return line & BH_LINE_TAINT;
 }
 
 void bh_judge_weigh(struct bh_judge *j)
@@ -365,8 +366,19 @@ static bool is_starting(const struct bh_detect *d, const struct bh_judge *j)
 	return !bh_judge_is_tainted(j);
 }
 
+/* What a package manager unpacks and runs is said by its own row, once. */
+static bool is_packaging(const struct bh_detector *row, const struct bh_judge *j)
+{
+	return j->proc && (j->proc->line & BH_LINE_PACKAGES) && !bh_judge_is_tainted(j) &&
+	       row->family != BH_DETECT_VIOLATION && row->on != bh_row_package_manager &&
+	       (row->signal == BH_SIGNAL_PROVENANCE || row->signal == BH_SIGNAL_FILE ||
+		row->signal == BH_SIGNAL_SECRET || row->on == bh_row_setuid_bit);
+}
+
 static bool is_wanted(const struct bh_detector *row, const struct bh_judge *j)
 {
+	if (is_packaging(row, j))
+		return false;
 	/* the runtime prepares the container with its own code */
 	if ((j->a->process.flags & BH_PROC_RUNTIME) && row->family != BH_DETECT_VIOLATION)
 		return false;

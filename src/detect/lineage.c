@@ -57,6 +57,14 @@ static uint32_t own_line(const struct bh_activity *a)
 	return line;
 }
 
+static bool is_packager(const struct bh_activity *a)
+{
+	enum bh_provenance p = a->process.provenance;
+
+	return (p == BH_PROV_IMAGE || p == BH_PROV_METACOPY) &&
+	       bh_act_changes_packages(&a->process);
+}
+
 static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 {
 	const struct bh_proc *found = bh_proc_find(d, a->process.parent_exec_id);
@@ -71,6 +79,11 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 	p->pod_id = a->subject->pod_id;
 	p->inherited = parent.line & BH_LINE_INHERITED;
 	p->line = p->inherited | own_line(a);
+	if (is_packager(a))
+		p->line |= BH_LINE_PACKAGES;
+	/* its scripts are as new as what they install */
+	if ((p->inherited & BH_LINE_PACKAGES) && !(p->inherited & BH_LINE_TAINT))
+		p->line &= ~(uint32_t)BH_LINE_FOREIGN;
 	if (listened && strcmp(a->process.path, a->parent.path))
 		p->line |= BH_LINE_SERVER_CHILD;
 	if (a->process.flags & BH_PROC_LD_PRELOAD)

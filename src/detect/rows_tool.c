@@ -18,7 +18,7 @@ static bool asks_for(const struct bh_act_process *p, const char *const *verbs)
 	return false;
 }
 
-bool bh_row_package_manager(struct bh_judge *j)
+bool bh_act_changes_packages(const struct bh_act_process *p)
 {
 	static const char *const managers[] = {"apt",	 "apt-get", "aptitude", "dpkg", "apk",
 					       "yum",	 "dnf",	    "microdnf", "rpm",	"zypper",
@@ -53,10 +53,16 @@ bool bh_row_package_manager(struct bh_judge *j)
 					    "-ivh",
 					    "-Uvh",
 					    NULL};
+
+	return bh_name_in(bh_act_tool(p), managers) && asks_for(p, verbs);
+}
+
+bool bh_row_package_manager(struct bh_judge *j)
+{
 	const struct bh_act_process *p = &j->a->process;
 	const char *tool = bh_act_tool(p);
 
-	if (!bh_name_in(tool, managers) || !asks_for(p, verbs))
+	if (!bh_act_changes_packages(p))
 		return false;
 	bh_judge_weigh(j);
 	bh_judge_key(j, "packages");

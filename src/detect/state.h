@@ -16,10 +16,12 @@ enum {
 	BH_LINE_FOREIGN = 1u << 2,	/* below, or itself, code that is not the image's */
 	BH_LINE_LISTENS = 1u << 3,	/* has a listening socket; not inherited by other images */
 	BH_LINE_IN_SHELL = 1u << 4,	/* below a shell whose input is the network */
+	BH_LINE_PACKAGES = 1u << 6,	/* below a package manager at work, or itself */
 	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
 };
-#define BH_LINE_INHERITED                                                                          \
+#define BH_LINE_TAINT                                                                              \
 	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
+#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES)
 
 struct bh_proc {
 	uint64_t exec_id, parent_exec_id, pod_id;
