@@ -50,6 +50,11 @@ struct bh_chain bh_journal_head(const struct bh_journal *j)
 	return bh_event_log_head(j->log);
 }
 
+struct bh_event_log_state bh_journal_state(const struct bh_journal *j)
+{
+	return bh_event_log_state(j->log);
+}
+
 struct bh_loop *bh_journal_loop(const struct bh_journal *j)
 {
 	return j->d->loop;
@@ -378,28 +383,32 @@ void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now
 
 void bh_journal_note_head(struct bh_journal *j)
 {
-	struct bh_chain head = bh_event_log_head(j->log);
-	char hash[2 * BH_CHAIN_HASH + 1], row[160];
+	struct bh_event_log_state s = bh_event_log_state(j->log);
+	struct bh_chain head = s.head;
+	char hash[2 * BH_CHAIN_HASH + 1], row[192];
 	struct bh_err err = {0};
 
 	if (head.seq == j->noted.seq)
 		return;
 	bh_hex(head.hash, sizeof(head.hash), hash);
-	snprintf(row, sizeof(row), "{\"seq\":%llu,\"hash\":\"%s\"}", (unsigned long long)head.seq,
-		 hash);
+	snprintf(row, sizeof(row), "{\"seq\":%llu,\"hash\":\"%s\",\"first\":%llu}",
+		 (unsigned long long)head.seq, hash, (unsigned long long)s.first);
 	if (!bh_store_put(j->d->store, "meta", "event-log-head", row, &err))
 		j->noted = head;
 }
 
 static int load_head(const char *key, const char *json, void *arg)
 {
-	struct bh_chain *head = arg;
-	unsigned long long seq;
+	struct bh_event_log_options *opt = arg;
+	struct bh_chain *head = &opt->known;
+	unsigned long long seq, first = 0;
 	char hash[2 * BH_CHAIN_HASH + 1];
 
 	if (strcmp(key, "event-log-head") ||
-	    sscanf(json, "{\"seq\":%llu,\"hash\":\"%64[0-9a-f]\"}", &seq, hash) != 2)
+	    sscanf(json, "{\"seq\":%llu,\"hash\":\"%64[0-9a-f]\",\"first\":%llu}", &seq, hash,
+		   &first) < 2)
 		return 0;
+	opt->known_first = first;
 	for (size_t i = 0; i < BH_CHAIN_HASH; i++) {
 		unsigned byte;
 
@@ -426,7 +435,7 @@ static void journal_freep(struct bh_journal **j)
 static int open_log(struct bh_journal *j, struct bh_err *err)
 {
 	struct bh_event_log_options opt = {0};
-	int r = bh_store_each(j->d->store, "meta", load_head, &opt.known, err);
+	int r = bh_store_each(j->d->store, "meta", load_head, &opt, err);
 
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@ struct bh_journal;
 struct bh_bus;
 struct bh_ocsf;
 struct bh_ocsf_kill;
+struct bh_event_log_state;
 struct bh_loop;
 
 int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err *err);
@@ -68,4 +69,5 @@ void bh_journal_verify(struct bh_journal *j, struct bh_request *rq);
 struct bh_bus *bh_journal_bus(struct bh_journal *j);
 const char *bh_journal_path(const struct bh_journal *j);
 struct bh_chain bh_journal_head(const struct bh_journal *j);
+struct bh_event_log_state bh_journal_state(const struct bh_journal *j);
 struct bh_loop *bh_journal_loop(const struct bh_journal *j);

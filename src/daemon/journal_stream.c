@@ -247,10 +247,10 @@ static void on_proof_gone(struct bh_request *rq, void *arg)
 
 static void prove(const struct bh_journal *j, int fd)
 {
-	struct bh_chain head = bh_journal_head(j);
+	struct bh_event_log_state s = bh_journal_state(j);
 	struct proof_result res = {0};
 
-	res.code = bh_event_log_verify(bh_journal_path(j), &head, &res.check, &res.err);
+	res.code = bh_event_log_prove(bh_journal_path(j), &s, &res.check, &res.err);
 	res.check.name = NULL;
 	_exit(write(fd, &res, sizeof(res)) != (ssize_t)sizeof(res));
 }

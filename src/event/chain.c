@@ -238,5 +238,9 @@ int bh_chain_check_end(const struct bh_chain_check *k, struct bh_err *err)
 	if (k->expected.seq > k->at.seq)
 		return bh_fail(err, EBADMSG, "the log ends with line %llu, but %llu were written",
 			       (unsigned long long)k->at.seq, (unsigned long long)k->expected.seq);
+	if (k->has_begun && k->expected_first && k->first_seq > k->expected_first)
+		return bh_fail(err, EBADMSG, "the log begins with line %llu, but %llu was kept",
+			       (unsigned long long)k->first_seq,
+			       (unsigned long long)k->expected_first);
 	return 0;
 }

@@ -51,11 +51,14 @@ struct bh_chain_check {
 	 * A log that ends before it was shortened; one that has another line there was rewritten.
 	 */
 	struct bh_chain expected;
+	/* The same for the beginning: the oldest line that was kept; 0: not known. */
+	uint64_t expected_first;
 };
 /* Goes on to the next file. -EBADMSG when the one before it ends within a line. */
 int bh_chain_check_file(struct bh_chain_check *k, const char *name, struct bh_err *err);
 /* Checks the file's text or its next part; a part ends with a newline unless it is the last.
  * -EBADMSG "NAME line N: ..." at the first line that was changed, is missing or is out of order. */
 int bh_chain_check_text(struct bh_chain_check *k, const char *text, size_t len, struct bh_err *err);
-/* At the end of the last text. -EBADMSG when the log ends before k->expected. */
+/* At the end of the last text. -EBADMSG when the log ends before k->expected, or begins after
+ * k->expected_first. */
 int bh_chain_check_end(const struct bh_chain_check *k, struct bh_err *err);

@@ -20,11 +20,58 @@ struct bh_event_log {
 	unsigned keep;
 	uint64_t torn; /* bytes removed, not yet told in a line */
 	struct bh_chain head;
+	uint64_t first; /* oldest line that rotation has left */
+	dev_t dev;	/* of the open file */
+	ino_t ino;
 };
 
 char *bh_event_log_name(const char *path, unsigned n)
 {
 	return n ? bh_strf("%s.%u", path, n) : strdup(path);
+}
+
+bool bh_event_log_is_full(const char *path, unsigned keep)
+{
+	for (unsigned n = 1; n <= keep; n++) {
+		BH_CLEANUP(bh_freep) char *name = bh_event_log_name(path, n);
+		struct stat st;
+
+		if (!name || lstat(name, &st) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* ---- the beginning ---- */
+
+/* Number of the first line of PATH.n; 0: there is none. */
+static uint64_t first_of(const char *path, unsigned n)
+{
+	BH_CLEANUP(bh_freep) char *name = bh_event_log_name(path, n);
+	BH_CLEANUP(bh_freep) char *buf = malloc(BH_CHAIN_MAX_LINE);
+	BH_CLEANUP(bh_closep)
+	int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	ssize_t got = fd >= 0 && buf ? pread(fd, buf, BH_CHAIN_MAX_LINE, 0) : -1;
+	const char *end = got > 0 ? memchr(buf, '\n', (size_t)got) : NULL;
+	struct bh_chain at = {0};
+	struct bh_err err;
+
+	if (!end || bh_chain_read(buf, (size_t)(end - buf), &at, NULL, NULL, &err))
+		return 0;
+	return at.seq;
+}
+
+/* What the caller noted, unless rotation may have gone on since. */
+static void find_first(struct bh_event_log *l, uint64_t known)
+{
+	uint64_t first = 0;
+
+	for (unsigned n = l->keep + 1; n > 0 && !first; n--)
+		first = first_of(l->path, n - 1);
+	if (!first)
+		first = l->head.seq + 1;
+	l->first =
+		known && first > known && !bh_event_log_is_full(l->path, l->keep) ? known : first;
 }
 
 /* ---- opening ---- */
@@ -47,7 +94,17 @@ static int open_file(struct bh_event_log *l, struct bh_err *err)
 	}
 	l->fd = BH_TAKE_FD(fd);
 	l->size = (uint64_t)st.st_size;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
 	return 0;
+}
+
+/* Somebody may have moved or removed the file; what is written then would be seen by nobody. */
+static bool is_in_place(const struct bh_event_log *l)
+{
+	struct stat st;
+
+	return lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
 }
 
 /* Reads the file's end: the last whole line into *ret_head, and how many bytes follow it. -ENODATA:
@@ -163,6 +220,7 @@ int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_lo
 		r = find_head(l, &opt->known, err);
 	if (r)
 		return bh_note(err, r, "event log");
+	find_first(l, opt->known_first);
 	*ret = BH_TAKE(l);
 	return 0;
 }
@@ -187,6 +245,9 @@ void bh_event_log_closep(struct bh_event_log **l)
 /* Oldest first, so that a crash in between leaves a hole in the numbers but loses no file. */
 static int rotate(struct bh_event_log *l, struct bh_err *err)
 {
+	bool drops_one = first_of(l->path, l->keep) != 0;
+	uint64_t first;
+
 	if (fdatasync(l->fd) < 0)
 		return bh_fail_sys(err, errno, "sync '%s'", l->path);
 	for (unsigned n = l->keep; n > 0; n--) {
@@ -198,6 +259,8 @@ static int rotate(struct bh_event_log *l, struct bh_err *err)
 		if (rename(from, to) < 0 && errno != ENOENT)
 			return bh_fail_sys(err, errno, "rotate '%s'", from);
 	}
+	first = drops_one ? first_of(l->path, l->keep) : 0;
+	l->first = first > l->first ? first : l->first;
 	bh_closep(&l->fd);
 	return open_file(l, err);
 }
@@ -234,8 +297,12 @@ int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_e
 	BH_CLEANUP(bh_freep) char *line = NULL;
 	struct bh_chain next;
 	size_t len;
-	int r = l->fd < 0 ? reopen(l, err) : 0;
+	int r = 0;
 
+	if (l->fd >= 0 && !is_in_place(l))
+		bh_closep(&l->fd);
+	if (l->fd < 0)
+		r = reopen(l, err);
 	if (!r)
 		r = bh_chain_line(&l->head, event, l->torn, &line, &len, &next, err);
 	if (!r && l->size && l->size + len > l->max_bytes)
@@ -259,4 +326,9 @@ int bh_event_log_sync(struct bh_event_log *l, struct bh_err *err)
 struct bh_chain bh_event_log_head(const struct bh_event_log *l)
 {
 	return l->head;
+}
+
+struct bh_event_log_state bh_event_log_state(const struct bh_event_log *l)
+{
+	return (struct bh_event_log_state){l->head, l->first, l->keep};
 }

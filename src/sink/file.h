@@ -26,6 +26,7 @@ struct bh_event_log_options {
 	uint64_t max_bytes;    /* per file; 0: BH_LOG_MAX_BYTES */
 	unsigned keep;	       /* rotated files; 0: BH_LOG_KEEP */
 	struct bh_chain known; /* head noted at the last run; seq 0: none */
+	uint64_t known_first;  /* the oldest line then; 0: not known */
 };
 /* Mode 0600. -EBUSY: another process writes there. */
 int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_log **ret,
@@ -41,6 +42,17 @@ int bh_event_log_sync(struct bh_event_log *l, struct bh_err *err);
 /* Where the chain ends now; for the caller to note elsewhere. */
 struct bh_chain bh_event_log_head(const struct bh_event_log *l);
 
+/* All that a log must still have. */
+struct bh_event_log_state {
+	struct bh_chain head;
+	uint64_t first; /* oldest line that rotation has left; 0: not known */
+	unsigned keep;	/* rotated files */
+};
+struct bh_event_log_state bh_event_log_state(const struct bh_event_log *l);
+/* As bh_event_log_verify. A first file that is gone shows too, unless as many rotated files are
+ * there as are kept: then rotation may have taken it since. */
+int bh_event_log_prove(const char *path, const struct bh_event_log_state *s,
+		       struct bh_chain_check *ret, struct bh_err *err);
 /* Proves the whole log at path, also one that is being written. *ret tells what was found, also
  * when -EBADMSG says what is wrong. */
 int bh_event_log_verify(const char *path, const struct bh_chain *known, struct bh_chain_check *ret,

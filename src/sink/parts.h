@@ -10,6 +10,9 @@
 /* "PATH" for 0, else "PATH.N"; NULL when memory ran out. */
 char *bh_event_log_name(const char *path, unsigned n);
 
+/* Whether all of PATH.1 to PATH.keep are there. */
+bool bh_event_log_is_full(const char *path, unsigned keep);
+
 /* Lines of all files of a log, oldest first. */
 struct bh_lines {
 	struct {

@@ -145,10 +145,20 @@ static int check_all(struct bh_lines *l, struct bh_chain_check *k, struct bh_err
 int bh_event_log_verify(const char *path, const struct bh_chain *known, struct bh_chain_check *ret,
 			struct bh_err *err)
 {
+	const struct bh_event_log_state s = {.head = *known};
+
+	return bh_event_log_prove(path, &s, ret, err);
+}
+
+int bh_event_log_prove(const char *path, const struct bh_event_log_state *s,
+		       struct bh_chain_check *ret, struct bh_err *err)
+{
 	BH_CLEANUP(bh_lines_done) struct bh_lines l = {0};
 	int r = bh_lines_open(&l, path, err);
 
-	*ret = (struct bh_chain_check){.expected = *known};
+	*ret = (struct bh_chain_check){.expected = s->head};
+	if (s->first && !bh_event_log_is_full(path, s->keep))
+		ret->expected_first = s->first;
 	if (!r)
 		r = check_all(&l, ret, err);
 	ret->name = NULL; /* borrowed from l */
