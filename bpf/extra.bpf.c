@@ -213,4 +213,45 @@ int BPF_PROG(bh_extra_uring)
 	return 0;
 }
 
+/* The host-network pod below whose cgroup this one lies; 0: none. */
+static __always_inline __u32 slot_of_group(const struct cgroup *group)
+{
+	const struct cgroup_subsys_state *css =
+		(const void *)group + bpf_core_field_offset(struct cgroup, self);
+	__u32 level;
+
+	for (level = 0; css && level < CGROUP_LEVELS; level++) {
+		__u64 id = BPF_CORE_READ(css, cgroup, kn, id);
+		__u32 *slot = bpf_map_lookup_elem(&trace_cgroup, &id);
+
+		if (slot)
+			return *slot;
+		css = BPF_CORE_READ(css, parent);
+	}
+	return 0;
+}
+
+/* Whose a task is from the moment it is in a pod's cgroup, before it executes anything there. What
+ * it executed elsewhere is nobody's business: it has no image until then. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(bh_extra_attach, struct cgroup *group, const char *path, struct task_struct *task)
+{
+	const struct bh_trace_config *cfg = trace_config_get();
+	__u32 slot = cfg && cfg->has_cgroups ? slot_of_group(group) : 0, generation;
+	struct bh_trace_task *t;
+
+	if (!slot || slot < BH_MAX_SLOTS || !slot_generation(slot, &generation))
+		return 0;
+	t = bpf_task_storage_get(&trace_task, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t || (t->slot == slot && t->generation == generation))
+		return 0;
+	__builtin_memset(t, 0, sizeof(*t));
+	t->slot = slot;
+	t->generation = generation;
+	t->pid = task->tgid;
+	t->uid = BPF_CORE_READ(task, cred, euid.val);
+	t->self_exec = BPF_CORE_READ(task, self_exec_id);
+	return 0;
+}
+
 char _license[] SEC("license") = "GPL";

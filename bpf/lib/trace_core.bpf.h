@@ -216,6 +216,22 @@ struct pt_regs___arm64 {
 	__s32 syscallno;
 };
 
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
 struct vm_area_struct {
 	struct file *vm_file;
 };

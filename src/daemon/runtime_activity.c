@@ -64,6 +64,9 @@ static void set_process(const struct bh_trace_event *ev, struct bh_act_process *
 	p->comm = ev->comm;
 	p->path = ev->kind == BH_TRACE_EXEC ? ev->path : ev->parent_path;
 	p->provenance = provenance_of(ev->kind == BH_TRACE_EXEC ? ev->origin : ev->parent_origin);
+	/* no image yet: a runtime's own code, which is about to become the container */
+	if (ev->kind != BH_TRACE_EXEC && ev->kind != BH_TRACE_DNS && !ev->exec_id)
+		p->flags = BH_PROC_RUNTIME;
 	if (ev->kind != BH_TRACE_EXEC)
 		return;
 	p->cwd = ev->cwd;

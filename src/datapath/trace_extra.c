@@ -19,6 +19,7 @@ static const struct {
 	{"bh_extra_signal", "signal_generate"},
 	{"bh_extra_module", "module_load"},
 	{"bh_extra_uring", "io_uring_create"},
+	{"bh_extra_attach", "cgroup_attach_task"},
 };
 
 static int leave_out(struct bpf_object *obj, struct bh_err *err)

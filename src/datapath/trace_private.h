@@ -26,7 +26,7 @@ enum bh_trace_map {
 		BH_T_COUNT
 };
 
-#define BH_TRACE_EXTRAS 4
+#define BH_TRACE_EXTRAS 5
 #define BH_TRACE_LSMS	13
 
 struct bh_trace {

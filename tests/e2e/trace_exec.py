@@ -114,6 +114,14 @@ def host_network(node):
     node.sh(f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/id >/dev/null; /bin/true")
     got = {path(e) for e in events(node, "sys/agent")}
     equal(sorted(os.path.basename(p) for p in got), ["id", "true"], "a hostNetwork pod's programs")
+    # it executes nothing there: that it is in the cgroup is enough
+    node.sh(f"python3 -c 'import os, socket; open(\"{made[2]}/cgroup.procs\", \"w\").write(\"0\"); "
+            "s = socket.create_server((\"127.0.0.1\", 4712)); os._exit(0)'")
+    node.ask("runtime")
+    r = node.cli("events", "--class", "kernel", "--pod", "sys/agent", "-o", "json")
+    got = [ours(json.loads(line)) for line in r.stdout.splitlines()]
+    check([e for e in got if e["call"] == "listen" and e["arguments"][0] == 4712],
+          "a task is the pod's from the moment it is in its cgroup", got)
     node.remove("host.yaml")
     node.sync()
     node.ask("runtime")
