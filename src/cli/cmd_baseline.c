@@ -17,6 +17,14 @@
 static const struct bh_option key_option[] = {
 	{.name = "key", .value = "FILE", .help = "Ed25519 key in PEM"}, {0}};
 
+static const struct bh_option import_options[] = {
+	{.name = "key", .value = "FILE", .help = "Ed25519 key in PEM"},
+	{.name = "as",
+	 .value = "NS/[KIND/]NAME",
+	 .help = "another workload that it is to count for"},
+	{.name = "image", .value = "DIGEST", .help = "another image that it is to count for"},
+	{0}};
+
 static int read_file(const struct bh_cli *cli, const char *path, size_t max, char **ret)
 {
 	struct bh_err err;
@@ -220,6 +228,49 @@ static int open_signed(const struct bh_cli *cli, const char *path, const char *k
 		       : BH_EXIT_OK;
 }
 
+/* "NS/NAME" or "NS/KIND/NAME" in copy, taken apart. */
+static bool split_place(char *copy, struct bh_base_place *to)
+{
+	char *slash = strchr(copy, '/'), *last = strrchr(copy, '/');
+
+	if (!slash || slash == copy || !last[1])
+		return false;
+	*slash = *last = '\0';
+	to->ns = copy;
+	to->owner = last + 1;
+	to->owner_kind = last > slash ? slash + 1 : NULL;
+	return last == slash || (slash[1] && !strchr(slash + 1, '/'));
+}
+
+/* Another workload's, when --as or --image ask for it. *text is replaced. */
+static int move(const struct bh_cli *cli, const struct bh_args *args, char **text)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
+	const char *as = bh_args_get(args, "as");
+	BH_CLEANUP(bh_freep) char *copy = bh_strf("%s", as ? as : "");
+	struct bh_base_place to = {.image_digest = bh_args_get(args, "image")};
+	struct bh_err err;
+	int r;
+
+	if (!as && !to.image_digest)
+		return BH_EXIT_OK;
+	if (!copy)
+		return bh_cli_fail(cli, "out of memory");
+	if (as && !split_place(copy, &to))
+		return bh_cli_usage(cli, "--as: '%s' is not NAMESPACE/NAME", as);
+	r = parse(cli, *text, &b);
+	if (r)
+		return r;
+	if (bh_baseline_move(b, &to, &err))
+		return bh_cli_fail(cli, "%s", err.text);
+	if (bh_baseline_write(b, &out))
+		return bh_cli_fail(cli, "out of memory");
+	free(*text);
+	*text = bh_str_take(&out);
+	return *text ? BH_EXIT_OK : bh_cli_fail(cli, "out of memory");
+}
+
 static int run_import(struct bh_cli *cli, const struct bh_args *args)
 {
 	BH_CLEANUP(bh_freep) char *key = NULL, *payload = NULL;
@@ -229,6 +280,8 @@ static int run_import(struct bh_cli *cli, const struct bh_args *args)
 
 	if (!r)
 		r = open_signed(cli, bh_args_operand(args, 0), key, &payload);
+	if (!r)
+		r = move(cli, args, &payload);
 	if (r)
 		return r;
 	call.take_args = json_pack("{s:s}", "text", payload);
@@ -242,8 +295,12 @@ const struct bh_command bh_cmd_baseline_import = {
 	.name = "baseline import",
 	.operands = "FILE",
 	.summary = "adds a signed baseline to the one of its workload, or makes that",
-	.example = "bulkhead baseline import web.json --key release.pub",
-	.options = key_option,
+	.more = "--as makes it another workload's: what was learnt in staging counts in "
+		"production, "
+		"and pods of the old namespace that it talks with are taken for those of the new "
+		"one.",
+	.example = "bulkhead baseline import web.json --key release.pub --as production/web",
+	.options = import_options,
 	.min_operands = 1,
 	.max_operands = 1,
 	.run = run_import,

@@ -134,6 +134,13 @@ double bh_baseline_weight(const struct bh_baseline *b, enum bh_base_kind kind);
 /* Adds what another node or file learnt about the same workload. -EINVAL when it is another one. */
 int bh_baseline_merge(struct bh_baseline *b, const struct bh_baseline *from, struct bh_err *err);
 
+/* Makes it another workload's: whatever is not NULL is changed. Connections with pods of its former
+ * namespace become such with pods of the new one. */
+struct bh_base_place {
+	const char *ns, *owner_kind, *owner, *image_digest;
+};
+int bh_baseline_move(struct bh_baseline *b, const struct bh_base_place *to, struct bh_err *err);
+
 /* ---- files (baseline_file.c) ---- */
 
 /* Canonical JSON of a baseline: sorted, one line per key, equal baselines are equal bytes. */

@@ -95,7 +95,7 @@ def main():
         with open(os.path.join(HERE, "README.md")) as f:
             said = sorted(re.findall(r"^\| `([\w-]+)\.yaml`", f.read(), re.M))
         equal(said, listed, "each policy is in the list")
-        # who talks to whom can be asserted; RuntimePolicies are provoked in detect_real and trace_policy
+        # who talks to whom can be asserted; RuntimePolicies are provoked in detect_deeds and trace_policy
         others = [n for n in listed if n.startswith("runtime-")]
         listed = [n for n in listed if n not in others]
         equal(listed, [n for n in names(TESTS) if n != "world"], "each policy has assertions")

@@ -98,9 +98,20 @@ def baselines(node, pods):
     equal(node.cli("baseline", "import", path, "--key", public).returncode, 0, "import")
     equal(node.cli("baseline", "diff", path, "s/web-1", "--key", public).returncode, 0,
           "as it was before")
+    moved(node, path, public)
     node.restart(hard=True)
     equal(node.cli("baseline", "diff", path, "s/web-1", "--key", public).returncode, 0,
           "also over kill -9")
+
+
+def moved(node, path, public):
+    """What was learnt in one namespace, for another."""
+    r = node.cli("baseline", "import", path, "--key", public, "--as", "production/web-1")
+    equal((r.returncode, r.stdout.strip()), (0, "production/web-1"), f"import --as: {r.stderr}")
+    text = json.dumps(node.ask("baseline", "show", "production/web-1"))
+    check("production/" in text and " pod s/" not in text, "its peers are those of the new namespace", text[:400])
+    r = node.cli("baseline", "import", path, "--key", public, "--as", "production")
+    equal(r.returncode, 2, "a name without a namespace is refused")
 
 
 def keys_of_another(node):
