@@ -29,7 +29,7 @@ BENCH = os.path.join(testing.BUILD, "bench")
 LIGHT = {"runtime": {"mode": "light"}}
 
 NGINX = """\
-user root; worker_processes 1; daemon off; pid /tmp/nginx.pid; error_log stderr;
+user root; worker_processes 1; daemon off; master_process off; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 256; }
 http {
 	access_log off;
@@ -78,9 +78,10 @@ class Bed:
 
     def start_servers(self):
         pin = f"LD_LIBRARY_PATH=/srv/lib taskset -c {self.fleet.cpu}"
-        self.sh(self.server, f"{pin} /srv/redis-server --port {REDIS_PORT} --save '' --appendonly no "
-                             "--protected-mode no --daemonize no >/tmp/redis.log 2>&1 &")
-        self.sh(self.server, f"{pin} /srv/nginx -p /tmp -c /srv/nginx.conf >/tmp/nginx.log 2>&1 &")
+        redis = self.sh(self.server, f"{pin} /srv/redis-server --port {REDIS_PORT} --save '' --appendonly no "
+                             "--protected-mode no --daemonize no >/tmp/redis.log 2>&1 & echo $!")
+        nginx = self.sh(self.server, f"{pin} /srv/nginx -p /tmp -c /srv/nginx.conf >/tmp/nginx.log 2>&1 & echo $!")
+        self.redis_pid, self.nginx_pid = int(redis), int(nginx)
         for port in (REDIS_PORT, NGINX_PORT):
             up = f"bash -c 'exec 3<>/dev/tcp/{world.SERVER4}/{port}' 2>/dev/null"
             testing.wait_until(lambda up=up: self.client_run(up, False) is not None, 20,
@@ -109,24 +110,33 @@ class Bed:
     def loop(self, n):
         return float(self.pinned(f"/srv/bench_trace loop {n} | od -An -tf8"))
 
+    def cost(self, pid, text):
+        """(what the client printed, microseconds of CPU that it and the server used)"""
+        before = row_node.cpu_exact(pid)
+        out = self.client_run("bash -c \"TIMEFORMAT='%U %S'; time timeout 60 taskset -c "
+                              f"{self.fleet.cpu} {text}\" 2>&1")
+        user, system = out.splitlines()[-1].split()
+        return out, (float(user) + float(system) + row_node.cpu_exact(pid) - before) * 1e6
+
     def redis(self, n):
-        out = self.pinned(f"/srv/redis-benchmark -h {world.SERVER4} -p {REDIS_PORT} -c 8 -n {n} "
-                          "-t get --csv")
-        return float(out.splitlines()[-1].split(",")[1].strip('"'))
+        _, us = self.cost(self.redis_pid, f"/srv/redis-benchmark -h {world.SERVER4} "
+                          f"-p {REDIS_PORT} -c 8 -n {n} -t get --csv")
+        return us / n
 
     def nginx(self):
-        out = self.pinned(f"/srv/wrk -t1 -c8 -d1 http://{world.SERVER4}:{NGINX_PORT}/index.html")
-        return float(next(line.split()[1] for line in out.splitlines()
-                          if line.startswith("Requests/sec")))
+        out, us = self.cost(self.nginx_pid, "/srv/wrk -t1 -c8 -d1s "
+                            f"http://{world.SERVER4}:{NGINX_PORT}/index.html")
+        return us / next(int(line.split()[0]) for line in out.splitlines()
+                         if " requests in " in line)
 
 
 def measurements(quick, has_servers):
-    """{what: (unit, function of the bed, whether it is a rate)}"""
-    loops = {"getppid": ("ns", lambda b: b.loop(0), False),
-            "open and close": ("ns", lambda b: b.loop(1), False),
-            "vfork, exec, exit, wait": ("us", lambda b: b.loop(2) / 1e3, False)}
-    servers = {"redis-benchmark, GET": ("a second", lambda b: b.redis(10000 if quick else 40000), True),
-            "nginx, a file of 1 KiB, wrk": ("a second", lambda b: b.nginx(), True)}
+    """{what: (unit, function of the bed)}: CPU time, each."""
+    loops = {"getppid": ("ns", lambda b: b.loop(0)),
+             "open and close": ("ns", lambda b: b.loop(1)),
+             "vfork, exec, exit, wait": ("us", lambda b: b.loop(2) / 1e3)}
+    servers = {"redis-benchmark, a GET": ("us", lambda b: b.redis(10000 if quick else 40000)),
+               "nginx and wrk, a file of 1 KiB": ("us", lambda b: b.nginx())}
     return {**loops, **servers} if has_servers else loops
 
 
@@ -136,7 +146,7 @@ def collect(bed, todo, rounds):
     for n in range(rounds + 1):
         for mode in MODES if n % 2 else MODES[::-1]:
             bed.set_mode(mode)
-            for what, (_, fn, _) in todo.items():
+            for what, (_, fn) in todo.items():
                 figure = fn(bed)
                 if n:  # the first round warms up
                     found[what][mode].append(figure)
@@ -144,11 +154,10 @@ def collect(bed, todo, rounds):
 
 
 def fill_modes(row, todo, found):
-    for what, (unit, _, is_rate) in todo.items():
+    for what, (unit, _) in todo.items():
         rows = []
         for mode in MODES:
-            pairs = zip(found[what][mode], found[what]["off"])
-            r = [a / b if is_rate else b / a for a, b in pairs]
+            r = [b / a for a, b in zip(found[what][mode], found[what]["off"])]
             rows.append([NAMES.get(mode, mode), spread(found[what][mode], unit),
                          f"{median(r):.1%} ({min(r):.1%} to {max(r):.1%})"])
         row.compare([what, "median (min to max)", "speed against nothing traced"], rows)
@@ -277,6 +286,6 @@ def measure(quick):
         row.note("Not measured for want of the programs: " + ", ".join(lacking))
     row.note("The hook's time is what the kernel's statistics say of the program, its first look at "
              "caches that an exec has emptied included. Loops, redis, nginx and their clients run "
-             "in containers on overlayfs, on one CPU, so the rates are the inverse of the CPU time "
-             "that a request costs both sides. The daemon runs where it likes.")
+             "in containers on overlayfs, on one CPU. Their figures are CPU time of a call, or of "
+             "client and server for a request. The daemon runs where it likes.")
     return {9: row}
