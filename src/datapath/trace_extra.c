@@ -15,10 +15,8 @@
 static const struct {
 	const char *program, *tracepoint;
 } extras[BH_TRACE_EXTRAS] = {
-	{"bh_extra_listen", "inet_sock_set_state"},
-	{"bh_extra_signal", "signal_generate"},
-	{"bh_extra_module", "module_load"},
-	{"bh_extra_uring", "io_uring_create"},
+	{"bh_extra_listen", "inet_sock_set_state"}, {"bh_extra_signal", "signal_generate"},
+	{"bh_extra_module", "module_load"},	    {"bh_extra_uring", "io_uring_create"},
 	{"bh_extra_attach", "cgroup_attach_task"},
 };
 

@@ -210,7 +210,9 @@ def refused(node):
     rows = (({"response": {"podsPerHour": -1}}, "podsPerHour"), ({"response": {"keepReplicas": "150%"}}, "keepReplicas"),
             ({"response": {"keepReplicas": "half"}}, "0% to 100%"), ({"response": {"dry": True}}, "dry"),
             ({"startup": "soon"}, "startup"), ({"mode": "loud"}, "off, light, watch or learn"),
-            ({"response": {"exemptNamespaces": "x"}}, "exemptNamespaces"))
+            ({"response": {"exemptNamespaces": "x"}}, "exemptNamespaces"),
+            ({"rates": {"every": "10ms"}}, "10ms is too short"), ({"rates": {"busy": "2d"}}, "2d is too long"),
+            ({"rates": {"often": "1s"}}, "often"), ({"fanotify": "perhaps"}, "fanotify"))
     good = node.extra
     for bad, words in rows:
         node.extra = {"runtime": bad}
