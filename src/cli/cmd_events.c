@@ -7,8 +7,10 @@
 static const struct bh_option options[] = {
 	{"follow", NULL, "go on showing new ones", 0, false, false},
 	{"since", "1h", "those of this last stretch of time (all)", 0, false, false},
-	{"class", "NAME", "only this class: network, policy, pod, quarantine, or OCSF's name", 0,
-	 false, false},
+	{"class", "NAME",
+	 "only this class: network, dns, process, file, module, kernel, job, finding, kill, "
+	 "quarantine, policy, pod, or OCSF's name",
+	 0, false, false},
 	{"pod", "NS/POD", "only those about this pod", 0, false, false},
 	{0},
 };
