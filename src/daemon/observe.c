@@ -50,7 +50,8 @@ int64_t bh_wall_ms(uint64_t ktime_ns)
 
 	clock_gettime(CLOCK_REALTIME, &real);
 	now_ms = (int64_t)real.tv_sec * 1000 + real.tv_nsec / 1000000;
-	return now_ms - (int64_t)((bh_datapath_now_ns() - ktime_ns) / 1000000);
+	/* on another processor it may be a moment ahead of us */
+	return now_ms - (int64_t)(bh_datapath_now_ns() - ktime_ns) / 1000000;
 }
 
 static json_t *wall_json(uint64_t ktime_ns)
