@@ -20,7 +20,7 @@ static int setup(void **state)
 }
 
 /* Every event that was made goes to the file BH_OCSF_DUMP too, where a stricter reader looks at it:
- * tests/e2e/ocsf.py. */
+ * tests/e2e/ocsf_events.py. */
 static int teardown(void **state)
 {
 	const char *path = getenv("BH_OCSF_DUMP");
