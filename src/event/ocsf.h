@@ -1,5 +1,5 @@
 /* ocsf.h - what happened > one JSON object of the Open Cybersecurity Schema Framework,
- * version 1.3.0 (schema.ocsf.io/1.3.0), profiles host, container and security_control.
+ * version 1.5.0 (schema.ocsf.io/1.5.0), profiles host, container and security_control.
  *
  *   1001 file system activity   a pod wrote, made, renamed, linked or read a file that matters
  *   1002 kernel extension       a pod loaded a kernel module
@@ -28,7 +28,7 @@
 
 #include "event/event.h"
 
-#define BH_OCSF_VERSION "1.3.0"
+#define BH_OCSF_VERSION "1.5.0"
 
 enum bh_ocsf_class {
 	BH_OCSF_FILE = 1001,

@@ -22,7 +22,6 @@ static json_t *compliance(const struct bh_ocsf_finding *f)
 			 "status_id", 3, "status", "Fail");
 }
 
-/* As OCSF has it from 1.5 on; in an event of an older version it is one of our own attributes. */
 static json_t *anomaly(const struct bh_ocsf_finding *f)
 {
 	BH_CLEANUP(bh_freep)
@@ -54,7 +53,7 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 	bh_ocsf_put_pod(e, ours, &f->pod);
 	bh_ocsf_put_text(ours, "answer", f->answer);
 	if (f->usual > 0)
-		bh_ocsf_put(ours, "anomaly_analyses", anomaly(f));
+		bh_ocsf_put(e, "anomaly_analyses", anomaly(f));
 	bh_ocsf_put_text(ours, "rule", f->rule);
 	bh_ocsf_put_text(ours, "file", f->file);
 	if (f->line)

@@ -227,7 +227,7 @@ def injected(w):
     w.ask(victim, "ppsippl")
     wait_until(lambda: w.findings(victim, "anomaly"), 20, "an anomaly is found")
     e = w.findings(victim, "anomaly")[0]
-    a = ours(e)["anomaly_analyses"][0]
+    a = e["anomaly_analyses"][0]
     check(float(a["anomalies"][0]["observations"][0]["value"]) >
           float(a["baselines"][0]["observations"][0]["value"]), "with what was measured", a)
     check("python" in e["evidences"][0]["process"]["file"]["path"], "and who did it", e["evidences"])

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Every class of events that Bulkhead tells, against what OCSF 1.3.0 demands; and that the reader
+"""Every class of events that Bulkhead tells, against what OCSF 1.5.0 demands; and that the reader
 finds what is wrong with an event. Real logs are read the same way at the end of every e2e test."""
 import copy
 import json

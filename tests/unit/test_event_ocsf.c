@@ -1,4 +1,4 @@
-/* Every event class against what OCSF 1.3.0 requires of it: attributes that must be there, types,
+/* Every event class against what OCSF 1.5.0 requires of it: attributes that must be there, types,
  * and numbers that its enumerations know. */
 #include "bh_test.h"
 
@@ -83,7 +83,7 @@ static void check_base(int class_uid, const int *activities)
 	assert_true(is_known);
 	assert_in_range(number("severity_id"), 1, 5);
 	assert_int_equal(number("time"), 1700000000123);
-	assert_string_equal(string("metadata.version"), "1.3.0");
+	assert_string_equal(string("metadata.version"), "1.5.0");
 	assert_string_equal(string("metadata.product.name"), "Bulkhead");
 	assert_string_equal(string("metadata.product.vendor_name"), "Bulkhead");
 	assert_string_equal(string("metadata.product.version"), "0.1.0");

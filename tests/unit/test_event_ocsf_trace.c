@@ -97,6 +97,8 @@ static json_t *finding_event(struct bh_trace_event *ev, bool is_posture)
 {
 	static const char *const attack[] = {"T1204", "T1059.004", NULL};
 	const struct bh_ocsf_finding f = {.time_ms = 1700000000123,
+					  .score = 9.5,
+					  .usual = is_posture ? 0 : 4,
 					  .detector = "foreign-exec",
 					  .title = "Code that is not the image's",
 					  .key = "/opt/tool",
@@ -243,6 +245,8 @@ static void test_findings(void **state)
 	e = finding_event(&file, false);
 	assert_int_equal(class_of(e), 2004);
 	assert_string_equal(text(e, "evidences.0.file.path"), "/opt/tool");
+	assert_string_equal(text(e, "anomaly_analyses.0.anomalies.0.observations.0.value"), "9.50");
+	assert_string_equal(text(e, "anomaly_analyses.0.baselines.0.observations.0.value"), "4.00");
 	dump(e);
 	dump(finding_event(&nobody, false));
 }

@@ -1,7 +1,7 @@
-"""What OCSF 1.3.0 says about the classes that Bulkhead tells, as tables, and a strict reader of
+"""What OCSF 1.5.0 says about the classes that Bulkhead tells, as tables, and a strict reader of
 events: what is required, what there may be, what each number means and what it is called.
 
-Written from the public schema (schema.ocsf.io/1.3.0), for the attributes that we use: one that is
+Written from the public schema (schema.ocsf.io/1.5.0), for the attributes that we use: one that is
 not in these tables is an error, so that nothing new goes out unlooked at. What the schema has no
 place for belongs into `unmapped`; only `chain`, the log's own, stands beside it (event/chain.h).
 """
@@ -10,7 +10,7 @@ import json
 import os
 import re
 
-VERSION = "1.3.0"
+VERSION = "1.5.0"
 
 # ---- types ----
 
@@ -140,8 +140,10 @@ COMPLIANCE = Obj("standards", standards=many(text), control=text, requirements=m
                  status_id=Enum("status", _0="Unknown", _1="Pass", _2="Warning", _3="Fail",
                                 _99="Other"), status=text, status_detail=text)
 OBSERVATION = Obj("", "count value", count=number, value=text)
-ANOMALY = Obj("anomalies analysis_targets", anomalies=anything, analysis_targets=anything,
-              baselines=anything)
+OBSERVED = Obj("observation_parameter observations", observation_parameter=text,
+               observation_type=text, observed_pattern=text, observations=many(OBSERVATION))
+ANOMALY = Obj("anomalies analysis_targets", anomalies=many(OBSERVED), baselines=many(OBSERVED),
+              analysis_targets=many(Obj("name", name=text, type=text)))
 
 # ---- classes ----
 
