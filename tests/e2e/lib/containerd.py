@@ -1,7 +1,6 @@
 """containerd with a root, state, sockets, CNI configuration and cgroups of its own, on a node of the
 test. It runs in the node's network namespace and, as all of the test, in a private mount namespace:
 its mounts end with the test; its shims and cgroups are ended and removed here."""
-import glob
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ import subprocess
 import time
 
 import cni
+import strays
 import testing
 import tools
 from cri import Cri, CriError
@@ -136,28 +136,10 @@ SystemdCgroup = false
     # ---- leaving nothing ----
 
     def cgroups(self):
-        """Every cgroup of ours in every hierarchy, innermost first."""
-        tops = glob.glob("/sys/fs/cgroup/*" + self.parent) + glob.glob(
-            "/sys/fs/cgroup" + self.parent)
-        return sorted((path for top in tops for path, _, _ in os.walk(top)), reverse=True)
+        return strays.cgroups(self.parent)
 
     def processes(self):
-        """Those in our cgroups, and those that name our directory: containerd and its shims."""
-        found = set()
-        for path in self.cgroups():
-            try:
-                with open(os.path.join(path, "cgroup.procs")) as f:
-                    found.update(map(int, f.read().split()))
-            except OSError:
-                continue
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if self.folder.encode() in f.read():
-                        found.add(int(pid))
-            except OSError:
-                continue
-        return found - {os.getpid()}
+        return strays.processes(self.parent, self.folder)
 
     def remove_pods(self):
         """As a runtime does it, with DEL."""

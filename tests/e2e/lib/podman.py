@@ -1,11 +1,11 @@
 """podman with a root, a run directory and a CNI configuration of its own, on a node of the test."""
-import glob
 import json
 import os
 import signal
 import time
 
 import cni
+import strays
 import testing
 from testing import BIN, SOURCE, on_exit, run
 
@@ -76,28 +76,10 @@ tmp_dir = "{self.node.path('podman/tmp')}"
         self("rm", "--force", "--time", "0", *names)
 
     def cgroups(self):
-        """Every cgroup of ours in every hierarchy, innermost first."""
-        tops = glob.glob("/sys/fs/cgroup/*" + self.parent) + glob.glob(
-            "/sys/fs/cgroup" + self.parent)
-        return sorted((path for top in tops for path, _, _ in os.walk(top)), reverse=True)
+        return strays.cgroups(self.parent)
 
     def processes(self):
-        """Containers and their monitors: those in our cgroups, and those started for our root."""
-        found = set()
-        for path in self.cgroups():
-            try:
-                with open(os.path.join(path, "cgroup.procs")) as f:
-                    found.update(map(int, f.read().split()))
-            except OSError:
-                continue
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if self.node.path("podman").encode() in f.read():
-                        found.add(int(pid))
-            except OSError:
-                continue
-        return found
+        return strays.processes(self.parent, self.node.path("podman"))
 
     def clean(self):
         """Also when podman was killed while it made a container, of which it then knows nothing."""
