@@ -7,10 +7,7 @@
 static const struct bh_option options[] = {
 	{"follow", NULL, "go on showing new ones", 0, false, false},
 	{"since", "1h", "those of this last stretch of time (all)", 0, false, false},
-	{"class", "NAME",
-	 "only this class: network, dns, process, file, module, kernel, job, finding, kill, "
-	 "quarantine, policy, pod, or OCSF's name",
-	 0, false, false},
+	{"class", "NAME", "only this class", 0, false, false},
 	{"pod", "NS/POD", "only those about this pod", 0, false, false},
 	{0},
 };
@@ -75,6 +72,8 @@ const struct bh_command bh_cmd_events = {
 	.name = "events",
 	.operands = "",
 	.summary = "the event log; -o json prints one OCSF event a line",
+	.more = "Classes: network, dns, process, file, module, extension, kernel, job, finding "
+		"(detection and compliance), kill, quarantine, policy, pod; or OCSF's own names.",
 	.example = "bulkhead events --follow --since 1h",
 	.options = options,
 	.shows = true,

@@ -187,6 +187,7 @@ void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e)
 		.local = e->local,
 		.peer = e->peer,
 		.rule = e->rule,
+		.place = e->place,
 		.packets = v->packets,
 		.bytes = v->bytes,
 	};

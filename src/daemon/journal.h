@@ -32,6 +32,7 @@ struct bh_journal_edge {
 	const char *path;	   /* of the executable */
 	const char *peer;	   /* NS/NAME when the other end is a pod */
 	const char *rule;	   /* that decided */
+	const char *place;	   /* "file:line" of it; NULL: not known */
 };
 void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e);
 /* what: "registered", "opened", "removed", "refused". */

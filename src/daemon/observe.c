@@ -72,10 +72,9 @@ static const struct bh_pod *owner_of(struct bh_observer *o, const struct bh_worl
 		o->owners_of = bh_world_ref((struct bh_world *)w);
 		for (size_t i = 0; i < w->n_pods; i++) {
 			struct bh_pod *pod = w->pods[i];
+			bool is_ours = !pod->host_network && pod->phase != BH_POD_DONE;
 
-			if (pod->host_network || pod->phase == BH_POD_DONE)
-				continue;
-			for (size_t k = 0; k < pod->n_ips; k++)
+			for (size_t k = 0; is_ours && k < pod->n_ips; k++)
 				bh_map_set(&o->owners, &pod->ips[k], sizeof(pod->ips[k]), pod);
 		}
 	}
@@ -130,8 +129,9 @@ static bool is_by_policy(const struct bh_edge_key *k, const struct bh_half *half
 	}
 }
 
+/* The rule that decided and, in *place, "file:line" of it, both to be freed; NULL: not policy. */
 static char *rule_text(struct bh_observer *o, const struct bh_world *w,
-		       const struct bh_endpoint *ep, const struct bh_edge_key *k)
+		       const struct bh_endpoint *ep, const struct bh_edge_key *k, char **place)
 {
 	const struct bh_pod *self = bh_world_pod(w, ep->ns, ep->name);
 	struct bh_ask ask = {
@@ -142,6 +142,7 @@ static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 		.port = ntohs(k->port),
 	};
 	struct bh_half half;
+	struct bh_place at;
 
 	memcpy(ask.peer.ip.b, k->remote, sizeof(ask.peer.ip.b));
 	if (!self || self->phase == BH_POD_DONE)
@@ -149,7 +150,11 @@ static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 	ask.self.ip = own_address(ep, &ask.peer.ip);
 	ask.peer.pod = owner_of(o, w, &ask.peer.ip);
 	half = bh_refeval_ask(w, &ask);
-	return is_by_policy(k, &half) ? bh_report_rule(&half, k->dir) : NULL;
+	if (!is_by_policy(k, &half))
+		return NULL;
+	at = bh_half_place(&half, k->dir);
+	*place = at.file ? bh_strf("%s:%u", at.file, at.line) : NULL;
+	return bh_report_rule(&half, k->dir);
 }
 
 static const char *path_of(const struct bh_observer *o, const struct bh_edge_fact *e)
@@ -164,7 +169,7 @@ struct edge_view {
 	const struct bh_endpoint *ep;
 	const struct bh_edge_fact *fact;
 	struct bh_ip own, remote;
-	char *pod, *peer, *rule;
+	char *pod, *peer, *rule, *place;
 	const char *path; /* of the executable, NULL: not known */
 };
 
@@ -173,6 +178,7 @@ static void edge_view_done(struct edge_view *v)
 	free(v->pod);
 	free(v->peer);
 	free(v->rule);
+	free(v->place);
 }
 
 static void edge_view_fill(struct bh_observer *o, const struct bh_endpoint *ep,
@@ -186,7 +192,7 @@ static void edge_view_fill(struct bh_observer *o, const struct bh_endpoint *ep,
 	v->own = own_address(ep, &v->remote);
 	v->pod = bh_strf("%s/%s", ep->ns, ep->name);
 	v->peer = peer_name(o, w, &v->remote);
-	v->rule = rule_text(o, w, ep, &e->key);
+	v->rule = rule_text(o, w, ep, &e->key, &v->place);
 	v->path = path_of(o, e);
 }
 
@@ -318,8 +324,8 @@ static void announce(struct bh_observer *o, const struct bh_edge_fact *e)
 	if (!ep || !w)
 		return;
 	edge_view_fill(o, ep, e, &v);
-	told = (struct bh_journal_edge){
-		e, ep, &v.own, v.path, strchr(v.peer ? v.peer : "", '/') ? v.peer : NULL, v.rule};
+	told = (struct bh_journal_edge){e, ep, &v.own, v.path, NULL, v.rule, v.place};
+	told.peer = v.peer && strchr(v.peer, '/') ? v.peer : NULL;
 	bh_journal_edge(o->d->journal, &told);
 	bh_runtime_edge(o->d->runtime, ep, e, v.peer);
 	row = o->followers.n ? edge_json(&v) : NULL;

@@ -152,16 +152,11 @@ static char *why(const struct side *side)
 
 static void put_place(json_t *half, const struct bh_half *h, enum bh_dir dir, bool *failed)
 {
-	struct bh_place place;
-	const char *file;
+	struct bh_place place = bh_half_place(h, dir);
 
-	if (!h->policy)
+	if (!place.file)
 		return;
-	place = h->rule ? bh_rule_place(h->policy, dir, h->rule) : h->policy->place;
-	file = place.file ? place.file : h->policy->file;
-	if (!file)
-		return;
-	bh_report_put(half, "file", json_string(file), failed);
+	bh_report_put(half, "file", json_string(place.file), failed);
 	if (place.line)
 		bh_report_put(half, "line", json_integer(place.line), failed);
 }

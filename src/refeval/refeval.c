@@ -411,3 +411,15 @@ int bh_refeval_exes(const struct bh_world *w, const struct bh_policies *selectin
 	exes = (struct bh_exes){0};
 	return 0;
 }
+
+struct bh_place bh_half_place(const struct bh_half *h, enum bh_dir dir)
+{
+	struct bh_place place = {0};
+
+	if (!h->policy)
+		return place;
+	place = h->rule ? bh_rule_place(h->policy, dir, h->rule) : h->policy->place;
+	if (!place.file)
+		place.file = h->policy->file;
+	return place;
+}

@@ -39,6 +39,9 @@ struct bh_ask {
 };
 /* Without memory the answer is denied, by no policy. */
 struct bh_half bh_refeval_ask(const struct bh_world *w, const struct bh_ask *ask);
+/* Where what decided h is written: its rule, else the policy that isolates. file is borrowed from
+ * the world; NULL: nothing decided, or nobody knows. */
+struct bh_place bh_half_place(const struct bh_half *h, enum bh_dir dir);
 
 struct bh_cell { /* one end opens a connection to the other */
 	enum bh_verdict verdict;

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
@@ -148,6 +149,10 @@ def commands(node, pods):
     events = [json.loads(line) for line in node.cli("events", "-o", "json").stdout.splitlines()]
     check(any(e["class_uid"] == 4001 and "81" in json.dumps(e) for e in events),
           "events: the denied attempt", events[:1])
+    rules = [e["firewall_rule"] for e in events if e["class_uid"] == 4001 and "firewall_rule" in e
+             and e["firewall_rule"]["name"] != "default"]
+    check(rules and all(re.search(r"/world\.yaml:[1-9]\d*$", r.get("desc", "")) for r in rules),
+          "events: the rule with its file and line", rules[:3])
     check(all(e["metadata"]["version"] and e["chain"]["hash"] for e in events), "events: chained")
     whole = node.ask("events", "verify")
     check(whole["whole"] and whole["lines"] >= len(events) > 0, "events verify: whole", whole)
