@@ -168,6 +168,13 @@ void bh_seq_shift(struct bh_seq *m, const struct bh_trace *t, int sign)
 	}
 }
 
+bool bh_seq_knows(const struct bh_seq *m, uint64_t gram)
+{
+	const struct bh_seq_node *whole = find(m, key_of(gram, longest(m, gram) + 1));
+
+	return whole && whole->seen;
+}
+
 double bh_seq_bits_of(const struct bh_seq *m, uint64_t gram)
 {
 	double p = 1.0 / BH_SEQ_CALLS;

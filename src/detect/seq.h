@@ -3,10 +3,11 @@
  * A Markov model of variable order: the chance of a call after its last `order` ones, interpolated
  * with all shorter contexts (Witten and Bell). It is made of grams (grams.h), whether the kernel
  * counted them or the traces are at hand. A trace is a whole process's calls, or a window of them.
- * Its score joins four measures, each as robust distance from what the training traces score when
+ * Its score joins five measures, each as robust distance from what the training traces score when
  * they are left out:
  *
  *   mean   bits per call                        another program
+ *   new    share of strings of calls never seen (STIDE, Forrest and Hofmeyr)
  *   tail   mean of the most surprising calls    a few odd deeds in a long trace
  *   burst  worst stretch of calls               odd deeds close together
  *   mix    distance to the nearest known mix of calls
@@ -49,7 +50,14 @@ int bh_seq_train(struct bh_seq *m, const struct bh_trace *traces, size_t n, stru
 int bh_seq_train_grams(struct bh_seq *m, const struct bh_grams *g, const struct bh_trace *traces,
 		       size_t n, struct bh_err *err);
 
-enum bh_seq_measure { BH_SEQ_MEAN, BH_SEQ_TAIL, BH_SEQ_BURST, BH_SEQ_MIX, BH_SEQ_MEASURES };
+enum bh_seq_measure {
+	BH_SEQ_MEAN,
+	BH_SEQ_NEW,
+	BH_SEQ_TAIL,
+	BH_SEQ_BURST,
+	BH_SEQ_MIX,
+	BH_SEQ_MEASURES
+};
 const char *bh_seq_measure_name(enum bh_seq_measure m);
 
 struct bh_seq_score {

@@ -38,6 +38,8 @@ struct bh_seq {
 int bh_seq_count(struct bh_seq *m, uint64_t gram, uint32_t count);
 /* Takes back (sign -1) or adds again (1) those grams of the trace that the model has. */
 void bh_seq_shift(struct bh_seq *m, const struct bh_trace *t, int sign);
+/* Was this string of calls, as long as the order allows, seen? */
+bool bh_seq_knows(const struct bh_seq *m, uint64_t gram);
 /* Measures of a trace, without the mix made from trace number `without`. */
 void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
 		    double ret[BH_SEQ_MEASURES]);

@@ -17,7 +17,11 @@
 #define HIGHEST	   20.0
 #define NOBODY	   SIZE_MAX
 
-static const char *const names[BH_SEQ_MEASURES] = {"mean", "tail", "burst", "mix"};
+static const char *const names[BH_SEQ_MEASURES] = {"mean", "new", "tail", "burst", "mix"};
+/* Which strings and which mix of calls are new tells most of real processes; how odd a single
+ * moment is varies a lot between normal ones too. */
+static const double weights[BH_SEQ_MEASURES] = {1, 3, 0.5, 0.5, 3};
+
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
 	return names[m];
@@ -93,7 +97,7 @@ void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t wit
 {
 	BH_CLEANUP(bh_freep) double *bits = malloc((t->n + 1) * sizeof(*bits));
 	size_t i, width = t->n < BURST ? t->n : BURST;
-	double sum = 0, window = 0, burst = 0;
+	double sum = 0, window = 0, burst = 0, unknown = 0;
 	float root[BH_SEQ_CALLS];
 	uint64_t gram = 0;
 
@@ -104,12 +108,14 @@ void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t wit
 		gram = bh_gram_push(gram, t->calls[i]);
 		bits[i] = bh_seq_bits_of(m, gram);
 		sum += bits[i];
+		unknown += !bh_seq_knows(m, gram);
 		window += bits[i] - (i >= width ? bits[i - width] : 0);
 		if (i + 1 >= width)
 			burst = fmax(burst, window / (double)width);
 	}
 	bh_seq_mix_of(t, root);
 	ret[BH_SEQ_MEAN] = sum / (double)t->n;
+	ret[BH_SEQ_NEW] = unknown / (double)t->n;
 	ret[BH_SEQ_BURST] = burst;
 	ret[BH_SEQ_MIX] = nearest(m, root, without);
 	ret[BH_SEQ_TAIL] = top_mean(bits, t->n);
@@ -135,6 +141,8 @@ static double one_call(enum bh_seq_measure measure, size_t n)
 	switch (measure) {
 	case BH_SEQ_MEAN:
 		return bits / (double)n;
+	case BH_SEQ_NEW:
+		return BH_GRAM_LEN / (double)n;
 	case BH_SEQ_TAIL:
 		return bits / ceil((double)n * TAIL_SHARE);
 	case BH_SEQ_BURST:
@@ -144,12 +152,12 @@ static double one_call(enum bh_seq_measure measure, size_t n)
 	}
 }
 
-/* A soft maximum, halfway between the highest and the mean: one measure alone may condemn, though
- * not without limit; what the others agree on adds to it, and what they deny takes away a little,
- * so that traces which no measure finds odd have an order too. */
+/* A soft maximum by weights, halfway between the highest and the mean: one measure alone may
+ * condemn, though not without limit; what the others agree on adds to it, and what they deny takes
+ * away a little, so that traces which no measure finds odd have an order too. */
 static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *s)
 {
-	double sum = 0;
+	double sum = 0, weight = 0;
 	int i;
 
 	for (i = 0; i < BH_SEQ_MEASURES; i++) {
@@ -159,9 +167,10 @@ static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq
 		double least = one_call((enum bh_seq_measure)i, t->n);
 
 		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
-		sum += exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / 2);
+		sum += weights[i] * exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / 2);
+		weight += weights[i];
 	}
-	s->total = 2 * log(sum / BH_SEQ_MEASURES);
+	s->total = 2 * log(sum / weight);
 }
 
 void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret)
