@@ -15,18 +15,10 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
+from wire import delimited as message, parse, varint
 
 STATES = {"created": 0, "running": 1, "exited": 2, "unknown": 3}
 RUNTIME, IMAGES = "/runtime.v1.RuntimeService/", "/runtime.v1.ImageService/"
-
-
-def varint(n):
-    n &= (1 << 64) - 1
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
 
 
 def field(number, value):
@@ -34,35 +26,14 @@ def field(number, value):
     if isinstance(value, int):
         return varint(number << 3) + varint(value) if value else b""
     data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data if data else b""
-
-
-def message(number, data):
-    """A message that is there even when it is empty."""
-    return varint(number << 3 | 2) + varint(len(data)) + data
+    return message(number, data) if data else b""
 
 
 def strings(data):
     """{number: [bytes]} of a request, which has strings and messages only."""
-    out, at = {}, 0
-
-    def number():
-        nonlocal at
-        n = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            n |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return n
-    while at < len(data):
-        key = number()
-        if key & 7 != 2:
-            raise ValueError(f"wire type {key & 7}")
-        length = number()
-        out.setdefault(key >> 3, []).append(data[at:at + length])
-        at += length
+    out = parse(data)
+    if not all(isinstance(v, bytes) for values in out.values() for v in values):
+        raise ValueError("a number where the protocol has none")
     return out
 
 

@@ -79,6 +79,29 @@ static void test_chances_add_up(void **state)
 	assert_true(bh_seq_bits(m, &t, 2) > 5);
 }
 
+/* Strings of known calls that training never saw are counted, each once; what it saw is not. */
+static void test_unknown_strings_are_a_share(void **state)
+{
+	BH_CLEANUP(bh_seq_freep) struct bh_seq *m = trained(6);
+	uint16_t calls[LONG];
+	const struct bh_trace old = traces[0], t = {.calls = calls, .n = 100};
+	struct bh_seq_score s;
+	double odd;
+
+	(void)state;
+	bh_seq_score(m, &old, &s);
+	assert_true(s.raw[BH_SEQ_NEW] <= 0);
+	make_normal(calls, t.n);
+	bh_seq_score(m, &t, &s);
+	assert_true(s.raw[BH_SEQ_NEW] < 0.05);
+	odd = s.total;
+	for (size_t i = 0; i < t.n; i++)
+		calls[i] = i % 2 ? 4 : 8;
+	bh_seq_score(m, &t, &s);
+	assert_true(s.raw[BH_SEQ_NEW] > 0.9);
+	assert_true(s.total > odd);
+}
+
 static void test_normal_stays_below(void **state)
 {
 	unsigned orders[] = {6, 1};
@@ -155,6 +178,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chances_add_up),
+		cmocka_unit_test(test_unknown_strings_are_a_share),
 		cmocka_unit_test(test_normal_stays_below),
 		cmocka_unit_test(test_deeds_stand_out),
 		cmocka_unit_test(test_odd_input),

@@ -3,9 +3,7 @@ test. It runs in the node's network namespace and, as all of the test, in a priv
 its mounts end with the test; its shims and cgroups are ended and removed here."""
 import json
 import os
-import signal
 import subprocess
-import time
 
 import cni
 import strays
@@ -153,18 +151,4 @@ SystemdCgroup = false
             except CriError:
                 pass
             self.stop()
-        deadline = time.monotonic() + 10
-        while self.processes() and time.monotonic() < deadline:
-            for pid in self.processes():
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
-        for path in self.cgroups():
-            try:
-                os.rmdir(path)
-            except OSError:
-                pass
-        run("sh", "-c", f"grep -o '{self.node.dir}[^ ]*' /proc/self/mounts | sort -r | "
-            "xargs -r umount -l", check=False)
+        strays.end(self.parent, self.folder, self.node.dir)

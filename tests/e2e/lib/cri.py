@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 
 import testing
+from wire import delimited, parse, varint
 
 
 class CriError(Exception):
@@ -19,14 +20,6 @@ class CriError(Exception):
 
 
 # ---- protobuf ----
-
-def varint(n):
-    out = b""
-    while n > 0x7f:
-        out += bytes([n & 0x7f | 0x80])
-        n >>= 7
-    return out + bytes([n])
-
 
 def message(**fields):
     """message(f1="text", f3=7, f8={...}): fN is field N. A dict of the same form is a message, a
@@ -52,35 +45,7 @@ def field(number, value):
         value = message(**value)
     if isinstance(value, str):
         value = value.encode()
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def parse(data):
-    """{field number: [values]}: numbers, or bytes that parse() may take apart."""
-    out, at = {}, 0
-
-    def number():
-        nonlocal at
-        n = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            n |= (byte & 0x7f) << shift
-            shift += 7
-            if byte < 0x80:
-                return n
-    while at < len(data):
-        tag = number()
-        if tag & 7 == 0:
-            value = number()
-        elif tag & 7 == 2:
-            size = number()
-            value, at = data[at:at + size], at + size
-        else:
-            size = 8 if tag & 7 == 1 else 4
-            value, at = data[at:at + size], at + size
-        out.setdefault(tag >> 3, []).append(value)
-    return out
+    return delimited(number, value)
 
 
 def text(parsed, number):

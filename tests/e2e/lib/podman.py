@@ -1,12 +1,9 @@
 """podman with a root, a run directory and a CNI configuration of its own, on a node of the test."""
 import json
 import os
-import signal
-import time
 
 import cni
 import strays
-import testing
 from testing import BIN, SOURCE, on_exit, run
 
 # crun refuses hosts with both cgroup versions; without CAP_SYS_RESOURCE podman's default limits
@@ -84,18 +81,4 @@ tmp_dir = "{self.node.path('podman/tmp')}"
     def clean(self):
         """Also when podman was killed while it made a container, of which it then knows nothing."""
         self("rm", "--force", "--time", "0", "--all", check=False)
-        deadline = time.monotonic() + 10
-        while self.processes() and time.monotonic() < deadline:
-            for pid in self.processes():
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
-        for path in self.cgroups():
-            try:
-                os.rmdir(path)
-            except OSError:
-                pass
-        testing.run("sh", "-c", f"grep -o '{self.node.dir}[^ ]*' /proc/self/mounts | sort -r | "
-                    "xargs -r umount -l", check=False)
+        strays.end(self.parent, self.node.path("podman"), self.node.dir)

@@ -1,7 +1,12 @@
-"""What a container runtime that a test started leaves on the machine: its cgroups and processes."""
+"""What a container runtime that a test started leaves on the machine: its cgroups, processes and
+mounts."""
 
 import glob
 import os
+import signal
+import time
+
+from testing import run
 
 
 def cgroups(parent):
@@ -27,3 +32,22 @@ def processes(parent, folder):
         except OSError:
             continue
     return found - {os.getpid()}
+
+
+def end(parent, folder, mounted):
+    """Ends and removes all of it; mounted: the directory below which its mounts lie."""
+    deadline = time.monotonic() + 10
+    while (pids := processes(parent, folder)) and time.monotonic() < deadline:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+    for path in cgroups(parent):
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
+    run("sh", "-c", f"grep -o '{mounted}[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l",
+        check=False)
