@@ -99,12 +99,22 @@ def killing(node):
     told(node, "shop/kill", "kill for shop/kill because of fileless")
 
 
+def remove_cgroup(path):
+    """Also when a check failed while it was frozen: whoever is in it is killed and waited for."""
+    if not os.path.isdir(path):
+        return
+    with open(os.path.join(path, "cgroup.kill"), "w") as f:
+        f.write("1")
+    wait_until(lambda: not open(os.path.join(path, "cgroup.procs")).read(), 5, "the cgroup is empty")
+    os.rmdir(path)
+
+
 def freezing(node):
     """In a cgroup of the pod's own, as every runtime makes one."""
     base = run("findmnt", "-n", "-o", "TARGET", "-t", "cgroup2").split()[0]
     cgroup = os.path.join(base, f"{node.prefix}-frozen")
     os.mkdir(cgroup)
-    on_exit(lambda: os.path.isdir(cgroup) and os.rmdir(cgroup))
+    on_exit(lambda: remove_cgroup(cgroup))
     policy(node, on("freeze", foreign_code="freeze"))
     box = container(node, "freeze", cgroup=cgroup)
     frozen = lambda: "frozen 1" in open(os.path.join(cgroup, "cgroup.events")).read()
@@ -121,9 +131,7 @@ def freezing(node):
     wait_until(lambda: not frozen(), 5, "it is thawed")
     wait_until(lambda: os.path.getsize(f"/proc/{box.pid}/root/tmp/ticks") > was, 5, "it runs again")
     check(True, "freeze: goes on after the release")
-    with open(os.path.join(cgroup, "cgroup.kill"), "w") as f:
-        f.write("1")
-    wait_until(lambda: not open(os.path.join(cgroup, "cgroup.procs")).read(), 5, "the cgroup is empty")
+    remove_cgroup(cgroup)
 
 
 def evidence(node):
