@@ -112,14 +112,15 @@ def kinds(node, pod, box):
     e = execs(node, pod.name, "factor")
     equal([of(x) for x in e], [sha(box.path("upper/usr/bin/factor"))], "a modified copy")
     check(of(e[0]) != sha("/usr/bin/factor"), "which is not the image's")
-    box.sh("cp /bin/sleep /opt/late; /opt/late 3 & sleep 0.1; rm /opt/late")
+    box.sh("cp /bin/sleep /opt/late; /opt/late 3 & until [ /proc/$!/exe -ef /opt/late ]; do :; done; "
+           "rm /opt/late")
     e = [x for x in completed(node, pod.name) if x["process"]["name"] == "late"]
     equal([of(x) for x in e], [sha("/bin/sleep")], "one that has no name any more")
     for program, argument, what in (("/bin/sleep", "3", "memory that is being executed"),
                                     ("/bin/true", "", "memory that was, and is gone")):
         seen = len(in_memory(node, pod))
-        box.sh(f"/usr/bin/python3 -c '{MEMFD}' {program} {argument} & sleep 0.3")
-        e = in_memory(node, pod)[seen:]
+        box.sh(f"/usr/bin/python3 -c '{MEMFD}' {program} {argument} &")
+        e = wait_until(lambda: in_memory(node, pod)[seen:], 30, f"{what}: its exec")
         with open(program, "rb") as f:
             want = hashlib.sha256(f.read() + b"tail").hexdigest()
         check([of(x) for x in e] == [want] or (not argument and [why(x) for x in e] == ["gone"]),

@@ -53,7 +53,8 @@ ROWS = {
     "fileless": (
         [deed("python3 -c 'import os; f = os.memfd_create(\"x\"); "
               "os.write(f, open(\"/bin/true\", \"rb\").read()); os.execve(f, [\"x\"], {})'"),
-         deed("cp /bin/sleep /opt/gone; /opt/gone 60 & p=$!; rm /opt/gone; "
+         deed("cp /bin/sleep /opt/gone; /opt/gone 60 & p=$!; "
+              "until [ /proc/$p/exe -ef /opt/gone ]; do :; done; rm /opt/gone; "
               "/proc/$p/exe 0; kill $p")],
         [deed(PYTHON.format("import mmap, os; f = os.memfd_create(\"data\"); os.ftruncate(f, 4096); "
                             "mmap.mmap(f, 4096); mmap.mmap(f, 4096, mmap.MAP_SHARED, 5)"))]),
@@ -83,7 +84,8 @@ ROWS = {
          deed("sh -c '" + PYTHON.format(SERVE).replace("'", "\"'\"") + "'")]),
     "socket-shell": (
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"], stdin=a, stdout=a)")),
-         deed("bash -c ': > /dev/tcp/198.51.100.99/80' & p=$!; sleep 0.3; kill $p", labels=OUT)],
+         deed("bash -c ': > /dev/tcp/198.51.100.99/80' & p=$!; "
+              "until grep -q ':0050 02 ' /proc/$p/net/tcp; do :; done; kill $p", labels=OUT)],
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
          deed("sh -c 'nc -w 1 -z 198.51.100.99 80'", labels=OUT)]),
     "interactive-exec": ("a terminal from outside", "commands from outside"),
