@@ -3,14 +3,16 @@
  * A Markov model of variable order: the chance of a call after its last `order` ones, interpolated
  * with all shorter contexts (Witten and Bell). It is made of grams (grams.h), whether the kernel
  * counted them or the traces are at hand. A trace is a whole process's calls, or a window of them.
- * Its score joins five measures, each as robust distance from what the training traces score when
+ * Its score joins six measures, each as robust distance from what the training traces score when
  * they are left out:
  *
  *   mean   bits per call                        another program
- *   new    share of strings of calls never seen (STIDE, Forrest and Hofmeyr)
+ *   new    of the different strings of calls, those never seen (STIDE, Forrest and Hofmeyr,
+ *          counts each occurrence; a loop repeats one string, and says no more by it)
  *   tail   mean of the most surprising calls    a few odd deeds in a long trace
  *   burst  worst stretch of calls               odd deeds close together
- *   mix    distance to the nearest known mix of calls
+ *   mix    distance to the nearest known mix of calls (Hellinger)
+ *   set    distance to the nearest known set of calls (Jaccard): what is lacking counts as well
  *
  * so that none depends on the trace's length, and the threshold comes from held-out normal traces.
  * Pure; memory is bounded by max_nodes (24 bytes each) and BH_SEQ_MIXES. The daemon judges with it
@@ -56,6 +58,7 @@ enum bh_seq_measure {
 	BH_SEQ_TAIL,
 	BH_SEQ_BURST,
 	BH_SEQ_MIX,
+	BH_SEQ_SET,
 	BH_SEQ_MEASURES
 };
 const char *bh_seq_measure_name(enum bh_seq_measure m);
@@ -64,6 +67,7 @@ struct bh_seq_score {
 	double raw[BH_SEQ_MEASURES];
 	double z[BH_SEQ_MEASURES]; /* robust distance from the training traces' own */
 	double total;
+	size_t strings, calls; /* different ones in the trace */
 };
 /* An empty trace scores 0 everywhere. */
 void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret);

@@ -40,7 +40,8 @@ int bh_seq_count(struct bh_seq *m, uint64_t gram, uint32_t count);
 void bh_seq_shift(struct bh_seq *m, const struct bh_trace *t, int sign);
 /* Was this string of calls, as long as the order allows, seen? */
 bool bh_seq_knows(const struct bh_seq *m, uint64_t gram);
-/* Measures of a trace, without the mix made from trace number `without`. */
+/* Measures of a trace (not joined), without the mix made from trace number `without`. An empty one,
+ * or without memory: all 0. */
 void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
-		    double ret[BH_SEQ_MEASURES]);
+		    struct bh_seq_score *ret);
 void bh_seq_mix_of(const struct bh_trace *t, float root[BH_SEQ_CALLS]);

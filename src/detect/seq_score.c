@@ -17,10 +17,10 @@
 #define HIGHEST	   20.0
 #define NOBODY	   SIZE_MAX
 
-static const char *const names[BH_SEQ_MEASURES] = {"mean", "new", "tail", "burst", "mix"};
-/* Which strings and which mix of calls are new tells most of real processes; how odd a single
- * moment is varies a lot between normal ones too. */
-static const double weights[BH_SEQ_MEASURES] = {1, 3, 0.5, 0.5, 3};
+static const char *const names[BH_SEQ_MEASURES] = {"mean", "new", "tail", "burst", "mix", "set"};
+/* Which strings of calls are new, and which calls are made at all, tells most of real processes;
+ * how often each is made, and how odd a single moment is, varies a lot between normal ones too. */
+static const double weights[BH_SEQ_MEASURES] = {1, 3, 0.5, 0.5, 0.5, 3};
 
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
@@ -47,20 +47,31 @@ void bh_seq_mix_of(const struct bh_trace *t, float root[BH_SEQ_CALLS])
 		root[i] = sqrtf(root[i] / (float)t->n);
 }
 
-/* Hellinger's distance to the nearest one, 0 to 1. */
-static double nearest(const struct bh_seq *m, const float root[BH_SEQ_CALLS], size_t without)
+struct near {
+	double mix; /* Hellinger's distance, 0 to 1 */
+	double set; /* Jaccard's: of the calls that either makes, the share that only one makes */
+};
+
+/* To the nearest of the known ones, each distance for itself. */
+static struct near nearest(const struct bh_seq *m, const float root[BH_SEQ_CALLS], size_t without)
 {
-	double best = 1;
+	struct near best = {1, 1};
 	size_t i, k;
 
 	for (i = 0; i < m->n_mixes; i++) {
+		const float *other = m->mixes[i].root;
+		size_t both = 0, either = 0;
 		double same = 0;
 
 		if (m->mixes[i].trace == without)
 			continue;
-		for (k = 0; k < BH_SEQ_CALLS; k++)
-			same += (double)root[k] * (double)m->mixes[i].root[k];
-		best = fmin(best, sqrt(fmax(0, 1 - same)));
+		for (k = 0; k < BH_SEQ_CALLS; k++) {
+			same += (double)root[k] * (double)other[k];
+			both += root[k] > 0 && other[k] > 0;
+			either += root[k] > 0 || other[k] > 0;
+		}
+		best.mix = fmin(best.mix, sqrt(fmax(0, 1 - same)));
+		best.set = fmin(best.set, 1 - (double)both / (double)either);
 	}
 	return best;
 }
@@ -69,11 +80,13 @@ static double nearest(const struct bh_seq *m, const float root[BH_SEQ_CALLS], si
 static void add_mix(struct bh_seq *m, const struct bh_trace *t, size_t trace)
 {
 	struct bh_seq_mix *mix = &m->mixes[m->n_mixes];
+	struct near known;
 
 	if (m->n_mixes == BH_SEQ_MIXES || !t->n)
 		return;
 	bh_seq_mix_of(t, mix->root);
-	if (m->n_mixes >= BH_SEQ_MIXES / 2 && nearest(m, mix->root, NOBODY) < NEAR_MIX)
+	known = nearest(m, mix->root, NOBODY);
+	if (m->n_mixes >= BH_SEQ_MIXES / 2 && known.mix < NEAR_MIX && known.set <= 0)
 		return;
 	mix->trace = trace;
 	m->n_mixes++;
@@ -92,33 +105,72 @@ static double top_mean(double *bits, size_t n)
 	return sum / (double)top;
 }
 
-void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
-		    double ret[BH_SEQ_MEASURES])
+static int gram_cmp(const void *pa, const void *pb)
 {
-	BH_CLEANUP(bh_freep) double *bits = malloc((t->n + 1) * sizeof(*bits));
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
+}
+
+/* Of the different ones (which get sorted): what a loop repeats, known or not, counts once. */
+static double share_unknown(const struct bh_seq *m, uint64_t *grams, size_t n, size_t *different)
+{
+	size_t unknown = 0, i;
+
+	qsort(grams, n, sizeof(*grams), gram_cmp);
+	*different = 0;
+	for (i = 0; i < n; i++) {
+		if (i && grams[i] == grams[i - 1])
+			continue;
+		++*different;
+		unknown += !bh_seq_knows(m, grams[i]);
+	}
+	return (double)unknown / (double)*different;
+}
+
+/* What each call is worth in bits, the worst stretch of them, and the strings they end. */
+static double walk(const struct bh_seq *m, const struct bh_trace *t, double *bits, uint64_t *grams,
+		   double *burst)
+{
 	size_t i, width = t->n < BURST ? t->n : BURST;
-	double sum = 0, window = 0, burst = 0, unknown = 0;
-	float root[BH_SEQ_CALLS];
+	double sum = 0, window = 0;
 	uint64_t gram = 0;
 
-	memset(ret, 0, BH_SEQ_MEASURES * sizeof(*ret));
-	if (!t->n || !bits)
-		return;
+	*burst = 0;
 	for (i = 0; i < t->n; i++) {
-		gram = bh_gram_push(gram, t->calls[i]);
+		grams[i] = gram = bh_gram_push(gram, t->calls[i]);
 		bits[i] = bh_seq_bits_of(m, gram);
 		sum += bits[i];
-		unknown += !bh_seq_knows(m, gram);
 		window += bits[i] - (i >= width ? bits[i - width] : 0);
 		if (i + 1 >= width)
-			burst = fmax(burst, window / (double)width);
+			*burst = fmax(*burst, window / (double)width);
 	}
+	return sum;
+}
+
+void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t without,
+		    struct bh_seq_score *ret)
+{
+	BH_CLEANUP(bh_freep) double *bits = malloc((t->n + 1) * sizeof(*bits));
+	BH_CLEANUP(bh_freep) uint64_t *grams = malloc((t->n + 1) * sizeof(*grams));
+	double *raw = ret->raw;
+	float root[BH_SEQ_CALLS];
+	struct near known;
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!t->n || !bits || !grams)
+		return;
+	raw[BH_SEQ_MEAN] = walk(m, t, bits, grams, &raw[BH_SEQ_BURST]) / (double)t->n;
+	i = t->n > m->opt.order ? m->opt.order : t->n - 1; /* where the first whole string ends */
+	raw[BH_SEQ_NEW] = share_unknown(m, grams + i, t->n - i, &ret->strings);
+	raw[BH_SEQ_TAIL] = top_mean(bits, t->n);
 	bh_seq_mix_of(t, root);
-	ret[BH_SEQ_MEAN] = sum / (double)t->n;
-	ret[BH_SEQ_NEW] = unknown / (double)t->n;
-	ret[BH_SEQ_BURST] = burst;
-	ret[BH_SEQ_MIX] = nearest(m, root, without);
-	ret[BH_SEQ_TAIL] = top_mean(bits, t->n);
+	known = nearest(m, root, without);
+	raw[BH_SEQ_MIX] = known.mix;
+	raw[BH_SEQ_SET] = known.set;
+	for (i = 0; i < BH_SEQ_CALLS; i++)
+		ret->calls += root[i] > 0;
 }
 
 static int bin_of(size_t n)
@@ -134,7 +186,7 @@ static int bin_of(size_t n)
 
 /* What one call that was never seen moves a measure by. No spread is less, so that a single new
  * pair of calls never condemns a trace, however regular the others are. */
-static double one_call(enum bh_seq_measure measure, size_t n)
+static double one_call(enum bh_seq_measure measure, size_t n, const struct bh_seq_score *s)
 {
 	static const double bits = 20; /* and what follows is less sure too */
 
@@ -142,11 +194,13 @@ static double one_call(enum bh_seq_measure measure, size_t n)
 	case BH_SEQ_MEAN:
 		return bits / (double)n;
 	case BH_SEQ_NEW:
-		return BH_GRAM_LEN / (double)n;
+		return BH_GRAM_LEN / (double)s->strings;
 	case BH_SEQ_TAIL:
 		return bits / ceil((double)n * TAIL_SHARE);
 	case BH_SEQ_BURST:
 		return bits / (double)(n < BURST ? n : BURST);
+	case BH_SEQ_SET:
+		return 1 / ((double)s->calls + 1);
 	default:
 		return sqrt(1 - sqrt(1 - 1 / ((double)n + 1)));
 	}
@@ -163,8 +217,7 @@ static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq
 	for (i = 0; i < BH_SEQ_MEASURES; i++) {
 		const struct bh_seq_scale *own = &m->scales[i][bin_of(t->n)];
 		const struct bh_seq_scale *scale = own->is_known ? own : &m->scales[i][ALL];
-
-		double least = one_call((enum bh_seq_measure)i, t->n);
+		double least = one_call((enum bh_seq_measure)i, t->n, s);
 
 		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
 		sum += weights[i] * exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / 2);
@@ -175,11 +228,9 @@ static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq
 
 void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret)
 {
-	memset(ret, 0, sizeof(*ret));
-	if (!t->n)
-		return;
-	bh_seq_measure(m, t, NOBODY, ret->raw);
-	join(m, t, ret);
+	bh_seq_measure(m, t, NOBODY, ret);
+	if (ret->strings)
+		join(m, t, ret);
 }
 
 /* ---- what is normal ---- */
@@ -224,7 +275,7 @@ static void leave_out(struct bh_seq *m, const struct bh_trace *traces, size_t n,
 
 	for (i = 0; i < n; i++) {
 		bh_seq_shift(m, &traces[i], -1);
-		bh_seq_measure(m, &traces[i], i, ret[i].raw);
+		bh_seq_measure(m, &traces[i], i, &ret[i]);
 		bh_seq_shift(m, &traces[i], 1);
 	}
 }
@@ -245,7 +296,8 @@ static int learn_normal(struct bh_seq *m, const struct bh_trace *traces, size_t 
 	leave_out(m, traces, n, left_out);
 	set_scales(m, traces, n, left_out, m->totals);
 	for (i = 0; i < n; i++) {
-		join(m, &traces[i], &left_out[i]);
+		if (left_out[i].strings)
+			join(m, &traces[i], &left_out[i]);
 		m->totals[i] = left_out[i].total;
 	}
 	m->n_totals = n;
