@@ -34,30 +34,32 @@ static __always_inline struct act_scratch *act_scratch_get(void)
 	return bpf_map_lookup_elem(&act_scratch, &zero);
 }
 
+/* The registers and the task are read directly: a helper for each would cost what all the rest
+ * does. */
 static __always_inline void call_args(struct act_scratch *s, const struct pt_regs *regs)
 {
 	const struct pt_regs___arm64 *arm = (const void *)regs;
 
 	if (bpf_core_field_exists(regs->orig_ax)) {
-		s->arg[0] = BPF_CORE_READ(regs, di);
-		s->arg[1] = BPF_CORE_READ(regs, si);
-		s->arg[2] = BPF_CORE_READ(regs, dx);
-		s->arg[3] = BPF_CORE_READ(regs, r10);
-		s->arg[4] = BPF_CORE_READ(regs, r8);
+		s->arg[0] = regs->di;
+		s->arg[1] = regs->si;
+		s->arg[2] = regs->dx;
+		s->arg[3] = regs->r10;
+		s->arg[4] = regs->r8;
 	} else {
-		s->arg[0] = BPF_CORE_READ(arm, orig_x0);
-		s->arg[1] = BPF_CORE_READ(arm, regs[1]);
-		s->arg[2] = BPF_CORE_READ(arm, regs[2]);
-		s->arg[3] = BPF_CORE_READ(arm, regs[3]);
-		s->arg[4] = BPF_CORE_READ(arm, regs[4]);
+		s->arg[0] = arm->orig_x0;
+		s->arg[1] = arm->regs[1];
+		s->arg[2] = arm->regs[2];
+		s->arg[3] = arm->regs[3];
+		s->arg[4] = arm->regs[4];
 	}
 }
 
 static __always_inline __u32 call_number(const struct pt_regs *regs)
 {
 	if (bpf_core_field_exists(regs->orig_ax))
-		return BPF_CORE_READ(regs, orig_ax);
-	return BPF_CORE_READ((const struct pt_regs___arm64 *)regs, syscallno);
+		return regs->orig_ax;
+	return ((const struct pt_regs___arm64 *)regs)->syscallno;
 }
 
 /* A call that is told once for each image and `what`. */
@@ -360,8 +362,7 @@ static __always_inline int call_is_refused(const struct bh_trace_task *t, __u32 
 
 static __always_inline int task_is_foreign(const struct task_struct *p)
 {
-	return bpf_core_field_exists(p->thread_info.status) &&
-	       (BPF_CORE_READ(p, thread_info.status) & COMPAT);
+	return bpf_core_field_exists(p->thread_info.status) && (p->thread_info.status & COMPAT);
 }
 
 SEC("tp_btf/sys_exit")
