@@ -126,6 +126,7 @@ static int find(const json_t *obj, const char *key, bool required, json_t **ret,
 {
 	json_t *j;
 
+	*ret = NULL;
 	if (!json_is_object(obj))
 		return bh_fail(err, EINVAL, "'%s': expected an object around it, found %s", key,
 			       obj ? type_name(obj) : "nothing");
