@@ -90,8 +90,23 @@ def snapshot():
     return {kind: find() for kind, find in finders.items()}
 
 
+def is_inhabited(cgroup):
+    """Processes live in it, or below. They are not ours: those come to the runner when their parents
+    die, and have been ended before anything is compared."""
+    for path, _, _ in os.walk(cgroup):
+        try:
+            with open(os.path.join(path, "cgroup.procs")) as f:
+                if f.read(1):
+                    return True
+        except OSError:
+            pass
+    return False
+
+
 def new_since(before):
     after = snapshot()
+    if "cgroup" in after:
+        after["cgroup"] = {c for c in after["cgroup"] - before["cgroup"] if not is_inhabited(c)}
     return {k: sorted(after[k] - before[k], reverse=True) for k in before if after[k] - before[k]}
 
 

@@ -230,29 +230,37 @@ class Runner:
             print("----", flush=True)
 
 
-def orphans():
-    """Our children that no test accounts for; each is ended. Processes whose parent died come to
-    us, as we are their subreaper."""
-    found = []
+def children():
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as f:
-            pids = f.read().split()
+            return [int(pid) for pid in f.read().split()]
     except OSError:
-        pids = []
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat") as f:
-                stat = f.read()
-            name, state = stat[stat.index("(") + 1:stat.rindex(")")], stat.rsplit(")")[-1].split()[0]
-        except OSError:
-            continue
-        if state != "Z":
-            found.append(f"process {name}({pid})")
-            kill_quietly(int(pid), signal.SIGKILL)
-        try:
-            os.waitpid(int(pid), 0)
-        except OSError:
-            pass
+        return []
+
+
+def end_child(pid):
+    """Its name where it was alive."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            stat = f.read()
+    except OSError:
+        stat = "(?) Z"
+    name, state = stat[stat.index("(") + 1:stat.rindex(")")], stat.rsplit(")")[-1].split()[0]
+    if state != "Z":
+        kill_quietly(pid, signal.SIGKILL)
+    try:
+        os.waitpid(pid, 0)
+    except OSError:
+        pass
+    return None if state == "Z" else f"process {name}({pid})"
+
+
+def orphans():
+    """Our children that no test accounts for; each is ended. Processes whose parent died come to
+    us, as we are their subreaper; so do the children of those that are ended here."""
+    found = []
+    while pids := children():
+        found += [what for what in map(end_child, pids) if what]
     return found
 
 
