@@ -421,12 +421,16 @@ int BPF_PROG(bh_watch_enter, struct pt_regs *regs, long id)
 {
 	struct bh_trace_task *t =
 		bpf_task_storage_get(&trace_task, bpf_get_current_task_btf(), NULL, 0);
+	const struct bh_trace_slot *b;
 	struct bh_trace_learn *l;
 	__u32 nr = id, slot;
 
 	if (!t || nr >= BH_TRACE_CALLS)
 		return 0;
 	slot = t->slot;
+	b = books_of(slot);
+	if (!b || b->learn != t->generation)
+		return 0;
 	l = bpf_map_lookup_elem(&trace_learn, &slot);
 	if (!l || l->generation != t->generation)
 		return 0;

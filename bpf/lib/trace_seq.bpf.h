@@ -51,11 +51,16 @@ static __always_inline void seq_count(struct bh_trace_seq *q, const struct bh_tr
 	__sync_fetch_and_add(count ? count : &q->refused, 1);
 }
 
+/* Few pods have one: their slots say so, which spares the others a look into the hash table. */
 static __always_inline struct bh_trace_seq *seq_of(const struct bh_trace_task *t)
 {
 	__u32 slot = t->slot;
-	struct bh_trace_seq *q = bpf_map_lookup_elem(&trace_seq, &slot);
+	const struct bh_trace_slot *b = books_of(slot);
+	struct bh_trace_seq *q;
 
+	if (!b || b->seq != t->generation)
+		return NULL;
+	q = bpf_map_lookup_elem(&trace_seq, &slot);
 	return q && q->generation == t->generation ? q : NULL;
 }
 

@@ -180,7 +180,8 @@ struct bh_trace_slot {
 	__u32 facts;	/* entries in trace_fact */
 	__u64 overflow; /* events beyond the quota of facts */
 	__u64 killed;
-	__u64 pad[3];
+	__u32 seq, learn; /* tenants that trace_seq and trace_learn have an entry for; 0: none */
+	__u64 pad[2];
 };
 _Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
 

@@ -153,7 +153,8 @@ static int map_memory(struct bh_trace *t, struct bh_err *err)
 	config = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, t->map[BH_T_CONFIG].fd, 0);
 	if (config != MAP_FAILED)
 		t->config = config;
-	slot = mmap(NULL, t->slot_bytes, PROT_READ, MAP_SHARED, t->map[BH_T_SLOT].fd, 0);
+	slot = mmap(NULL, t->slot_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, t->map[BH_T_SLOT].fd,
+		    0);
 	if (slot != MAP_FAILED)
 		t->slot = slot;
 	if (!t->config || !t->slot)

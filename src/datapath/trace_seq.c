@@ -13,7 +13,10 @@ int bh_trace_seq_set(struct bh_trace *t, uint32_t slot, const struct bh_trace_se
 {
 	int r = bpf_map_update_elem(t->map[BH_T_SEQ].fd, &slot, want, BPF_ANY);
 
-	return r ? bh_fail_sys(err, -r, "map trace_seq") : 0;
+	if (r)
+		return bh_fail_sys(err, -r, "map trace_seq");
+	__atomic_store_n(&t->slot[slot].seq, want->generation, __ATOMIC_RELEASE);
+	return 0;
 }
 
 int bh_trace_seq_get(const struct bh_trace *t, uint32_t slot, struct bh_trace_seq *ret)
@@ -23,6 +26,7 @@ int bh_trace_seq_get(const struct bh_trace *t, uint32_t slot, struct bh_trace_se
 
 void bh_trace_seq_unset(struct bh_trace *t, uint32_t slot)
 {
+	__atomic_store_n(&t->slot[slot].seq, 0, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(t->map[BH_T_SEQ].fd, &slot);
 }
 

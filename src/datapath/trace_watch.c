@@ -202,15 +202,19 @@ int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 	int fd = t->map[BH_T_LEARN].fd;
 	int r = bpf_map_lookup_elem(fd, &slot, ret);
 
-	if (r == 0 && ret->generation == generation)
-		return 0;
-	memset(ret, 0, sizeof(*ret));
-	ret->generation = generation;
-	r = bpf_map_update_elem(fd, &slot, ret, BPF_ANY);
-	return r ? bh_fail_sys(err, -r, "map trace_learn") : 0;
+	if (r || ret->generation != generation) {
+		memset(ret, 0, sizeof(*ret));
+		ret->generation = generation;
+		r = bpf_map_update_elem(fd, &slot, ret, BPF_ANY);
+	}
+	if (r)
+		return bh_fail_sys(err, -r, "map trace_learn");
+	__atomic_store_n(&t->slot[slot].learn, generation, __ATOMIC_RELEASE);
+	return 0;
 }
 
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot)
 {
+	__atomic_store_n(&t->slot[slot].learn, 0, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(t->map[BH_T_LEARN].fd, &slot);
 }
