@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "daemon/baselines_parts.h"
+#include "daemon/config_runtime.h"
 #include "detect/baseline_seq.h"
 #include "policy/workload.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ struct held {
 
 struct bh_baselines {
 	struct bh_store *store;
+	struct bh_base_options opt;
 	struct bh_map held; /* workload number > struct held */
 	bool is_on, is_full;
 };
@@ -54,6 +56,7 @@ static int hold(struct bh_baselines *l, struct bh_baseline **take_b, struct held
 		free(h);
 		return -ENOMEM;
 	}
+	bh_baseline_set_options(*take_b, &l->opt);
 	h->b = BH_TAKE(*take_b);
 	*ret = h;
 	return 0;
@@ -102,7 +105,8 @@ void bh_baselines_save(struct bh_baselines *l)
 	}
 }
 
-int bh_baselines_open(struct bh_store *store, struct bh_baselines **ret, struct bh_err *err)
+int bh_baselines_open(struct bh_store *store, const struct bh_learning_settings *settings,
+		      struct bh_baselines **ret, struct bh_err *err)
 {
 	struct bh_baselines *l = calloc(1, sizeof(*l));
 	int r;
@@ -110,6 +114,10 @@ int bh_baselines_open(struct bh_store *store, struct bh_baselines **ret, struct 
 	if (!l)
 		return bh_fail(err, ENOMEM, "baselines");
 	l->store = store;
+	l->opt = (struct bh_base_options){.unseen = settings->unseen,
+					  .min_starts = settings->replicas,
+					  .min_units = settings->slices,
+					  .slice_ns = settings->slice_ns};
 	l->held.free_value = held_free;
 	r = bh_store_each(store, TABLE, load_row, l, err);
 	if (r < 0) {

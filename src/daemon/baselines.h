@@ -18,12 +18,14 @@ struct bh_baseline;
 struct bh_baselines;
 struct bh_store;
 struct bh_gram;
+struct bh_learning_settings;
 struct bh_subject;
 struct bh_trace;
 
 /* Reads what the database has; a row that cannot be read is told and left alone. store is borrowed.
- */
-int bh_baselines_open(struct bh_store *store, struct bh_baselines **ret, struct bh_err *err);
+ * settings: until when is learnt, also of what the database has. */
+int bh_baselines_open(struct bh_store *store, const struct bh_learning_settings *settings,
+		      struct bh_baselines **ret, struct bh_err *err);
 /* Saves first. */
 void bh_baselines_close(struct bh_baselines *l);
 /* Writes baselines that changed. Failures are logged and tried again. */

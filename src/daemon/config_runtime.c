@@ -14,6 +14,9 @@
 #define RATES_MS   10000ull
 #define BUSY_MS	   300000ull
 #define DAY_MS	   86400000ull
+#define SLICE_MS   600000ull
+#define MAX_SLICES 1000000
+#define MOST	   0.5 /* unseen, and all the same called known */
 
 void bh_config_runtime_defaults(struct bh_runtime_settings *c)
 {
@@ -22,6 +25,10 @@ void bh_config_runtime_defaults(struct bh_runtime_settings *c)
 		.startup_ns = STARTUP_NS,
 		.rates_ms = RATES_MS,
 		.busy_ns = BUSY_MS * 1000000,
+		.learning = {.slice_ns = SLICE_MS * 1000000,
+			     .slices = 12,
+			     .replicas = 3,
+			     .unseen = 0.02},
 		.pods_per_hour = 3,
 		.kills_per_hour = 120,
 		.node_per_hour = 20,
@@ -80,6 +87,53 @@ static int read_rates(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		r = read_span(m, "busy", busy, &busy_ms, err);
 	c->busy_ns = busy_ms * 1000000;
 	return r;
+}
+
+static int read_count(const struct bh_yaml *m, const char *key, unsigned *ret,
+		      struct bh_yaml_err *err)
+{
+	int64_t n = *ret;
+	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){1, MAX_SLICES}, &n, err);
+
+	if (!r)
+		*ret = (unsigned)n;
+	return r;
+}
+
+static int read_unseen(const struct bh_yaml *m, struct bh_learning_settings *c,
+		       struct bh_yaml_err *err)
+{
+	const char *text = NULL;
+	double share;
+	char *end;
+	int r = bh_yaml_get_str(m, "unseen", false, &text, err);
+
+	if (r < 0 || !text)
+		return r;
+	share = strtod(text, &end) / 100;
+	if (strspn(text, "0123456789.") != (size_t)(end - text) || end == text ||
+	    strcmp(end, "%") || share <= 0 || share > MOST)
+		return bh_yaml_fail(err, bh_yaml_find(m, "unseen"),
+				    "'unseen': '%s' is not above 0%% and up to 50%%", text);
+	c->unseen = share;
+	return 0;
+}
+
+static int read_learning(const struct bh_yaml *m, struct bh_learning_settings *c,
+			 struct bh_yaml_err *err)
+{
+	static const uint64_t bounds[] = {1000, DAY_MS};
+	uint64_t slice_ms = c->slice_ns / 1000000;
+	int r = bh_yaml_check_keys(m, KEYS("slice", "slices", "replicas", "unseen"), err);
+
+	if (!r)
+		r = read_span(m, "slice", bounds, &slice_ms, err);
+	c->slice_ns = slice_ms * 1000000;
+	if (!r)
+		r = read_count(m, "slices", &c->slices, err);
+	if (!r)
+		r = read_count(m, "replicas", &c->replicas, err);
+	return r < 0 ? r : read_unseen(m, c, err);
 }
 
 static int read_startup(const struct bh_yaml *m, struct bh_runtime_settings *c,
@@ -166,9 +220,9 @@ static int read_response(const struct bh_yaml *m, struct bh_runtime_settings *c,
 int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		      struct bh_yaml_err *err)
 {
-	const struct bh_yaml *response = NULL, *rates = NULL;
-	int r = bh_yaml_check_keys(m, KEYS("mode", "startup", "rates", "fanotify", "response"),
-				   err);
+	const struct bh_yaml *response = NULL, *rates = NULL, *learning = NULL;
+	int r = bh_yaml_check_keys(
+		m, KEYS("mode", "startup", "rates", "learning", "fanotify", "response"), err);
 
 	if (!r)
 		r = read_mode(m, c, err);
@@ -180,6 +234,10 @@ int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		r = bh_yaml_get_map(m, "rates", false, &rates, err);
 	if (!r && rates)
 		r = read_rates(rates, c, err);
+	if (!r)
+		r = bh_yaml_get_map(m, "learning", false, &learning, err);
+	if (!r && learning)
+		r = read_learning(learning, &c->learning, err);
 	if (!r)
 		r = bh_yaml_get_map(m, "response", false, &response, err);
 	return r < 0 || !response ? r : read_response(response, c, err);

@@ -7,6 +7,11 @@
  *     rates:                    # what pods use up
  *       every: 10s              # between two readings, 200ms to 1m
  *       busy: 5m                # so long far above its normal is worth a finding, 1s to 1d
+ *     learning:                   # until when a workload is learnt, in mode learn
+ *       slice: 10m              # of time, in which a replica's doings count once, 1s to 1d
+ *       slices: 12              # at least so many, of all replicas together
+ *       replicas: 3             # at least so many, or starts of one
+ *       unseen: 2%              # and at most so much is still to come, as estimated
  *     fanotify: false           # what a RuntimePolicy's exec.origin refuses gets EPERM, not only
  *                               # SIGKILL; executing in such pods then waits for the daemon
  *     response:
@@ -27,10 +32,17 @@
 
 enum bh_runtime_mode { BH_RUNTIME_OFF, BH_RUNTIME_LIGHT, BH_RUNTIME_WATCH, BH_RUNTIME_LEARN };
 
+struct bh_learning_settings {
+	uint64_t slice_ns;
+	unsigned slices, replicas;
+	double unseen; /* 0 to 1, neither of both */
+};
+
 struct bh_runtime_settings {
 	enum bh_runtime_mode mode;
 	uint64_t startup_ns; /* never 0 */
 	uint64_t rates_ms, busy_ns;
+	struct bh_learning_settings learning;
 	bool has_fanotify;
 	bool is_dry_run;
 	char **exempt; /* NULL-terminated; NULL: none named, the default counts */

@@ -461,7 +461,7 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 	rt->wanted = d->cfg->runtime.mode;
 	r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
-		r = bh_baselines_open(d->store, &rt->baselines, err);
+		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, &rt->baselines, err);
 	if (!r)
 		r = bh_detection_open(
 			&(struct bh_detection_options){.d = d,

@@ -19,6 +19,19 @@ const char *bh_base_kind_name(enum bh_base_kind kind)
 	return kinds[kind];
 }
 
+void bh_baseline_set_options(struct bh_baseline *b, const struct bh_base_options *opt)
+{
+	b->opt = *opt;
+	if (b->opt.unseen <= 0)
+		b->opt.unseen = UNSEEN;
+	if (!b->opt.min_starts)
+		b->opt.min_starts = MIN_STARTS;
+	if (!b->opt.min_units)
+		b->opt.min_units = MIN_UNITS;
+	if (!b->opt.slice_ns)
+		b->opt.slice_ns = SLICE_NS;
+}
+
 int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *opt,
 		    struct bh_baseline **ret, struct bh_err *err)
 {
@@ -38,15 +51,7 @@ int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *op
 		return bh_fail(err, ENOMEM, "baseline");
 	b->is_guessed = s->is_guessed;
 	b->workload = bh_subject_workload(s);
-	b->opt = opt ? *opt : (struct bh_base_options){0};
-	if (b->opt.unseen <= 0)
-		b->opt.unseen = UNSEEN;
-	if (!b->opt.min_starts)
-		b->opt.min_starts = MIN_STARTS;
-	if (!b->opt.min_units)
-		b->opt.min_units = MIN_UNITS;
-	if (!b->opt.slice_ns)
-		b->opt.slice_ns = SLICE_NS;
+	bh_baseline_set_options(b, opt ? opt : &(struct bh_base_options){0});
 	b->threshold = BH_BASE_LEAST_THRESHOLD;
 	*ret = BH_TAKE(b);
 	return 0;

@@ -83,6 +83,8 @@ struct bh_baseline {
 
 int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *opt,
 		    struct bh_baseline **ret, struct bh_err *err);
+/* Other ones from now on; a closed baseline stays closed. What is 0 in opt is the default. */
+void bh_baseline_set_options(struct bh_baseline *b, const struct bh_base_options *opt);
 void bh_baseline_free(struct bh_baseline *b);
 void bh_baseline_freep(struct bh_baseline **b);
 
