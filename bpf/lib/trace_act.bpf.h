@@ -163,11 +163,11 @@ static __always_inline int act_is_foreign(__u8 origin)
 /* The file behind a descriptor of the current task; NULL: none. */
 static __always_inline const struct file *act_file(const struct task_struct *p, __s64 fd)
 {
-	const struct fdtable *fdt = BPF_CORE_READ(p, files, fdt);
-	struct file **table = BPF_CORE_READ(fdt, fd);
+	const struct fdtable *fdt = p->files->fdt;
+	struct file **table = READ(struct fdtable, fdt, fd);
 	struct file *f = NULL;
 
-	if (fd < 0 || fd >= (__s64)BPF_CORE_READ(fdt, max_fds))
+	if (fd < 0 || fd >= (__s64)READ(struct fdtable, fdt, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&f, sizeof(f), &table[fd & 0xffffffff]);
 	return f;

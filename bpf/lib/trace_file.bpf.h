@@ -15,7 +15,7 @@
 
 static __always_inline __u32 name_bits(struct act_scratch *s, const struct dentry *d)
 {
-	const unsigned char *name = BPF_CORE_READ(d, d_name.name);
+	const unsigned char *name = READ(struct dentry, d, d_name.name);
 	__u32 *bits;
 
 	__builtin_memset(&s->name, 0, sizeof(s->name));
@@ -30,7 +30,10 @@ static __always_inline void file_key(struct act_scratch *s, const struct dentry 
 				     unsigned long magic)
 {
 	if (magic != MAGIC_PROC) { /* every process has directories of its own there */
-		s->key.ino = BPF_CORE_READ(d, d_parent, d_inode, i_ino);
+		const struct dentry *dir = READ(struct dentry, d, d_parent);
+		const struct inode *inode = READ(struct dentry, dir, d_inode);
+
+		s->key.ino = READ(struct inode, inode, i_ino);
 		s->key.dev = s->id.dev;
 	}
 	__builtin_memcpy(s->key.name, s->name.text, sizeof(s->key.name));
@@ -122,8 +125,8 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	__u32 bits, mode;
 	__u8 op;
 
-	d = BPF_CORE_READ(f, f_path.dentry);
-	mode = BPF_CORE_READ(f, f_mode);
+	d = READ(struct file, f, f_path.dentry);
+	mode = READ(struct file, f, f_mode);
 	bits = name_bits(s, d);
 	op = open_op(mode, bits);
 	if (t->script && !op && name_hash(&s->name) == t->script) {
