@@ -51,8 +51,12 @@ bool bh_row_new_exec(struct bh_judge *j)
 	return raise_key(j, BH_BASE_EXEC, "the workload never executed this");
 }
 
+/* Whoever enters from outside is no program of the workload's: what he starts is judged by itself.
+ */
 bool bh_row_new_chain(struct bh_judge *j)
 {
+	if (j->a->process.flags & BH_PROC_FROM_OUTSIDE)
+		return false;
 	return raise_key(j, BH_BASE_CHAIN, "this program never started that one here");
 }
 

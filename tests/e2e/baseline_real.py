@@ -98,6 +98,11 @@ def main():
     with part("ordinary life"):
         box.sh(f"{{ {LIFE}; }} 2>/dev/null")
         equal(names(node, "shop/web"), set(), "nothing of it is new")
+    with part("from outside, as kubectl exec does"):
+        box.enter("/bin/ls", "/")
+        equal(names(node, "shop/web"), set(), "a program that the workload knows")
+        box.enter("/usr/bin/printenv")
+        equal(names(node, "shop/web"), {"new-exec"}, "one that it does not: one finding")
     with part("new deeds"):
         for detectors, deed in NEW:
             box.sh(f"{{ {deed}; }} > /dev/null 2>&1")
