@@ -16,6 +16,7 @@
 #include "base/map.h"
 
 #define KILL_ROUNDS 200
+#define LAG_NS	    20000000 /* times of packets are a tick or two behind */
 
 int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
 {
@@ -125,7 +126,9 @@ static uint64_t clock_ns(clockid_t id)
 /* When the process was made, in CLOCK_MONOTONIC; UINT64_MAX when it is gone. */
 static uint64_t made_ns(pid_t pid)
 {
-	uint64_t asleep = clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC), ticks, ns;
+	/* in this order, or on a machine that never slept the difference is below zero */
+	uint64_t awake = clock_ns(CLOCK_MONOTONIC), asleep = clock_ns(CLOCK_BOOTTIME) - awake;
+	uint64_t ticks, ns;
 	char line[512];
 	const char *at = stat_of(pid, line);
 
@@ -146,7 +149,7 @@ bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns)
 
 	if (fd < 0)
 		return false;
-	if (made_ns(pid) <= ts_ns)
+	if (made_ns(pid) <= ts_ns + LAG_NS)
 		done = !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 	close(fd);
 	return done;
