@@ -1,5 +1,6 @@
 #include "daemon/image_want.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,28 +44,29 @@ const char *bh_image_text(const json_t *answer, const char *key)
 }
 
 /* The sentence of the last check that failed, for it got furthest; an attestation with its type. */
-static const char *failed_check(const json_t *answer, char ret[400])
+static const char *failed_check(const json_t *answer, struct bh_err *ret)
 {
 	const json_t *check;
 	size_t i;
 
-	*ret = '\0';
+	*ret = (struct bh_err){0};
 	json_array_foreach(json_object_get(answer, "checks"), i, check)
 	{
 		const char *name = bh_image_text(check, "name");
 		bool has_type = strchr(name, ' ') != NULL;
 
+		/* an error's text stays UTF-8 where it is cut, and JSON takes nothing else */
 		if (json_is_false(json_object_get(check, "ok")))
-			snprintf(ret, 400, "%.120s%s%.256s", has_type ? name : "",
-				 has_type ? ": " : "", bh_image_text(check, "detail"));
+			bh_fail(ret, EINVAL, "%.120s%s%.256s", has_type ? name : "",
+				has_type ? ": " : "", bh_image_text(check, "detail"));
 	}
-	return ret;
+	return ret->text;
 }
 
 static void judge_undecided(const struct bh_image_want *w, const struct bh_image_cache *cache,
 			    int64_t now_s, struct bh_image_result *o)
 {
-	char why[400];
+	struct bh_err why;
 	bool was_good = w->on_error == BH_IMAGE_ON_ERROR_LAST && w->by_digest &&
 			bh_image_cache_was_good(cache, w->question, now_s);
 
@@ -75,14 +77,14 @@ static void judge_undecided(const struct bh_image_want *w, const struct bh_image
 								    : BH_IMAGES_RETRY,
 			"image '%.256s' cannot be judged by ImagePolicy '%.64s' now: %.32s: %s",
 			w->reference, bh_image_text(w->answer, "policy"),
-			bh_image_text(w->answer, "reason"), failed_check(w->answer, why));
+			bh_image_text(w->answer, "reason"), failed_check(w->answer, &why));
 }
 
 void bh_image_want_judge(const struct bh_image_want *w, const struct bh_image_cache *cache,
 			 int64_t now_s, struct bh_image_result *o)
 {
 	const char *verdict = bh_image_text(w->answer, "verdict");
-	char why[400];
+	struct bh_err why;
 
 	if (!strcmp(verdict, "accept"))
 		return;
@@ -94,7 +96,7 @@ void bh_image_want_judge(const struct bh_image_want *w, const struct bh_image_ca
 							       : BH_IMAGES_REFUSE,
 				"image '%.256s' is refused by ImagePolicy '%.64s': %.32s: %s",
 				w->reference, bh_image_text(w->answer, "policy"),
-				bh_image_text(w->answer, "reason"), failed_check(w->answer, why));
+				bh_image_text(w->answer, "reason"), failed_check(w->answer, &why));
 		return;
 	}
 	if (w->mode != BH_IMAGE_AUDIT)
@@ -113,12 +115,12 @@ const char *bh_image_mode_text(enum bh_image_mode mode)
 json_t *bh_image_want_row(const struct bh_image_want *w)
 {
 	const json_t *a = w->answer;
-	char why[400];
+	struct bh_err why;
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O?}", "image", w->reference,
 			 "mode", bh_image_mode_text(w->mode), "verdict",
 			 bh_image_text(a, "verdict"), "reason", bh_image_text(a, "reason"),
 			 "policy", bh_image_text(a, "policy"), "signer", bh_image_text(a, "signer"),
-			 "digest", bh_image_text(a, "digest"), "detail", failed_check(a, why),
+			 "digest", bh_image_text(a, "digest"), "detail", failed_check(a, &why),
 			 "contents", json_object_get(a, "contents"));
 }
