@@ -15,7 +15,8 @@
 #include "daemon/journal.h"
 #include "event/ocsf_image.h"
 
-#define MAX_TOLD 8192
+#define MAX_TOLD    8192
+#define MAX_RECORDS 1024 /* then those of pods that are gone are dropped */
 
 int bh_images_refresh(struct bh_images *im, struct bh_err *err)
 {
@@ -106,6 +107,34 @@ const char *bh_images_version(struct bh_images *im)
 	if (bh_images_refresh(im, &err))
 		bh_error("%s", err.text);
 	return bh_images_stamp(im);
+}
+
+static void drop_records(struct bh_images *im)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&im->records, &pos))) {
+		BH_CLEANUP(bh_freep) char *ns = bh_strf("%.*s", (int)e->key_len, (char *)e->key);
+		char *slash = ns ? strchr(ns, '/') : NULL;
+
+		if (!slash)
+			continue;
+		*slash = '\0';
+		if (!bh_endpoint_table_pod(&im->d->endpoints, ns, slash + 1))
+			bh_map_del(&im->records, e->key, e->key_len);
+	}
+}
+
+void bh_images_keep(struct bh_images *im, const struct bh_image_wait *w, json_t *rows)
+{
+	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", w->ns, w->name);
+	json_t *record = json_pack("{s:s, s:O}", "version", bh_images_stamp(im), "rows", rows);
+
+	if (im->records.count >= MAX_RECORDS)
+		drop_records(im);
+	if (!key || bh_map_set_s(&im->records, key, record))
+		json_decref(record);
 }
 
 const json_t *bh_images_record(const struct bh_images *im, const char *ns, const char *name)

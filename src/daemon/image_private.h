@@ -40,3 +40,5 @@ const char *bh_images_stamp(struct bh_images *im);
 /* Counts an answered want; event and log, unless it is no news about a pod that runs. */
 void bh_images_tell(struct bh_images *im, const struct bh_image_wait *w,
 		    const struct bh_image_want *x);
+/* Keeps the rows (borrowed) of a pod that is added, until it is long gone. */
+void bh_images_keep(struct bh_images *im, const struct bh_image_wait *w, json_t *rows);

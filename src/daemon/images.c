@@ -183,15 +183,6 @@ static json_t *make_rows(struct bh_images *im, const struct bh_image_wait *w)
 	return rows;
 }
 
-static void keep_record(struct bh_images *im, const struct bh_image_wait *w, json_t *rows)
-{
-	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", w->ns, w->name);
-	json_t *record = json_pack("{s:s, s:O}", "version", bh_images_stamp(im), "rows", rows);
-
-	if (!key || bh_map_set_s(&im->records, key, record))
-		json_decref(record);
-}
-
 /* audit in the settings: everything is judged and told, nothing is refused. */
 static void conclude(struct bh_images *im, const struct bh_image_wait *w, struct bh_image_result *o)
 {
@@ -211,7 +202,7 @@ static void conclude(struct bh_images *im, const struct bh_image_wait *w, struct
 	if (o->outcome >= BH_IMAGES_RETRY && w->is_whole)
 		im->count.refused_pods++;
 	if (w->is_whole)
-		keep_record(im, w, rows);
+		bh_images_keep(im, w, rows);
 	said.outcome = o->outcome;
 	said.text = o->text;
 	w->listener.fn(&said, w->listener.arg);
