@@ -118,7 +118,8 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 
 /* What the task is from now on. */
 static __always_inline void exec_remember(struct exec_scratch *s, struct task_struct *p,
-					  __u64 self_exec, __u32 script, int is_sent)
+					  __u64 self_exec, const struct script_names *script,
+					  int is_sent)
 {
 	struct bh_trace_task *t =
 		bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -128,9 +129,11 @@ static __always_inline void exec_remember(struct exec_scratch *s, struct task_st
 	image_remember(s, p, t);
 	t->parent_exec_id = s->task.exec_id;
 	t->self_exec = self_exec;
-	t->script = script;
+	t->script = script->first;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
 	t->flags = (is_sent ? BH_TRACE_T_ANNOUNCED : 0) | task_root(p) |
+		   (script->second & BH_TRACE_T_SECOND) |
+		   (script->is_stdin ? BH_TRACE_T_STDIN : 0) |
 		   (s->task.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
 }
 
@@ -179,6 +182,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 {
 	const struct file *file = bprm->file;
 	struct bh_trace_slot *b = books_open(s->slot, s->generation);
+	struct script_names script = {};
 	int is_sent;
 
 	if (!b)
@@ -193,7 +197,8 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	exec_recall(s, b, file);
 	exec_judge(s, b, file);
 	is_sent = exec_announce(s, b, p, bprm);
-	exec_remember(s, p, self_exec, script_of(s, p, bprm), is_sent);
+	script_of(s, p, bprm, &script);
+	exec_remember(s, p, self_exec, &script, is_sent);
 }
 
 SEC("tp_btf/sched_process_exec")

@@ -256,15 +256,44 @@ static __always_inline void call_root(struct act_scratch *s, const struct bh_tra
 	call_note(s, t, BH_CALL_ROOT, text_hash(s->text[0]));
 }
 
-/* Classes that leave a file or name one. */
+/* Opens, with the flags that the caller asked for. */
+static __always_inline int call_of_open(struct act_scratch *s, struct task_struct *p,
+					struct bh_trace_task *t, __u8 class)
+{
+	__u64 flags = 0;
+
+	switch (class) {
+	case BH_CALL_OPEN:
+		s->user = s->arg[0];
+		flags = s->arg[1];
+		break;
+	case BH_CALL_CREAT:
+		flags = O_TRUNC;
+		break;
+	case BH_CALL_OPENAT:
+		s->user = s->arg[1];
+		flags = s->arg[2];
+		break;
+	case BH_CALL_HANDLE:
+		flags = s->arg[2];
+		break;
+	case BH_CALL_OPENAT2:
+		s->user = s->arg[1];
+		if (bpf_probe_read_user(&flags, sizeof(flags), (const void *)s->arg[2]))
+			flags = 0;
+		break;
+	default:
+		return 0;
+	}
+	call_open(s, p, t, flags);
+	return 1;
+}
+
+/* Other classes that leave a file or name one. */
 static __always_inline int call_of_file(struct act_scratch *s, struct task_struct *p,
 					struct bh_trace_task *t, __u8 class)
 {
 	switch (class) {
-	case BH_CALL_OPEN:
-	case BH_CALL_CREAT:
-		call_open(s, p, t);
-		return 1;
 	case BH_CALL_MMAP:
 		if (s->arg[3] & MAP_SHARED)
 			s->flags |= BH_TRACE_F_SHARED;
@@ -276,41 +305,65 @@ static __always_inline int call_of_file(struct act_scratch *s, struct task_struc
 	case BH_CALL_FCHMOD:
 		call_fchmod(s, p, t);
 		return 1;
+	case BH_CALL_FTRUNCATE:
+		call_ftruncate(s, p, t);
+		return 1;
+	case BH_CALL_EXEC:
+		call_exec(s, p, t);
+		return 1;
 	}
 	return 0;
 }
 
-/* Classes whose paths only the caller knows. */
+/* Classes whose paths only the caller knows, without descriptors before them. */
 static __always_inline int call_of_path(struct act_scratch *s, const struct bh_trace_task *t,
 					__u8 class)
 {
+	s->has_dirs = 0;
 	switch (class) {
 	case BH_CALL_RENAME:
-		call_paths(s, t, BH_TRACE_OP_RENAME, s->arg[0], s->arg[1]);
-		return 1;
-	case BH_CALL_RENAMEAT:
-		call_paths(s, t, BH_TRACE_OP_RENAME, s->arg[1], s->arg[3]);
+		call_paths(s, t, BH_TRACE_OP_RENAME, 0, 1);
 		return 1;
 	case BH_CALL_LINK:
-		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[0], s->arg[1]);
+		call_paths(s, t, BH_TRACE_OP_LINK, 0, 1);
 		return 1;
-	case BH_CALL_LINKAT:
-		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[1], s->arg[3]);
-		return 1;
-	case BH_CALL_SYMLINKAT:
-		call_paths(s, t, BH_TRACE_OP_LINK, s->arg[0], s->arg[2]);
+	case BH_CALL_SYMLINK:
+		call_symlink(s, t, 1);
 		return 1;
 	case BH_CALL_CHMOD:
-		call_chmod(s, t, s->arg[0], s->arg[1]);
-		return 1;
-	case BH_CALL_FCHMODAT:
-		call_chmod(s, t, s->arg[1], s->arg[2]);
+		call_chmod(s, t, 0);
 		return 1;
 	case BH_CALL_UNLINK:
-		call_paths(s, t, BH_TRACE_OP_UNLINK, s->arg[0], 0);
+		call_paths(s, t, BH_TRACE_OP_UNLINK, 0, 0);
+		return 1;
+	case BH_CALL_TRUNCATE:
+		s->flags |= s->arg[1] ? 0 : BH_TRACE_F_TRUNCATED;
+		call_paths(s, t, BH_TRACE_OP_WRITE, 0, 0);
+		return 1;
+	}
+	return 0;
+}
+
+/* The same with them. */
+static __always_inline int call_of_path_at(struct act_scratch *s, const struct bh_trace_task *t,
+					   __u8 class)
+{
+	s->has_dirs = 1;
+	switch (class) {
+	case BH_CALL_RENAMEAT:
+		call_paths(s, t, BH_TRACE_OP_RENAME, 1, 3);
+		return 1;
+	case BH_CALL_LINKAT:
+		call_paths(s, t, BH_TRACE_OP_LINK, 1, 3);
+		return 1;
+	case BH_CALL_SYMLINKAT:
+		call_symlink(s, t, 2);
+		return 1;
+	case BH_CALL_FCHMODAT:
+		call_chmod(s, t, 1);
 		return 1;
 	case BH_CALL_UNLINKAT:
-		call_paths(s, t, BH_TRACE_OP_UNLINK, s->arg[1], 0);
+		call_paths(s, t, BH_TRACE_OP_UNLINK, 1, 0);
 		return 1;
 	}
 	return 0;
@@ -319,7 +372,9 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 static __always_inline void call_judge(struct act_scratch *s, struct task_struct *p,
 				       struct bh_trace_task *t, __u8 class)
 {
-	if (call_of_file(s, p, t, class) || call_of_path(s, t, class))
+	s->user = s->mode = 0;
+	if (call_of_open(s, p, t, class) || call_of_file(s, p, t, class) ||
+	    call_of_path(s, t, class) || call_of_path_at(s, t, class))
 		return;
 	switch (class) {
 	case BH_CALL_SETID:

@@ -25,7 +25,11 @@ struct act_scratch {
 	__u32 pos;
 	__u32 flags;
 	__u32 is_high;
+	__u32 has_dirs;		   /* paths count from the descriptor before them */
+	__u32 mode;		   /* chmod: the new one */
+	__u64 user;		   /* where the caller wrote the path of an open; 0: nowhere */
 	char text[2][BH_PATH_MAX]; /* path, target */
+	char join[2 * BH_PATH_MAX];
 };
 
 /* Cannot be full: system calls do not end inside each other on a CPU. */

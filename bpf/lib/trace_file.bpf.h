@@ -2,7 +2,7 @@
  * descriptor or the mapping leads to, never what the caller's memory says. */
 #pragma once
 
-#include "lib/trace_act.bpf.h"
+#include "lib/trace_claim.bpf.h"
 
 #define TYPE_MASK    0170000
 #define TYPE_REGULAR 0100000
@@ -11,7 +11,6 @@
 #define PROT_WRITE   2
 #define PROT_EXEC    4
 #define MAP_SHARED   1
-#define MODE_TOLD    06111 /* execute and set-id bits */
 
 static __always_inline __u32 name_bits(struct act_scratch *s, const struct dentry *d)
 {
@@ -75,6 +74,7 @@ static __always_inline void open_script(struct act_scratch *s, const struct file
 	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
 
 	t->script = 0;
+	t->flags &= ~(BH_TRACE_T_STDIN | BH_TRACE_T_SECOND);
 	if (!act_is_foreign(s->id.origin))
 		return;
 	if (pol && pol->generation == t->generation && (pol->origins >> (s->id.origin & 31) & 1)) {
@@ -117,6 +117,30 @@ static __always_inline int open_is_own(const struct file *f, const struct task_s
 		       pid == BPF_CORE_READ(p, group_leader, thread_pid));
 }
 
+static __always_inline int hash_is_script(const struct bh_trace_task *t, __u32 hash)
+{
+	__u32 second = t->flags & BH_TRACE_T_SECOND;
+
+	return hash == t->script || (second && (hash & BH_TRACE_T_SECOND) == second);
+}
+
+/* Which file the interpreter was started on is known by the name it was called: that of the file
+ * itself, or of a link or descriptor that leads there. */
+static __always_inline int open_is_script(struct act_scratch *s, const struct task_struct *p,
+					  const struct bh_trace_task *t, const struct file *f)
+{
+	__u32 hash = name_hash(&s->name);
+
+	file_identify(f, p, &s->id);
+	if (hash_is_script(t, hash))
+		return 1;
+	if (!s->user || !act_is_foreign(s->id.origin))
+		return 0;
+	claim(s, 0, s->user);
+	s->flags &= ~BH_TRACE_F_CLAIMED;
+	return last_name(s) && hash_is_script(t, name_hash(&s->name));
+}
+
 static __always_inline void open_tell(struct act_scratch *s, const struct task_struct *p,
 				      struct bh_trace_task *t, const struct file *f)
 {
@@ -129,8 +153,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	mode = READ(struct file, f, f_mode);
 	bits = name_bits(s, d);
 	op = open_op(mode, bits);
-	if (t->script && !op && name_hash(&s->name) == t->script) {
-		file_identify(f, p, &s->id);
+	if (t->script && !op && open_is_script(s, p, t, f)) {
 		open_script(s, f, t);
 		return;
 	}
@@ -150,26 +173,46 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	file_key(s, d, magic);
 	if (s->flags & BH_TRACE_F_OWN)
 		s->key.ino = 1;
+	if (op == BH_TRACE_OP_CREATE)
+		s->flags &= ~BH_TRACE_F_TRUNCATED;
+	s->key.is_emptied = bits && (s->flags & BH_TRACE_F_TRUNCATED);
 	if (act_is_known(s, t))
 		return;
 	if (!bits && magic != MAGIC_PROC)
 		file_collapse(s, t);
-	s->arg[0] = BPF_CORE_READ(f, f_flags);
-	if (s->arg[0] & O_TRUNC)
-		s->flags |= BH_TRACE_F_TRUNCATED;
+	s->arg[0] = BPF_CORE_READ(f, f_flags) | (s->flags & BH_TRACE_F_TRUNCATED ? O_TRUNC : 0);
 	if (path_is_outer(file_path(f), p))
 		s->flags |= BH_TRACE_F_OUTER;
 	act_walk(s, file_path(f));
 	act_note(s, t);
 }
 
+/* flags: as the caller wrote them, for the kernel forgets O_TRUNC; s->user: the path, 0: none. */
 static __always_inline void call_open(struct act_scratch *s, const struct task_struct *p,
-				      struct bh_trace_task *t)
+				      struct bh_trace_task *t, __u64 flags)
 {
 	const struct file *f = act_file(p, s->ret);
 
+	if (flags & O_TRUNC)
+		s->flags |= BH_TRACE_F_TRUNCATED;
 	if (f)
 		open_tell(s, p, t, f);
+}
+
+/* A new image: an interpreter without a script reads one from its standard input. */
+static __always_inline void call_exec(struct act_scratch *s, const struct task_struct *p,
+				      struct bh_trace_task *t)
+{
+	const struct file *f;
+
+	if (!(t->flags & BH_TRACE_T_STDIN))
+		return;
+	f = act_file(p, 0);
+	if (!f)
+		return;
+	file_identify(f, p, &s->id);
+	if ((s->id.mode & TYPE_MASK) == TYPE_REGULAR)
+		open_script(s, f, t);
 }
 
 /* ---- mappings ---- */
@@ -239,78 +282,7 @@ static __always_inline void call_map(struct act_scratch *s, struct task_struct *
 	map_tell(s, p, t, (const struct file *)v.file);
 }
 
-/* ---- what only names a path ---- */
-
-/* Zero-padded first, so that equal texts are equal bytes. */
-static __always_inline void claim(struct act_scratch *s, __u32 which, __u64 user)
-{
-	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
-	s->flags |= BH_TRACE_F_CLAIMED;
-	if (bpf_probe_read_user_str(s->text[which], BH_PATH_MAX, (const void *)user) < 0)
-		s->text[which][0] = 0;
-}
-
-static __always_inline __u64 text_hash(const char text[BH_PATH_MAX])
-{
-	const __u64 *word = (const __u64 *)text;
-	__u64 h = 14695981039346656037ull;
-	__u32 i;
-
-	for (i = 0; i < BH_PATH_MAX / 8; i++)
-		h = (h ^ word[i]) * 1099511628211ull;
-	return h;
-}
-
-/* Bits of the last component of a claimed path. */
-__noinline __u32 text_bits(struct act_scratch *s)
-{
-	volatile __u32 *last;
-	__u32 i, at, *bits;
-
-	if (!s)
-		return 0;
-	last = &s->pos;
-	*last = 0; /* in memory, so that the verifier need not follow each value */
-	for (i = 0; i < BH_PATH_MAX - 1; i++) {
-		if (!s->text[0][i])
-			break;
-		if (s->text[0][i] == '/')
-			*last = i + 1;
-	}
-	at = *last;
-	if (at >= BH_PATH_MAX - sizeof(s->name))
-		return 0;
-	__builtin_memset(&s->name, 0, sizeof(s->name));
-	bpf_probe_read_kernel_str(s->name.text, sizeof(s->name.text), &s->text[0][at]);
-	bits = bpf_map_lookup_elem(&trace_name, &s->name);
-	return bits ? *bits : 0;
-}
-
-/* The set knows it by the name that is there afterwards. */
-static __always_inline void call_paths(struct act_scratch *s, const struct bh_trace_task *t,
-				       __u8 op, __u64 path, __u64 target)
-{
-	act_key(s, t, BH_TRACE_FILE, op);
-	__builtin_memset(&s->id, 0, sizeof(s->id));
-	claim(s, 0, path);
-	s->text[1][0] = 0;
-	if (target)
-		claim(s, 1, target);
-	if (op == BH_TRACE_OP_UNLINK && !text_bits(s))
-		return;
-	s->key.ino = text_hash(s->text[target ? 1 : 0]);
-	if (!act_is_known(s, t))
-		act_note(s, t);
-}
-
-static __always_inline void call_chmod(struct act_scratch *s, const struct bh_trace_task *t,
-				       __u64 path, __u32 mode)
-{
-	if (!(mode & MODE_TOLD))
-		return;
-	s->arg[0] = mode;
-	call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
-}
+/* ---- modes and lengths by descriptor ---- */
 
 static __always_inline void call_fchmod(struct act_scratch *s, const struct task_struct *p,
 					const struct bh_trace_task *t)
@@ -325,6 +297,26 @@ static __always_inline void call_fchmod(struct act_scratch *s, const struct task
 	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
 	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
 	s->arg[0] = mode;
+	act_walk(s, file_path(f));
+	act_note(s, t);
+}
+
+/* Emptied by descriptor: as good as opened with O_TRUNC, where the name matters. */
+static __always_inline void call_ftruncate(struct act_scratch *s, const struct task_struct *p,
+					   const struct bh_trace_task *t)
+{
+	const struct file *f = act_file(p, s->arg[0]);
+
+	if (!f || s->arg[1] || !(name_bits(s, BPF_CORE_READ(f, f_path.dentry))))
+		return;
+	file_identify(f, p, &s->id);
+	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_WRITE);
+	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
+	s->key.is_emptied = 1;
+	s->flags |= BH_TRACE_F_TRUNCATED;
+	s->arg[0] = O_TRUNC;
+	if (act_is_known(s, t))
+		return;
 	act_walk(s, file_path(f));
 	act_note(s, t);
 }

@@ -5,7 +5,12 @@
 
 #include "lib/trace_exec.bpf.h"
 
-#define SCRIPT_ARGS 4 /* options before the file */
+#define SCRIPT_ARGS 6 /* options before the file */
+
+struct script_names {
+	__u32 first, second; /* hashes; 0: none */
+	__u32 is_stdin;	     /* started on no file at all */
+};
 
 static __always_inline int name_begins(const char *t, const char *prefix, int n)
 {
@@ -18,13 +23,25 @@ static __always_inline int name_begins(const char *t, const char *prefix, int n)
 }
 
 /* By the file's own name; a copy under another name is not the image's anyway. */
+/* By the file's own name; a copy under another name is not the image's anyway. */
 static __always_inline int is_interpreter(const char *t)
 {
 	return name_begins(t, "sh", 3) || name_begins(t, "ash", 4) || name_begins(t, "bash", 5) ||
 	       name_begins(t, "dash", 5) || name_begins(t, "zsh", 4) || name_begins(t, "ksh", 3) ||
+	       name_begins(t, "mksh", 5) || name_begins(t, "tcsh", 5) ||
 	       name_begins(t, "busybox", 8) || name_begins(t, "python", 6) ||
 	       name_begins(t, "perl", 4) || name_begins(t, "ruby", 4) ||
-	       name_begins(t, "node", 4) || name_begins(t, "php", 3) || name_begins(t, "lua", 3);
+	       name_begins(t, "node", 4) || name_begins(t, "php", 3) || name_begins(t, "lua", 3) ||
+	       name_begins(t, "tclsh", 5) || name_begins(t, "mawk", 5) ||
+	       name_begins(t, "gawk", 5) || name_begins(t, "make", 5) || name_begins(t, "java", 5);
+}
+
+/* Those that take their text from an argument or a file of their own, never from standard input. */
+static __always_inline int is_quiet(const char *t)
+{
+	return name_begins(t, "mawk", 5) || name_begins(t, "gawk", 5) ||
+	       name_begins(t, "make", 5) || name_begins(t, "java", 5) ||
+	       name_begins(t, "busybox", 8);
 }
 
 /* The last component of the text in s->walk.buf becomes s->script. */
@@ -49,42 +66,70 @@ __noinline int script_name(struct exec_scratch *s)
 	return s->script.text[0] != 0;
 }
 
-/* The first argument that is no option. */
-static __always_inline int script_argument(struct exec_scratch *s, const struct task_struct *p)
+/* An option whose value is the argument behind it, of some interpreter; for others the next one is
+ * the file. */
+static __always_inline int takes_value(const char *t)
+{
+	return (t[0] == '-' || t[0] == '+') && t[1] && !t[2] &&
+	       (t[1] == 'o' || t[1] == 'O' || t[1] == 'W' || t[1] == 'X' || t[1] == 'I' ||
+		t[1] == 'd' || t[1] == 'r');
+}
+
+/* Names of the first argument that is no option, and of the one behind it where the first may be an
+ * option's value. Returns how many. */
+static __always_inline int script_arguments(struct exec_scratch *s, const struct task_struct *p,
+					    struct script_names *ret)
 {
 	__u64 at = p->mm->arg_start, end = p->mm->arg_end;
-	int i;
+	__u32 hash;
+	int i, n_names = 0, has_value = name_begins(s->script.text, "busybox", 8);
 
 	for (i = 0; i < SCRIPT_ARGS && at < end; i++) {
 		long n = bpf_probe_read_user_str(s->walk.buf, BH_PATH_MAX, (const void *)at);
 
 		if (n <= 0)
-			return 0;
-		if (i && s->walk.buf[0] != '-')
-			return 1;
+			return n_names;
 		at += n;
+		if (!i)
+			continue;
+		if (s->walk.buf[0] == '-' || (s->walk.buf[0] == '+' && takes_value(s->walk.buf))) {
+			has_value = takes_value(s->walk.buf);
+			continue;
+		}
+		hash = script_name(s) ? name_hash(&s->script) : 0;
+		if (n_names++) {
+			ret->second = hash;
+			return n_names;
+		}
+		ret->first = hash;
+		if (!has_value)
+			return n_names;
 	}
-	return 0;
+	return n_names;
 }
 
-/* Hash of the file's name, 0: no interpreter, or started on nothing. Light mode sees no file opened
- * and does not ask. */
-static __always_inline __u32 script_of(struct exec_scratch *s, const struct task_struct *p,
-				       const struct linux_binprm *bprm)
+/* Which names the file has that an interpreter was started on. Light mode sees no file opened and
+ * does not ask. */
+static __always_inline void script_of(struct exec_scratch *s, const struct task_struct *p,
+				      const struct linux_binprm *bprm, struct script_names *ret)
 {
 	const struct bh_trace_config *cfg = trace_config_get();
+	int n;
 
 	if (!cfg || cfg->mode < BH_TRACE_WATCH)
-		return 0;
+		return;
 	if (s->flags & BH_TRACE_F_SCRIPT) {
-		if (bpf_probe_read_kernel_str(s->walk.buf, BH_PATH_MAX, bprm->filename) <= 0)
-			return 0;
-	} else {
-		__builtin_memset(&s->script, 0, sizeof(s->script));
-		bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),
-					  bprm->file->f_path.dentry->d_name.name);
-		if (!is_interpreter(s->script.text) || !script_argument(s, p))
-			return 0;
+		if (bpf_probe_read_kernel_str(s->walk.buf, BH_PATH_MAX, bprm->filename) > 0 &&
+		    script_name(s))
+			ret->first = name_hash(&s->script);
+		return;
 	}
-	return script_name(s) ? name_hash(&s->script) : 0;
+	__builtin_memset(&s->script, 0, sizeof(s->script));
+	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),
+				  bprm->file->f_path.dentry->d_name.name);
+	if (!is_interpreter(s->script.text))
+		return;
+	ret->is_stdin = !is_quiet(s->script.text);
+	n = script_arguments(s, p, ret);
+	ret->is_stdin = ret->is_stdin && !n;
 }

@@ -50,10 +50,10 @@ enum bh_trace_origin {
 /* What was done to a file. */
 enum bh_trace_op {
 	BH_TRACE_OP_NONE,
-	BH_TRACE_OP_WRITE, /* opened for writing; arg[0]: O_* as the kernel has them */
+	BH_TRACE_OP_WRITE, /* opened for writing, or emptied; arg[0]: O_* */
 	BH_TRACE_OP_CREATE,
 	BH_TRACE_OP_READ,   /* opened, and its name is in trace_name */
-	BH_TRACE_OP_RENAME, /* path > target; both as the caller wrote them */
+	BH_TRACE_OP_RENAME, /* path > target; both as the caller wrote them, made absolute */
 	BH_TRACE_OP_LINK,
 	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits */
 	BH_TRACE_OP_UNLINK,
@@ -68,7 +68,7 @@ enum bh_trace_op {
  * which class, so that one program serves every machine. */
 enum bh_trace_class {
 	BH_CALL_NONE,
-	BH_CALL_OPEN,
+	BH_CALL_OPEN, /* path, flags */
 	BH_CALL_CREAT,
 	BH_CALL_MMAP,
 	BH_CALL_MPROTECT,
@@ -103,8 +103,15 @@ enum bh_trace_class {
 	BH_CALL_SIGNAL,	 /* number, pid: to a task outside of the pod */
 	BH_CALL_TCP, /* an image's first connection: port, and 65536 when the image before it had
 		      * connected too; arg[1], arg[2]: the address, v4-mapped, as bytes */
-	BH_CALL_FOREIGN, /* of another architecture's table; never decoded */
-	BH_CALL_DENIED,	 /* named by the slot's policy, and nothing else to say */
+	BH_CALL_FOREIGN,   /* of another architecture's table; never decoded */
+	BH_CALL_DENIED,	   /* named by the slot's policy, and nothing else to say */
+	BH_CALL_OPENAT,	   /* fd, path, flags */
+	BH_CALL_OPENAT2,   /* fd, path, where flags are */
+	BH_CALL_HANDLE,	   /* fd, handle, flags */
+	BH_CALL_SYMLINK,   /* what it says, new */
+	BH_CALL_TRUNCATE,  /* path, length */
+	BH_CALL_FTRUNCATE, /* fd, length */
+	BH_CALL_EXEC,	   /* a new image began */
 	BH_CALL_CLASSES
 };
 /* Whom ptrace and its kin are about. */
@@ -142,7 +149,7 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_PRELOAD   2048u  /* LD_PRELOAD or LD_AUDIT was set */
 #define BH_TRACE_F_REFUSED   4096u  /* by the slot's policy, whether it was killed or not */
 #define BH_TRACE_F_CLAIMED   8192u  /* path and target are what the caller wrote, perhaps since */
-#define BH_TRACE_F_TRUNCATED 16384u /* opened with O_TRUNC */
+#define BH_TRACE_F_TRUNCATED 16384u /* emptied: O_TRUNC, or length 0 */
 #define BH_TRACE_F_SHARED    32768u /* mapping: MAP_SHARED */
 #define BH_TRACE_F_WRITABLE  65536u /* mapping: writable and executable at once */
 #define BH_TRACE_F_ANON	     131072u /* mapping of no file */
@@ -210,10 +217,12 @@ struct bh_trace_allow_key {
 _Static_assert(sizeof(struct bh_trace_allow_key) == 264, "bh_trace_allow_key");
 
 /* task storage `trace_task`: whose a task is. Copied on fork; the kernel frees it. */
-#define BH_TRACE_T_ANNOUNCED 1u /* the image's start was announced, so its end will be */
-#define BH_TRACE_T_CONNECTED 2u /* it has connected somewhere */
-#define BH_TRACE_T_AFTER     4u /* and so had the image before it */
-#define BH_TRACE_T_ROOT	     8u /* one of its user ids is 0: it may become root again */
+#define BH_TRACE_T_ANNOUNCED 1u		 /* the image's start was announced, so its end will be */
+#define BH_TRACE_T_CONNECTED 2u		 /* it has connected somewhere */
+#define BH_TRACE_T_AFTER     4u		 /* and so had the image before it */
+#define BH_TRACE_T_ROOT	     8u		 /* one of its user ids is 0: it may become root again */
+#define BH_TRACE_T_STDIN     16u	 /* an interpreter that was started on no file */
+#define BH_TRACE_T_SECOND    0xffff0000u /* half the hash of another name that script may have */
 struct bh_trace_task {
 	__u64 exec_id;	      /* of the image; 0: the task executed nothing in the pod */
 	__u64 parent_exec_id; /* of the image before it: its own, or the one that forked it */
@@ -244,7 +253,7 @@ struct bh_fact_key {
 	__u8 kind; /* enum bh_trace_kind */
 	__u8 origin;
 	__u8 op;
-	__u8 pad;
+	__u8 is_emptied; /* of files whose name matters */
 	__u64 ino;
 	__u64 by;
 	__u32 dev;

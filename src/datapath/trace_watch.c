@@ -10,6 +10,11 @@
 #include "datapath/trace_private.h"
 #include "watch.skel.h"
 
+/* Younger than the headers that we may be built with; one number on every machine. */
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
 /* Not every machine has every call. */
 static const struct {
 	unsigned nr;
@@ -20,13 +25,13 @@ static const struct {
 	{SYS_creat, BH_CALL_CREAT},
 	{SYS_rename, BH_CALL_RENAME},
 	{SYS_link, BH_CALL_LINK},
-	{SYS_symlink, BH_CALL_LINK},
+	{SYS_symlink, BH_CALL_SYMLINK},
 	{SYS_chmod, BH_CALL_CHMOD},
 	{SYS_unlink, BH_CALL_UNLINK},
 #endif
-	{SYS_openat, BH_CALL_OPEN},
-	{SYS_openat2, BH_CALL_OPEN},
-	{SYS_open_by_handle_at, BH_CALL_OPEN},
+	{SYS_openat, BH_CALL_OPENAT},
+	{SYS_openat2, BH_CALL_OPENAT2},
+	{SYS_open_by_handle_at, BH_CALL_HANDLE},
 	{SYS_mmap, BH_CALL_MMAP},
 	{SYS_mprotect, BH_CALL_MPROTECT},
 	{SYS_pkey_mprotect, BH_CALL_MPROTECT},
@@ -36,7 +41,12 @@ static const struct {
 	{SYS_symlinkat, BH_CALL_SYMLINKAT},
 	{SYS_fchmod, BH_CALL_FCHMOD},
 	{SYS_fchmodat, BH_CALL_FCHMODAT},
+	{SYS_fchmodat2, BH_CALL_FCHMODAT},
 	{SYS_unlinkat, BH_CALL_UNLINKAT},
+	{SYS_truncate, BH_CALL_TRUNCATE},
+	{SYS_ftruncate, BH_CALL_FTRUNCATE},
+	{SYS_execve, BH_CALL_EXEC},
+	{SYS_execveat, BH_CALL_EXEC},
 	{SYS_setuid, BH_CALL_SETID},
 	{SYS_setreuid, BH_CALL_SETID},
 	{SYS_setresuid, BH_CALL_SETID},

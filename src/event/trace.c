@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -207,6 +208,46 @@ static void event_init(struct bh_trace_event *ev)
 	ev->loginuid = UINT32_MAX;
 }
 
+/* "/etc/./x/../cron.d//job" > "/etc/cron.d/job", as long as no link is in it. What is not absolute
+ * stays. Returns out. */
+static const char *tidy(const char *path, char out[BH_PATH_MAX])
+{
+	size_t n = 0;
+
+	if (*path != '/') {
+		snprintf(out, BH_PATH_MAX, "%s", path);
+		return out;
+	}
+	while (*path) {
+		size_t len;
+
+		path += strspn(path, "/");
+		len = strcspn(path, "/");
+		if (len == 2 && path[0] == '.' && path[1] == '.') {
+			while (n && out[--n] != '/')
+				;
+		} else if (len && !(len == 1 && *path == '.') && n + 1 + len < BH_PATH_MAX) {
+			out[n++] = '/';
+			memcpy(out + n, path, len);
+			n += len;
+		}
+		path += len;
+	}
+	if (!n)
+		out[n++] = '/';
+	out[n] = '\0';
+	return out;
+}
+
+/* The caller's spelling says nothing; two spellings of a file are one. */
+static void tidy_claims(struct bh_trace_event *ev)
+{
+	if (ev->kind != BH_TRACE_FILE || !(ev->flags & BH_TRACE_F_CLAIMED))
+		return;
+	ev->path = tidy(ev->path, ev->claimed[0]);
+	ev->target = tidy(ev->target, ev->claimed[1]);
+}
+
 int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, struct bh_err *err)
 {
 	struct bh_trace_head head;
@@ -221,9 +262,11 @@ int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, 
 	if (r)
 		return r;
 	r = decode_body(record, len, &ev, err);
-	if (r == 0)
-		*ret = ev;
-	return r;
+	if (r)
+		return r;
+	*ret = ev;
+	tidy_claims(ret);
+	return 0;
 }
 
 static bool fact_is_sound(const struct bh_fact_key *key, const struct bh_fact *fact)
@@ -264,6 +307,7 @@ int bh_trace_decode_fact(const struct bh_fact_key *key, const struct bh_fact *fa
 	ev.arg[0] = fact->arg;
 	ev.call = key->kind == BH_TRACE_CALL ? key->dev : 0;
 	*ret = ev;
+	tidy_claims(ret);
 	return 0;
 }
 

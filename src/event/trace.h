@@ -10,7 +10,8 @@
 #include "bulkhead/trace.h"
 #include "event/dns.h"
 
-/* One thing that happened. Strings are borrowed from the record or fact, "" when not known. */
+/* One thing that happened. Strings are borrowed from the record or fact, "" when not known; those
+ * that are `claimed` are this struct's own, so it is not copied. */
 struct bh_trace_event {
 	enum bh_trace_kind kind;
 	uint64_t ts_ns; /* bpf_ktime_get_ns */
@@ -22,8 +23,9 @@ struct bh_trace_event {
 	const char *path;	 /* exec: of the image; file and map: of the file */
 	const char *parent_path; /* exec: of the image before; else: of the image that acts */
 	const char *script, *cwd;
-	const char *target; /* rename, link, mount */
-	const char *args;   /* NUL-separated, args_len bytes of args_total */
+	const char *target;	      /* rename, link, mount */
+	char claimed[2][BH_PATH_MAX]; /* path and target without "//", "." and ".." */
+	const char *args;	      /* NUL-separated, args_len bytes of args_total */
 	uint32_t args_len, args_total;
 	uint64_t ino, dev; /* dev as stat(2) gives it */
 	uint64_t parent_ino, parent_dev;

@@ -110,6 +110,45 @@ static void test_an_act(void **state)
 	assert_int_equal(ev.arg[2], 5);
 }
 
+static void make_claim(struct record *r, const char *path, const char *target)
+{
+	head(r, BH_TRACE_FILE, sizeof(struct bh_trace_act));
+	HEAD(r)->flags = BH_TRACE_F_CLAIMED;
+	ACT(r)->op = BH_TRACE_OP_RENAME;
+	ACT(r)->string_len[BH_TRACE_A_PATH] = append(r, path, strlen(path) + 1);
+	ACT(r)->string_len[BH_TRACE_A_TARGET] = append(r, target, strlen(target) + 1);
+}
+
+/* What the caller wrote, as the one path that it means. */
+static void test_claimed_paths(void **state)
+{
+	static const char *const rows[][2] = {
+		{"/etc/cron.d/job", "/etc/cron.d/job"},
+		{"/etc/./cron.d//job/", "/etc/cron.d/job"},
+		{"/usr/share/../bin/../../etc/x", "/etc/x"},
+		{"/../../x", "/x"},
+		{"/..", "/"},
+		{"//", "/"},
+		{"/.../..x/.y", "/.../..x/.y"},
+		{"not/../whole", "not/../whole"},
+	};
+	struct bh_trace_event ev;
+	struct bh_err err;
+	struct record r;
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		make_claim(&r, rows[i][0], rows[i][0]);
+		bh_assert_ok(&err, bh_trace_decode(r.u.bytes, r.len, &ev, &err));
+		assert_string_equal(ev.path, rows[i][1]);
+		assert_string_equal(ev.target, rows[i][1]);
+	}
+	make_claim(&r, "/a/../b", "/c");
+	HEAD(&r)->flags = 0; /* the kernel's own path is not touched */
+	bh_assert_ok(&err, bh_trace_decode(r.u.bytes, r.len, &ev, &err));
+	assert_string_equal(ev.path, "/a/../b");
+}
+
 static void test_an_exit(void **state)
 {
 	struct bh_trace_event ev;
@@ -222,10 +261,10 @@ static void test_facts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_an_exec),	   cmocka_unit_test(test_an_act),
-		cmocka_unit_test(test_an_exit),	   cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_bad_values), cmocka_unit_test(test_broken_strings),
-		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_an_exec),	       cmocka_unit_test(test_an_act),
+		cmocka_unit_test(test_claimed_paths),  cmocka_unit_test(test_an_exit),
+		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_broken_strings), cmocka_unit_test(test_facts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"
 # becomes root again without a set-user-id file, by a capability that it was left
 CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
            "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
+SCRIPT = ("python3 -c 'import os; f = os.memfd_create(\"x\", 0); os.write(f, b\"#!/bin/sh\\ntrue\\n\"); {}'")
 RETURNS = ("python3 -c 'import os; os.seteuid(12); os.seteuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'; "
            "su -s /bin/sh -c id daemon; setpriv --reuid=12 --clear-groups id")
 SIBLING = "sleep 60 & p=$!; {}; kill $p"
@@ -47,33 +48,52 @@ ROWS = {
         [deed("cp /bin/true /opt/evil; /opt/evil"),
          deed("cp /usr/lib/x86_64-linux-gnu/libz.so.1 /var/tmp/z.so; "
               "python3 -c 'import ctypes; ctypes.CDLL(\"/var/tmp/z.so\")'"),
-         deed("echo 'import os' > /opt/x.py; python3 /opt/x.py")],
-        [deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
+         deed("echo 'import os' > /opt/x.py; python3 /opt/x.py"),
+         # by another name, after an option's value, from an open file, from standard input
+         deed("echo true > /opt/x; ln -s x /opt/y; sh /opt/y"),
+         deed("echo pass > /opt/x; python3 -W ignore /opt/x"),
+         deed("echo '1;' > /opt/x; exec 7< /opt/x; perl /proc/self/fd/7"),
+         deed("echo true > /opt/x; sh < /opt/x"),
+         deed("echo 'BEGIN { }' > /opt/x; awk -f /opt/x")],
+        [deed("echo x > /opt/data; ln -s data /opt/other; python3 -c 'open(\"/opt/other\").read()' /opt/data; "
+              "sh -c cat < /opt/data; perl -ne 1 /opt/data; awk '{ print }' /opt/data; sh -e -u -c 'cat /opt/data'"),
+         deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
               "cp /bin/true /opt/kept; cat /opt/kept > /dev/null")]),
     "fileless": (
         [deed("python3 -c 'import os; f = os.memfd_create(\"x\"); "
               "os.write(f, open(\"/bin/true\", \"rb\").read()); os.execve(f, [\"x\"], {})'"),
          deed("cp /bin/sleep /opt/gone; /opt/gone 60 & p=$!; "
               "until [ /proc/$p/exe -ef /opt/gone ]; do :; done; rm /opt/gone; "
-              "/proc/$p/exe 0; kill $p")],
+              "/proc/$p/exe 0; kill $p"),
+         deed(SCRIPT.format("os.execv(f\"/proc/self/fd/{f}\", [\"x\"])")),
+         deed(SCRIPT.format("os.dup2(f, 0); os.lseek(0, 0, 0); os.execv(\"/bin/sh\", [\"sh\"])"))],
         [deed(PYTHON.format("import mmap, os; f = os.memfd_create(\"data\"); os.ftruncate(f, 4096); "
                             "mmap.mmap(f, 4096); mmap.mmap(f, 4096, mmap.MAP_SHARED, 5)"))]),
     "tmpfs-exec": (
         [deed("cp /bin/true /mnt/x; /mnt/x")],
         [deed("cp /bin/true /mnt/x; cat /mnt/x > /mnt/y; rm /mnt/x /mnt/y")]),
     "system-write": (
-        [deed("cp /bin/true /usr/local/bin/tool")],
-        [deed("mkdir -p /opt/app/bin /usr/share/app; cp /etc/hostname /opt/app/bin/x; "
+        [deed("cp /bin/true /usr/local/bin/tool"),
+         # by a path that counts from somewhere else
+         deed("cp /bin/true /tmp/x; cd /usr/local/bin; mv /tmp/x tool"),
+         deed("cp /bin/true /tmp/x; python3 -c 'import os; d = os.open(\"/usr\", 0); "
+              "os.link(\"/tmp/x\", \"share/../bin/tool\", dst_dir_fd=d)'"),
+         deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'")],
+        [deed("cd /usr/bin; : > /tmp/x; mv /tmp/x /tmp/y; ln -s /usr/bin/id /tmp/id; "
+              "mkdir -p /opt/app/bin /usr/share/app; cp /etc/hostname /opt/app/bin/x; "
               "cp /etc/hostname /usr/share/app/x; python3 -m compileall -q -f /usr/lib/python3/dist-packages/y*")]),
     "preload-file": (
-        [deed("echo /x.so > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload")],
+        [deed("echo /x.so > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload"),
+         deed(": > /etc/x; cd /etc; mv x ./ld.so.preload; rm ld.so.preload"),
+         deed(": > /etc/x; cd /usr/share; ln /etc/x ../../etc/ld.so.preload; rm /etc/ld.so.preload")],
         [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
     "preload-env": (
         [deed("LD_PRELOAD=/x.so /usr/bin/id")],
         [deed("id; sh -c 'ls /'; LD_LIBRARY_PATH=/opt/lib /usr/bin/date",
               env={"LD_PRELOAD": "libm.so.6"})]),
     "cron": (
-        [deed("echo '* * * * * root id' > /etc/cron.d/job")],
+        [deed("echo '* * * * * root id' > /etc/cron.d/job"),
+         deed("echo '* * * * * root id' > /tmp/x; cd /etc/cron.d; mv /tmp/x job")],
         [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily")]),
     "package-manager": (
         [deed("dpkg -i /nothing.deb")],
@@ -94,7 +114,9 @@ ROWS = {
          deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd")],
         [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
     "setuid-bit": (
-        [deed("cp /bin/true /opt/s; chmod 4755 /opt/s")],
+        [deed("cp /bin/true /opt/s; chmod 4755 /opt/s"),
+         deed("cp /bin/true /opt/s; cd /opt; chmod u+s s"),
+         deed("cp /bin/true /opt/s; " + SYSCALL.format("452, -100, b\"/opt/s\", 0o4755, 0"))],
         [deed("mkdir /opt/d; chmod 2775 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; "
               "chmod 1777 /opt/d")]),
     "root-gained": ([deed(CAPABLE)], [deed(RETURNS)]),
@@ -159,11 +181,16 @@ ROWS = {
         [deed(SIBLING.format("cat /proc/$p/environ"))],
         [deed("cat /proc/self/environ; ps ewww; env")]),
     "history": (
-        [deed("echo x > /root/.bash_history; rm /root/.bash_history")],
+        [deed("echo x > /root/.bash_history; rm /root/.bash_history"),
+         deed("echo x > /root/.bash_history; cd /root; rm .bash_history"),
+         deed("echo x > /root/.bash_history; : > /root/.bash_history"),
+         deed("echo x > /root/.bash_history; truncate -s 0 /root/.bash_history")],
         [deed("echo x >> /root/.bash_history; HISTFILE=/root/.bash_history bash -c "
               "'set -o history; history -a'")]),
     "logs": (
-        [deed("echo x > /var/log/wtmp; rm /var/log/wtmp")],
+        [deed("echo x > /var/log/wtmp; rm /var/log/wtmp"),
+         deed("echo x > /var/log/wtmp; cd /var; rm -r log"),
+         deed("echo x > /var/log/lastlog; python3 -c 'import os; os.truncate(\"/var/log/lastlog\", 0)'")],
         [deed("mkdir -p /var/log/app; echo x > /var/log/app/a.log; mv /var/log/app/a.log "
               "/var/log/app/a.log.1; : > /var/log/app/a.log; gzip /var/log/app/a.log.1; "
               "rm /var/log/app/a.log.1.gz")]),
