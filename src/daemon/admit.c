@@ -137,16 +137,16 @@ static void on_published(int r, const struct bh_err *err, void *arg)
 }
 
 /* The pod starts, but cut off, before anything has opened it. */
-static int cut_off(struct pending_add *p, const char *why, struct bh_err *err)
+static int cut_off(struct pending_add *p, const struct bh_image_said *said, struct bh_err *err)
 {
 	const struct bh_endpoint *ep = pending_endpoint(p);
 	struct bh_caller self = {.pid = getpid(), .uid = 0, .exe = "bulkheadd"};
-	struct bh_isolate_request rq = {.reason = why};
+	struct bh_isolate_request rq = {.reason = said->text, .is_doubt = said->is_doubt};
 	json_t *receipt = NULL;
 	int r;
 
 	/* an operator's own quarantine stays as it is */
-	if (!ep || bh_isolation_has(p->d->isolation, ep->ns, ep->name))
+	if (!ep || !bh_isolation_may_cut(p->d->isolation, ep->ns, ep->name, said->is_doubt))
 		return 0;
 	rq.ns = ep->ns;
 	rq.name = ep->name;
@@ -162,7 +162,7 @@ static void on_judged(const struct bh_image_said *said, void *arg)
 
 	p->images = NULL;
 	p->is_judged = true;
-	if (said->outcome == BH_IMAGES_QUARANTINE && cut_off(p, said->text, &err) < 0) {
+	if (said->outcome == BH_IMAGES_QUARANTINE && cut_off(p, said, &err) < 0) {
 		fail_add(p, &err, true);
 	} else if (said->outcome >= BH_IMAGES_RETRY) {
 		bh_fail(&err, said->outcome == BH_IMAGES_RETRY ? EAGAIN : EPERM, "%s", said->text);

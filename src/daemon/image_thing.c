@@ -39,65 +39,89 @@ static struct bh_caller self(void)
 	return (struct bh_caller){.pid = getpid(), .uid = 0, .exe = "bulkheadd"};
 }
 
-static void cut(struct bh_image_thing *t, const char *why)
+static void cut(struct bh_image_thing *t, const struct bh_image_said *said)
 {
 	struct bh_daemon *d = t->all->d;
-	struct bh_isolate_request rq = {.ns = t->ns, .name = t->pod, .reason = why};
+	struct bh_isolate_request rq = {
+		.ns = t->ns, .name = t->pod, .reason = said->text, .is_doubt = said->is_doubt};
+	bool is_cut = bh_isolation_has(d->isolation, t->ns, t->pod);
 	struct bh_caller by = self();
 	json_t *receipt = NULL;
 	struct bh_err err = {0};
 
-	/* an operator's own quarantine stays as it is */
-	if (bh_isolation_has(d->isolation, t->ns, t->pod))
+	if (!bh_isolation_may_cut(d->isolation, t->ns, t->pod, said->is_doubt))
 		return;
 	if (bh_isolate(d->isolation, &rq, &by, &receipt, &err) < 0)
 		bh_error("pod '%s/%s' runs what it must not, and cannot be cut off: %s: %s", t->ns,
-			 t->pod, why, err.text);
+			 t->pod, said->text, err.text);
 	else
-		t->all->cut_pods++;
+		t->all->cut_pods += !is_cut;
 	json_decref(receipt);
 }
 
-/* It was cut off for a doubt that is gone. Another container may still be doubted. */
-static void give_back(struct bh_image_thing *t)
+static void release(const struct bh_image_thing *t)
 {
 	struct bh_caller by = self();
-	struct bh_map_entry *e;
 	json_t *receipt = NULL;
 	struct bh_err err;
-	size_t pos = 0;
 
-	t->is_doubted = false;
-	while ((e = bh_map_next(&t->all->by_key, &pos))) {
-		const struct bh_image_thing *other = e->value;
-
-		if (other->is_doubted && !strcmp(other->ns, t->ns) && !strcmp(other->pod, t->pod))
-			return;
-	}
 	if (!bh_isolation_release(t->all->d->isolation, t->ns, t->pod,
 				  "its images could be judged and are accepted", &by, &receipt,
 				  &err))
 		json_decref(receipt);
 }
 
-static void finish(struct bh_image_thing *t, enum bh_image_outcome outcome, const char *text)
+static int ask(struct bh_image_thing *t, const char *image,
+	       void (*fn)(const struct bh_image_said *, void *));
+
+/* Also about what the pod has not started yet. */
+static void on_whole(const struct bh_image_said *said, void *arg)
+{
+	struct bh_image_thing *t = arg;
+
+	t->wait = NULL;
+	if (said->outcome != BH_IMAGES_ALLOW)
+		t->retry_s = bh_uptime_s() + RETRY_S;
+	else if (bh_isolation_is_doubt(t->all->d->isolation, t->ns, t->pod))
+		release(t);
+}
+
+/* It is accepted. Where the pod was cut off for a doubt, by this daemon or the one before it, and
+ * this was the last of its images, the doubt is gone. */
+static void give_back(struct bh_image_thing *t)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0, n = 0;
+
+	if (!bh_isolation_is_doubt(t->all->d->isolation, t->ns, t->pod))
+		return;
+	while ((e = bh_map_next(&t->all->by_key, &pos))) {
+		const struct bh_image_thing *other = e->value;
+
+		if (!other->was_good && !strcmp(other->ns, t->ns) && !strcmp(other->pod, t->pod))
+			return;
+	}
+	if (bh_images_pod_images(t->all->im, t->ns, t->pod, &n))
+		ask(t, NULL, on_whole);
+	else
+		release(t);
+}
+
+static void finish(struct bh_image_thing *t, const struct bh_image_said *said)
 {
 	t->retry_s = 0;
-	if (outcome == BH_IMAGES_ALLOW) {
+	if (said->outcome == BH_IMAGES_ALLOW) {
 		t->was_good = true;
-		if (t->is_doubted)
-			give_back(t);
+		give_back(t);
 		return;
 	}
-	if (outcome == BH_IMAGES_RETRY) {
+	if (said->is_doubt)
 		t->retry_s = bh_uptime_s() + RETRY_S;
-		if (t->was_good)
-			return;
-		t->is_doubted |= !bh_isolation_has(t->all->d->isolation, t->ns, t->pod);
-	} else {
-		t->is_doubted = false;
-	}
-	cut(t, text);
+	/* what ran with a verdict goes on while nobody can give another */
+	if (said->outcome == BH_IMAGES_RETRY && t->was_good)
+		return;
+	t->was_good &= !said->is_doubt;
+	cut(t, said);
 }
 
 /* ---- comparing ---- */
@@ -221,7 +245,10 @@ static void judge_unknown(struct bh_image_thing *t, const struct bh_image_said *
 	}
 	if (t->all->d->cfg->images_mode == BH_IMAGES_AUDIT)
 		is_audit = true;
-	finish(t, is_audit ? BH_IMAGES_ALLOW : BH_IMAGES_REFUSE, text);
+	finish(t, &(struct bh_image_said){
+			  .outcome = is_audit ? BH_IMAGES_ALLOW : BH_IMAGES_REFUSE,
+			  .text = text,
+		  });
 }
 
 /* A digest that is accepted must also have the configuration that runs. */
@@ -235,7 +262,7 @@ static void on_real(const struct bh_image_said *said, void *arg)
 		return;
 	}
 	keep_verdict(t, said->rows);
-	finish(t, said->outcome, said->text);
+	finish(t, said);
 }
 
 static void on_wanted(const struct bh_image_said *said, void *arg)
@@ -250,7 +277,7 @@ static void on_wanted(const struct bh_image_said *said, void *arg)
 	if (is_about(t, said->rows) || has_reason(said->rows, "reference") ||
 	    (t->is_guess && !json_array_size(t->digests))) {
 		keep_verdict(t, said->rows);
-		finish(t, said->outcome, said->text);
+		finish(t, said);
 		return;
 	}
 	reference = bh_image_real_reference(&real);
@@ -296,7 +323,7 @@ void bh_image_thing_judge(struct bh_image_thing *t)
 	free(t->version);
 	t->version = strdup(t->all->version);
 	if (was_judged(t)) {
-		finish(t, BH_IMAGES_ALLOW, "");
+		finish(t, &(struct bh_image_said){.outcome = BH_IMAGES_ALLOW, .text = ""});
 		return;
 	}
 	if (*t->image) {

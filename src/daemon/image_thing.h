@@ -33,7 +33,6 @@ struct bh_image_thing {
 	int64_t retry_s; /* 0: not */
 	uint64_t round;	 /* of the look that listed it last */
 	bool was_good;	 /* accepted, or nothing demanded, since it runs */
-	bool is_doubted; /* cut off because nobody could find out */
 	bool has_run;	 /* it ended: judged once, and not again */
 	bool is_told;	 /* that it is another one than was judged */
 	bool is_guess;	 /* of the manifest; no runtime says that it runs */

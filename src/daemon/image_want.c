@@ -31,6 +31,7 @@ void bh_image_worsen(struct bh_image_result *o, enum bh_image_outcome outcome, c
 	if (outcome <= o->outcome)
 		return;
 	o->outcome = outcome;
+	o->is_doubt = outcome == BH_IMAGES_RETRY;
 	va_start(ap, fmt);
 	vsnprintf(o->text, sizeof(o->text), fmt, ap);
 	va_end(ap);
@@ -69,6 +70,7 @@ static void judge_undecided(const struct bh_image_want *w, const struct bh_image
 	struct bh_err why;
 	bool was_good = w->on_error == BH_IMAGE_ON_ERROR_LAST && w->by_digest &&
 			bh_image_cache_was_good(cache, w->question, now_s);
+	enum bh_image_outcome before = o->outcome;
 
 	if (was_good || w->on_error == BH_IMAGE_ON_ERROR_ALLOW)
 		return;
@@ -78,6 +80,7 @@ static void judge_undecided(const struct bh_image_want *w, const struct bh_image
 			"image '%.256s' cannot be judged by ImagePolicy '%.64s' now: %.32s: %s",
 			w->reference, bh_image_text(w->answer, "policy"),
 			bh_image_text(w->answer, "reason"), failed_check(w->answer, &why));
+	o->is_doubt |= o->outcome > before;
 }
 
 void bh_image_want_judge(const struct bh_image_want *w, const struct bh_image_cache *cache,

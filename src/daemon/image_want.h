@@ -25,6 +25,7 @@ enum bh_image_on_error bh_image_stricter(enum bh_image_on_error a, enum bh_image
 
 struct bh_image_result {
 	enum bh_image_outcome outcome;
+	bool is_doubt; /* the outcome is an undecided's */
 	char text[1024];
 };
 /* Keeps the first of the worst. */

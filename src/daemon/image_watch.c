@@ -190,10 +190,11 @@ static void take_manifests(struct bh_image_watch *w)
 
 static bool is_due(const struct bh_image_thing *t, int64_t now_s)
 {
-	if (t->wait || (t->has_run && t->version))
+	if (t->wait)
 		return false;
-	return !t->version || (t->retry_s && now_s >= t->retry_s) ||
-	       strcmp(t->version, t->all->version);
+	if (!t->version || (t->retry_s && now_s >= t->retry_s))
+		return true;
+	return !t->has_run && strcmp(t->version, t->all->version);
 }
 
 static void judge_due(struct bh_image_watch *w)

@@ -204,6 +204,7 @@ static void conclude(struct bh_images *im, const struct bh_image_wait *w, struct
 	if (w->is_whole)
 		bh_images_keep(im, w, rows);
 	said.outcome = o->outcome;
+	said.is_doubt = o->is_doubt;
 	said.text = o->text;
 	w->listener.fn(&said, w->listener.arg);
 	json_decref(rows);
@@ -373,7 +374,7 @@ static int collect(struct bh_images *im, struct bh_image_wait *w, const struct b
 	int r;
 
 	w->im = im;
-	w->is_whole = !s->image;
+	w->is_whole = !s->image && !s->is_running;
 	w->is_running = s->is_running;
 	w->uid = s->uid;
 	w->who = s->ns ? bh_strf("pod '%s/%s'", s->ns, s->name) : strdup("pull");

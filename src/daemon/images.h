@@ -25,6 +25,7 @@ enum bh_image_outcome {
 
 struct bh_image_said {
 	enum bh_image_outcome outcome;
+	bool is_doubt;	    /* only because nobody could find out */
 	const char *text;   /* why, for people; "" with ALLOW */
 	const json_t *rows; /* bh_image_want_row's, one for each image and mode; borrowed */
 };

@@ -38,6 +38,21 @@ bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *
 	return find(q, ns, name) != NULL;
 }
 
+bool bh_isolation_is_doubt(const struct bh_isolation *q, const char *ns, const char *name)
+{
+	const struct bh_quarantine *rec = find(q, ns, name);
+
+	return rec && rec->is_doubt;
+}
+
+bool bh_isolation_may_cut(const struct bh_isolation *q, const char *ns, const char *name,
+			  bool is_doubt)
+{
+	const struct bh_quarantine *rec = find(q, ns, name);
+
+	return !rec || (rec->is_doubt && !is_doubt);
+}
+
 static json_t *time_json(int64_t t)
 {
 	char text[32];
@@ -149,6 +164,7 @@ static int record_new(const struct bh_isolate_request *rq, const struct bh_calle
 	rec->by = caller_text(by);
 	if (!rec->ns || !rec->name || !rec->reason || !rec->by)
 		return bh_fail(err, ENOMEM, "quarantine");
+	rec->is_doubt = rq->is_doubt;
 	rec->since_s = bh_now_s();
 	rec->expires_s = rq->ttl_s ? rec->since_s + rq->ttl_s : INT64_MAX;
 	r = bh_quarantine_set_allow(rec, rq->allow, err);

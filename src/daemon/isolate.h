@@ -23,6 +23,7 @@ struct bh_isolate_request {
 	int64_t ttl_s;	       /* 0: until released */
 	const json_t *allow;   /* array of "CIDR[:PORT/PROTO]", may be NULL */
 	bool kill, freeze;
+	bool is_doubt;	      /* its images cannot be judged yet; whoever can, releases it */
 	const char *evidence; /* directory, NULL: none */
 };
 
@@ -42,6 +43,12 @@ void bh_isolation_sweep(struct bh_isolation *q);
 /* Rows of `quarantine --list`. */
 json_t *bh_isolation_list(const struct bh_isolation *q);
 bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name);
+/* Cut off for a doubt about its images, and nobody has said anything firmer since. */
+bool bh_isolation_is_doubt(const struct bh_isolation *q, const char *ns, const char *name);
+/* Whether a cut that the daemon decides on itself says more than what is there: an operator's own
+ * stays as it is, and only a doubt gives way to what is none. */
+bool bh_isolation_may_cut(const struct bh_isolation *q, const char *ns, const char *name,
+			  bool is_doubt);
 /* Makes a record, without an end, for a pod that the kernel has cut off and no record names. */
 int bh_isolation_recover(struct bh_isolation *q, const char *ns, const char *name,
 			 struct bh_err *err);

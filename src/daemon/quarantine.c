@@ -56,11 +56,12 @@ int bh_quarantine_save(const struct bh_quarantine *rec, struct bh_store *store, 
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", rec->ns, rec->name);
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	BH_CLEANUP(bh_json_decrefp)
-	json_t *j = json_pack("{ss ss ss ss sI sI sO sb ss? sI}", "namespace", rec->ns, "name",
-			      rec->name, "reason", rec->reason, "by", rec->by, "since",
-			      (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s,
-			      "allow", rec->allow_text, "frozen", rec->is_frozen, "cgroup",
-			      rec->cgroup, "cgroupId", (json_int_t)rec->cgroup_id);
+	json_t *j =
+		json_pack("{ss ss ss ss sI sI sO sb sb ss? sI}", "namespace", rec->ns, "name",
+			  rec->name, "reason", rec->reason, "by", rec->by, "since",
+			  (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s, "allow",
+			  rec->allow_text, "frozen", rec->is_frozen, "doubt", rec->is_doubt,
+			  "cgroup", rec->cgroup, "cgroupId", (json_int_t)rec->cgroup_id);
 
 	if (j)
 		text = json_dumps(j, JSON_COMPACT);
@@ -113,6 +114,8 @@ int bh_quarantine_load(const char *json, struct bh_quarantine **ret, struct bh_e
 		r = bh_json_get_int(j, "expires", true, 0, INT64_MAX, &rec->expires_s, err);
 	if (!r)
 		r = bh_json_get_bool(j, "frozen", false, &rec->is_frozen, err);
+	if (!r)
+		r = bh_json_get_bool(j, "doubt", false, &rec->is_doubt, err);
 	if (!r)
 		r = bh_json_get_int(j, "cgroupId", false, INT64_MIN, INT64_MAX, &id, err);
 	if (!r)

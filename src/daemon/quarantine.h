@@ -21,6 +21,7 @@ struct bh_quarantine {
 	char *cgroup; /* directory of a hostNetwork pod's cgroup; NULL: the pod has interfaces */
 	uint64_t cgroup_id;
 	bool is_frozen;
+	bool is_doubt; /* of its images, and ends with it */
 };
 
 /* For bh_map: takes a struct bh_quarantine. */

@@ -135,7 +135,7 @@ static void answer(struct bh_runtime_answers *x, const struct wish *w)
 	rq.ns = ep->ns;
 	rq.name = ep->name;
 	/* one event may call for it twice; a person's own record is not replaced either */
-	if (bh_isolation_has(x->d->isolation, rq.ns, rq.name))
+	if (!bh_isolation_may_cut(x->d->isolation, rq.ns, rq.name, false))
 		return;
 	if (bh_isolate(x->d->isolation, &rq, &self, &receipt, &err) < 0)
 		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);

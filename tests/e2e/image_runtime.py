@@ -254,6 +254,53 @@ def policies(w):
     w.node.remove("images-free.yaml")
 
 
+def doubts(w):
+    """Cut off because nobody could judge: given back by whichever daemon can, unless more is known
+    by then."""
+    late = [(name, *w.make(name, True)) for name in ("late0", "late1", "late2", "late3")]
+    w.rule("free", {"onError": "deny"})
+
+    def doubted(name, digest, ident, container="new"):
+        pod, _ = w.started("free", "good", w.good, w.good_id)
+        w.verdict(pod, "accept")
+        w.broken = True
+        w.run(pod, w.ref(name), digest, ident, name=container)
+        w.wait_cut(pod, f"{name}: cut off for a doubt")
+        return pod
+
+    def given_back(pod, what):
+        wait_until(lambda: not w.is_cut(pod), 60, what, 0.2)
+        check(True, what)
+    pod = doubted(*late[0])
+    w.node.restart()
+    check(w.is_cut(pod), "still so after the daemon started again")
+    w.broken = False
+    given_back(pod, "and given back by the new daemon")
+    pod = doubted(*late[1])
+    w.run(pod, w.ref("evil"), w.evil, w.evil_id, name="bad")
+    w.broken = False
+    w.verdict(pod, "reject", "bad")
+    wait_until(lambda: any(x["container"] == "new" and x["verdict"] == "accept"
+                           for x in w.row(pod)["images"]), 60, "the doubt is gone", 0.2)
+    w.node.sync()
+    check(w.is_cut(pod), "another container is refused meanwhile: the pod stays cut off")
+    pod = doubted(*late[2])
+    w.node.ask("quarantine", pod.name, "--reason", "mine")
+    w.broken = False
+    wait_until(lambda: any(x["container"] == "new" and x["verdict"] == "accept"
+                           for x in w.row(pod)["images"]), 60, "the doubt is gone", 0.2)
+    w.node.sync()
+    check(w.is_cut(pod), "an operator's own quarantine stays")
+    w.rule("free", {"onError": "quarantine"})
+    w.broken = True
+    name, digest, ident = late[3]
+    pod, _ = w.started("free", name, digest, ident)
+    check(w.is_cut(pod), "onError: quarantine: the pod starts, cut off")
+    w.broken = False
+    given_back(pod, "and is given back when its images can be judged")
+    w.node.remove("images-free.yaml")
+
+
 def restarts(w):
     pod, _ = w.started("prod", "good", w.good, w.good_id)
     w.verdict(pod, "accept")
@@ -278,7 +325,7 @@ def restarts(w):
 
 def run():
     w = World()
-    for fn in (same, moved, later, host, policies, restarts):
+    for fn in (same, moved, later, host, policies, doubts, restarts):
         with part(fn.__name__):
             fn(w)
 
