@@ -74,16 +74,23 @@ static bool path_match(const char *pattern, const char *text)
 	return !*pattern;
 }
 
-/* "registry.example:443" and "registry.example." are the same server as "registry.example". */
+/* "registry.example:0443" and "registry.example." are the same server as "registry.example", and
+ * Docker Hub has three names. */
 static void plain_host(const char *host, char *out, size_t size)
 {
-	size_t n = strlen(host);
+	const char *colon = strrchr(host, ':');
+	const char *port = colon && !strchr(colon, ']') ? colon + 1 : "";
+	size_t n = *port ? (size_t)(colon - host) : strlen(host);
 
-	if (n > 4 && !strcmp(host + n - 4, ":443"))
-		n -= 4;
+	while (port[0] == '0' && port[1])
+		port++;
 	if (n && host[n - 1] == '.')
 		n--;
-	snprintf(out, size, "%.*s", (int)n, host);
+	if (!strcmp(port, "443"))
+		port = "";
+	snprintf(out, size, "%.*s%s%s", (int)n, host, *port ? ":" : "", port);
+	if (!strcasecmp(out, "index.docker.io") || !strcasecmp(out, "registry-1.docker.io"))
+		snprintf(out, size, "docker.io");
 }
 
 /* Completes a pattern as references are completed, unless a wildcard may be the registry. A single

@@ -141,6 +141,40 @@ static void parse_modes(struct bh_image_parse *x, const struct bh_yaml *spec,
 		bh_parse_fail(x->p, &e);
 }
 
+#define ALNUM "abcdefghijklmnopqrstuvwxyz0123456789"
+
+/* What could match nothing would be a policy about nothing, and its author would not know. */
+static void check_parts(struct bh_image_parse *x, const struct bh_yaml *n, const char *key)
+{
+	const char *slash = strchr(n->text, '/'), *path = slash ? slash + 1 : n->text;
+
+	for (const char *part = n->text; part; part = strchr(part, '/')) {
+		size_t len;
+
+		part += *part == '/';
+		len = strcspn(part, "/");
+		if (!len)
+			bh_parse_refuse(x->p, n,
+					"'%s': '%s' matches nothing: a part between '/' is empty",
+					key, n->text);
+		else if (len > 2 && memmem(part, len, "**", 2))
+			bh_parse_refuse(x->p, n,
+					"'%s': '%s': '**' stands for whole parts, '*' for "
+					"what is inside one",
+					key, n->text);
+		if (!len)
+			return;
+	}
+	if (!slash && strchr(n->text, '.') && !strchr(n->text, '*'))
+		bh_parse_warn(x->p, n,
+			      "'%s': '%s' alone is an image of Docker Hub; those of a registry are "
+			      "'%s/**'",
+			      key, n->text, n->text);
+	if (path[strspn(path, ALNUM "._-*/")])
+		bh_parse_refuse(x->p, n, "'%s': '%s' matches nothing: '%s' can be no repository",
+				key, n->text, path);
+}
+
 static void check_image_pattern(struct bh_image_parse *x, const struct bh_yaml *match,
 				const char *key)
 {
@@ -157,6 +191,44 @@ static void check_image_pattern(struct bh_image_parse *x, const struct bh_yaml *
 					"'%s': '%s' is no pattern of registry/repository; tags and "
 					"digests have no place in it",
 					key, n->text);
+		else
+			check_parts(x, n, key);
+	}
+}
+
+/* Strictly "*" would be the images of Docker Hub with a name of one part, but who writes it alone
+ * means all: more are judged then, and none fewer. */
+static void widen_star(struct bh_image_parse *x, const struct bh_yaml *match,
+		       struct bh_image_match *ret)
+{
+	const struct bh_yaml *exclude = bh_yaml_find(match, "exclude");
+
+	bh_vec_each (pattern, &ret->images) {
+		if (strcmp(*pattern, "*"))
+			continue;
+		free(*pattern);
+		*pattern = bh_parse_strdup(x->p, "**");
+	}
+	for (size_t i = 0; exclude && exclude->type == BH_YAML_LIST && i < exclude->n; i++) {
+		const struct bh_yaml *n = exclude->items[i];
+
+		if (n->type == BH_YAML_STRING && !strcmp(n->text, "*"))
+			bh_parse_refuse(x->p, n,
+					"'exclude': '*' alone: '**' is every image, "
+					"'docker.io/library/*' those of Docker Hub");
+	}
+}
+
+static void check_namespaces(struct bh_image_parse *x, const struct bh_yaml *match)
+{
+	const struct bh_yaml *list = bh_yaml_find(match, "namespaces");
+
+	for (size_t i = 0; list && list->type == BH_YAML_LIST && i < list->n; i++) {
+		const struct bh_yaml *n = list->items[i];
+
+		if (n->type == BH_YAML_STRING && n->text[strspn(n->text, ALNUM "-*")])
+			bh_parse_refuse(x->p, n, "'namespaces': no namespace can be named '%.64s'",
+					n->text);
 	}
 }
 
@@ -174,6 +246,8 @@ static void parse_match(struct bh_image_parse *x, const struct bh_yaml *spec,
 	bh_image_list(x, n, "exclude", &ret->exclude);
 	check_image_pattern(x, n, "images");
 	check_image_pattern(x, n, "exclude");
+	check_namespaces(x, n);
+	widen_star(x, n, ret);
 }
 
 static void parse_trust_roots(struct bh_image_parse *x, const struct bh_yaml *spec,
@@ -284,7 +358,7 @@ static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
 	bh_image_signers(x, bh_parse_list(x->p, spec, "signers"), &ret->signers);
 	bh_image_attestations(x, spec, ret);
 	parse_threshold(x, spec, ret);
-	if (!ret->signers.n && !ret->attestations.n)
+	if (!ret->signers.n && !ret->attestations.n && !ret->require_digest)
 		bh_parse_refuse(x->p, spec,
 				"neither 'signers' nor 'attestations': it would accept any image");
 	check_rules(x, spec, ret);

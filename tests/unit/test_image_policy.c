@@ -101,6 +101,23 @@ static void reads_everything(void **state)
 
 #define SIGNERS "  signers: [{name: k, keys: [{file: k.pub}]}]\n"
 
+/* A star alone is every image; a digest may be all that is demanded. */
+static void reads_little(void **state)
+{
+	struct bh_image_policies l = {0};
+	struct bh_problems problems = {0};
+
+	(void)state;
+	read_text(HEAD "spec: {match: {images: ['*', a/*]}, requireDigest: true}\n", &l, &problems);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(l.n, 1);
+	assert_string_equal(l.v[0]->match.images.v[0], "**");
+	assert_string_equal(l.v[0]->match.images.v[1], "a/*");
+	assert_true(l.v[0]->require_digest && !l.v[0]->signers.n);
+	bh_image_policies_done(&l);
+	bh_problems_done(&problems);
+}
+
 static void refuses(void **state)
 {
 	static const struct {
@@ -137,6 +154,20 @@ static void refuses(void **state)
 		 "unknown field 'sourceRef'"},
 		{"spec:\n" SIGNERS "  match: {images: ['registry.example/app:v1']}\n",
 		 "tags and digests have no place in it"},
+		{"spec:\n" SIGNERS "  match: {images: ['registry.example/']}\n",
+		 "6:20: 'images': 'registry.example/' matches nothing: a part between '/' is "
+		 "empty"},
+		{"spec:\n" SIGNERS "  match: {images: ['registry.example/Team/*']}\n",
+		 "matches nothing: 'Team/*' can be no repository"},
+		{"spec:\n" SIGNERS "  match: {exclude: ['registry.example/te?m']}\n",
+		 "matches nothing"},
+		{"spec:\n" SIGNERS "  match: {images: ['registry.example/**app']}\n",
+		 "'**' stands for whole parts"},
+		{"spec:\n" SIGNERS "  match: {exclude: ['*']}\n",
+		 "'**' is every image, 'docker.io/library/*' those of Docker Hub"},
+		{"spec:\n" SIGNERS "  match: {namespaces: [Prod]}\n",
+		 "6:24: 'namespaces': no namespace can be named 'Prod'"},
+		{"spec:\n" SIGNERS "  match: {namespaces: ['prod?']}\n", "no namespace can be"},
 		{"spec:\n" SIGNERS "  attestations: [{type: vuln}]\n", "could be anybody's"},
 		{"spec:\n" SIGNERS "  attestations: [{type: vuln, failOn: BAD, signers: [{name: k, "
 		 "keys: [{file: k}]}]}]\n",
@@ -169,6 +200,11 @@ static void matches_images(void **state)
 		bool want;
 	} rows[] = {
 		{"**", "nginx", true},
+		{"docker.io/**", "registry-1.docker.io/bitnami/redis", true},
+		{"docker.io/**", "index.docker.io/bitnami/redis", true},
+		{"registry.acme.example/**", "registry.acme.example:0443/app", true},
+		{"registry.acme.example:5000/**", "registry.acme.example:05000/app", true},
+		{"registry.acme.example/**", "registry.acme.example:0/app", false},
 		{"nginx", "docker.io/library/nginx:1", true},
 		{"nginx", "nginx", true},
 		{"ngin*", "nginx", true},
@@ -260,9 +296,9 @@ static void globs_are_linear(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_everything), cmocka_unit_test(refuses),
-		cmocka_unit_test(matches_images),   cmocka_unit_test(applies),
-		cmocka_unit_test(globs_are_linear),
+		cmocka_unit_test(reads_everything), cmocka_unit_test(reads_little),
+		cmocka_unit_test(refuses),	    cmocka_unit_test(matches_images),
+		cmocka_unit_test(applies),	    cmocka_unit_test(globs_are_linear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
