@@ -267,8 +267,6 @@ int bh_layouts_open(const char *dir, const struct bh_image_ref *ref, struct bh_l
 	struct bh_layouts l = {0};
 	int r = is_layout(dir) ? add_layout(dir, ref, &l, err) : add_below(dir, ref, &l, err);
 
-	if (!r && !l.n)
-		r = bh_fail(err, ENOENT, "'%s' holds no OCI layout", dir);
 	if (r) {
 		bh_layouts_close(&l);
 		return r;

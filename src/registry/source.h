@@ -33,7 +33,8 @@ struct bh_layouts {
 	const struct bh_image_source *sources[BH_STORE_MAX_LAYOUTS];
 	size_t n;
 };
-/* -ENOENT when there is no layout at all, -E2BIG when there are too many. */
+/* dir is a layout or a folder of some, or of none yet. -ENOENT when it is not there, -E2BIG when
+ * there are too many. */
 int bh_layouts_open(const char *dir, const struct bh_image_ref *ref, struct bh_layouts *ret,
 		    struct bh_err *err);
 void bh_layouts_close(struct bh_layouts *l);

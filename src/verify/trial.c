@@ -359,9 +359,11 @@ void bh_trial_conclude(struct bh_trial *t)
 	}
 	if (is_signed(t))
 		decline(t, word);
-	else if (t->signed_by.n)
+	else if (t->signed_by.n) {
+		bh_verdict_check(t->verdict, false, "threshold", "%zu of %u different signers",
+				 t->signed_by.n, threshold_of(t));
 		decline(t, BH_WORD_THRESHOLD);
-	else if (t->worst.word || t->has_fault)
+	} else if (t->worst.word || t->has_fault)
 		decline(t, t->worst.word);
 	else {
 		bh_verdict_check(t->verdict, false, "signature", "nobody signed it");

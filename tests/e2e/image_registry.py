@@ -29,6 +29,10 @@ def basics(w):
     t.check(a["exit"] != 0, "no such image: not accepted", a)
     a = w.verify("127.0.0.1:1/team/app:v1")
     t.equal((a["exit"], a["reason"]), (4, "registry"), "no registry: undecided")
+    two = w.write("two.yaml", w.policy_of({"threshold": 2}))
+    a = w.verify(f"{reg.host}/team/app:v1", policy=two)
+    t.check(a["exit"] == 1 and a["reason"] == "threshold" and
+            "1 of 2 different signers" in str(a["checks"]), "one signer of two: it says so", a)
     strict = w.write("strict.yaml", w.policy_of({"requireDigest": True}))
     a = w.verify(f"{reg.host}/team/app:v1", policy=strict)
     t.equal(a["exit"], 1, "a tag where a digest is demanded: rejected")
@@ -187,6 +191,21 @@ def stores(w):
         policy = w.write("store.yaml", w.policy_of({"signatureStore": place}))
         a = w.verify(f"{reg.host}/team/app:v1", policy=policy)
         t.equal(a["exit"], 0, f"signatures of a store, {name}: accepted")
+    os.makedirs(os.path.join(w.folder, "empty"))
+    policy = w.write("store.yaml", w.policy_of({"signatureStore": "empty"}))
+    full = w.start(r.serve(w.content))
+    a = w.verify(f"{full.host}/team/app:v1", policy=policy)
+    t.equal(a["exit"], 0, "a store with nothing in it: the registry is asked")
+    a = w.verify(f"{reg.host}/team/app:v1", policy=policy)
+    t.equal((a["exit"], a["reason"]), (1, "no-signature"), "and its word counts")
+    policy = w.write("store.yaml", w.policy_of({"signatureStore": "gone"}))
+    a = w.verify(f"{full.host}/team/app:v1", policy=policy)
+    t.check(a["exit"] == 4 and "gone" in str(a["checks"]), "a store that is not there: told", a)
+    digest = w.write("digest.yaml", w.policy_of({"signers": [], "requireDigest": True}))
+    a = w.verify(f"{reg.host}/team/app:v1", policy=digest)
+    t.equal((a["exit"], a["reason"]), (1, "reference"), "a digest is all that is demanded: a tag")
+    a = w.verify(f"{reg.host}/team/app@{w.image}", policy=digest)
+    t.equal(a["exit"], 0, "and a digest")
 
 
 def policy_check(w):
