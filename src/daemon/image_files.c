@@ -219,7 +219,8 @@ static bool is_manifest(const char *path)
 	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
 }
 
-static int read_file(struct bh_image_files_set *s, struct file *f, const char *path)
+static int read_file(struct bh_image_files_set *s, struct file *f, const char *path,
+		     const struct stat *st)
 {
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	struct pods_of to = {s, f};
@@ -228,6 +229,7 @@ static int read_file(struct bh_image_files_set *s, struct file *f, const char *p
 
 	if (bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err))
 		return 0; /* it is going, or the next look reads it */
+	f->st = *st;
 	read_policies(s, f, path, text, len);
 	bh_image_glass_read(s->glass, path, text, len);
 	drop_pods(s, f);
@@ -256,8 +258,7 @@ static int look(const char *path, void *arg)
 	is_old = (f->bundle || f->is_broken) && s->now_ms - f->read_ms >= REREAD_MS;
 	if (f->read_ms && is_same(&st, &f->st) && !is_old)
 		return 0;
-	f->st = st;
-	return read_file(s, f, path);
+	return read_file(s, f, path, &st);
 }
 
 /* ---- the set ---- */
