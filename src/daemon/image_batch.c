@@ -36,6 +36,7 @@ struct batch {
 	size_t n_answered;
 	struct bh_batch *worker; /* NULL: waits for its turn */
 	struct bh_source *io, *deadline;
+	struct bh_err failure; /* why it could not be started */
 };
 
 struct bh_image_batches {
@@ -173,10 +174,11 @@ static int start(struct batch *t, struct bh_err *err)
 /* From the loop, so that nobody is answered while still asking. */
 static void on_failed_start(void *arg)
 {
-	struct bh_err err = {0};
+	struct batch *t = arg;
+	struct bh_err why = t->failure;
 
-	bh_fail(&err, EIO, "the worker could not be started");
-	end(arg, &err);
+	bh_note(&why, why.code, "the worker could not be started");
+	end(t, &why);
 }
 
 static bool may_start(const struct batch *t)
@@ -188,11 +190,11 @@ static bool may_start(const struct batch *t)
 
 static void start_next(struct bh_image_batches *b)
 {
-	struct bh_err err;
+	struct bh_err ignored;
 
 	for (struct batch *t = b->first; t && b->n_workers < MAX_WORKERS; t = t->next) {
-		if (may_start(t) && start(t, &err) && !t->deadline)
-			bh_loop_timer(b->loop, 0, 0, on_failed_start, t, &t->deadline, &err);
+		if (may_start(t) && start(t, &t->failure) && !t->deadline)
+			bh_loop_timer(b->loop, 0, 0, on_failed_start, t, &t->deadline, &ignored);
 	}
 }
 
