@@ -13,7 +13,7 @@
 
 #define TABLE	  "meta"
 #define ROW	  "runtime"
-#define MAX_TEXT  (1u << 20)
+#define MAX_TEXT  (4u << 20) /* of MAX_DEEDS of the longest names */
 #define PIDS	  8
 #define HOUR_NS	  (3600ull * 1000000000ull)
 #define MAX_DEEDS 4096
@@ -85,6 +85,8 @@ int bh_runtime_memory_open(struct bh_store *store, struct bh_runtime_memory **re
 		return bh_fail(err, ENOMEM, "runtime memory");
 	m->store = store;
 	m->deeds = json_array();
+	if (!m->deeds)
+		return bh_fail(err, ENOMEM, "runtime memory");
 	m->pids[m->n_pids++] = getpid();
 	r = bh_fs_read("/proc/sys/kernel/random/boot_id", 64, &m->boot, &n, err);
 	if (r < 0)
