@@ -68,9 +68,12 @@ static void add_classic(struct bh_str *out, const char *text)
 
 	while (*text) {
 		size_t n = strcspn(text, "\n");
-		char word[8] = "", name[256] = "", type[16] = "";
+		char line[320] = "", word[8] = "", name[256] = "", type[16] = "";
 
-		sscanf(text, "# %7s %255s %15s", word, name, type);
+		/* sscanf measures all that it is given, and samples are many */
+		if (*text == '#')
+			snprintf(line, sizeof(line), "%.*s", (int)n, text);
+		sscanf(line, "# %7s %255s %15s", word, name, type);
 		if (!strncmp(text, "# TYPE ", 7) && !strcmp(type, "counter"))
 			snprintf(counter, sizeof(counter), "%s", name);
 		if (text[0] == '#' && name[0] && !strcmp(name, counter)) {
