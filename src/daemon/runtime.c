@@ -213,6 +213,7 @@ static void look_for_overflow(struct bh_runtime *rt)
 
 void bh_runtime_tick(struct bh_runtime *rt)
 {
+	uint64_t now_ns = bh_datapath_now_ns();
 	struct bh_err err;
 	uint32_t n;
 
@@ -224,15 +225,17 @@ void bh_runtime_tick(struct bh_runtime *rt)
 		repeat_edges(rt);
 	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
 		bh_runtime_hosts_refresh(rt->hosts);
+	rt->ticks++;
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    bh_trace_names_sweep(rt->trace, on_name, rt, &err) < 0 ||
-	    (++rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
+	    (rt->ticks % FORGET_TICKS == 0 && bh_trace_forget(rt->trace, &n, &err) < 0))
 		bh_error("tracing: %s", err.text);
 	look_for_overflow(rt);
-	if (rt->ticks % FORGET_TICKS == 0)
-		bh_trace_names_forget(rt->trace, bh_datapath_now_ns() - NAMES_NS);
-	if (rt->ticks % FORGET_TICKS == 0)
-		bh_baselines_save(rt->baselines);
+	if (rt->ticks % FORGET_TICKS)
+		return;
+	if (now_ns > NAMES_NS) /* the clock begins with the machine */
+		bh_trace_names_forget(rt->trace, now_ns - NAMES_NS);
+	bh_baselines_save(rt->baselines);
 }
 
 static void feed_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
