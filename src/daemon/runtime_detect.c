@@ -188,6 +188,21 @@ static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 	feed(x, a);
 }
 
+/* Both are borrowed until look_away. */
+static void look_at(struct bh_detection *x, const struct bh_endpoint *ep,
+		    const struct bh_trace_event *ev, int64_t wall_ms)
+{
+	x->ep = ep;
+	x->ev = ev;
+	x->wall_ms = wall_ms;
+}
+
+static void look_away(struct bh_detection *x)
+{
+	x->ep = NULL;
+	x->ev = NULL;
+}
+
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms)
 {
@@ -196,9 +211,7 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 	struct bh_subject subject;
 	struct bh_whose whose;
 
-	x->ep = ep;
-	x->ev = ev;
-	x->wall_ms = wall_ms;
+	look_at(x, ep, ev, wall_ms);
 	subject_of(x, &whose, &subject);
 	bh_activity_of(ev, &ours, &a);
 	a.subject = &subject;
@@ -208,6 +221,7 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		feed_denied(x, &a);
 	else if (a.kind != BH_ACT_NONE)
 		feed(x, &a);
+	look_away(x);
 }
 
 /* What comes from no record: an activity of nobody in particular, seen at ts_ns. */
@@ -226,14 +240,11 @@ void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint
 	struct bh_whose whose;
 
 	snprintf(ev.comm, sizeof(ev.comm), "%s", a->process.comm);
-	x->ep = ep;
-	x->ev = &ev;
-	x->wall_ms = wall_ms;
+	look_at(x, ep, &ev, wall_ms);
 	subject_of(x, &whose, &subject);
 	a->subject = &subject;
 	feed(x, a);
-	x->ep = NULL;
-	x->ev = NULL;
+	look_away(x);
 }
 
 void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -328,14 +339,11 @@ void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint 
 	struct bh_subject subject;
 	struct bh_whose whose;
 
-	x->ep = ep;
-	x->ev = &none;
-	x->wall_ms = wall_ms;
+	look_at(x, ep, &none, wall_ms);
 	subject_of(x, &whose, &subject);
 	if (bh_detect_set_pod(x->detect, &subject, &pod))
 		bh_error("no memory for the RuntimePolicies of %s/%s", ep->ns, ep->name);
-	x->ep = NULL;
-	x->ev = NULL;
+	look_away(x);
 }
 
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
