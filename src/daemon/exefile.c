@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "daemon/mountinfo.h"
 
 #define MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 #define NS   1000000000ull
@@ -111,110 +112,15 @@ static enum bh_exefile_why check_userns(const struct bh_exefile_want *w, uint32_
 
 /* ---- mounts ---- */
 
-struct mount {
-	uint64_t id, dev;
-	char point[4096];
-	bool is_local;
-};
-
-/* File systems whose files are opened without asking anything beyond this machine's disks. */
-static bool is_local(const char *type)
-{
-	static const char *const types[] = {"overlay", "ext4",	   "xfs",      "btrfs", "tmpfs",
-					    "ext3",    "ext2",	   "squashfs", "erofs", "f2fs",
-					    "zfs",     "bcachefs", "iso9660",  "vfat",	"ramfs",
-					    "rootfs",  "jfs",	   "nilfs2"};
-
-	for (size_t i = 0; i < BH_ARRAY_SIZE(types); i++) {
-		if (!strcmp(types[i], type))
-			return true;
-	}
-	return false;
-}
-
-/* In place: \040 and its kind (proc_pid_mountinfo(5)). */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = '\0';
-}
-
-static bool parse_mount(const char *line, struct mount *ret)
-{
-	const char *dash = strstr(line, " - ");
-	unsigned long long id;
-	unsigned major, minor;
-	char type[64];
-
-	if (!dash || sscanf(dash + 3, "%63s", type) != 1 ||
-	    sscanf(line, "%llu %*d %u:%u %*s %4095s", &id, &major, &minor, ret->point) != 4)
-		return false;
-	unescape(ret->point);
-	ret->id = id;
-	ret->dev = makedev(major, minor);
-	ret->is_local = is_local(type);
-	return true;
-}
-
-/* Whether path is the mount point or below it. */
-static bool is_below(const char *path, const char *point)
-{
-	size_t n = strlen(point);
-
-	if (n == 1)
-		return true;
-	return !strncmp(path, point, n) && (path[n] == '/' || !path[n]);
-}
-
-struct mounts {
-	FILE *f;
-	char *line;
-	size_t cap;
-};
-
-static void mounts_done(struct mounts *m)
-{
-	if (m->f)
-		fclose(m->f);
-	free(m->line);
-}
-
-static bool mounts_open(struct mounts *m, uint32_t pid)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/%u/mountinfo", pid);
-	m->f = fopen(path, "re");
-	return m->f != NULL;
-}
-
-static bool mounts_next(struct mounts *m, struct mount *ret)
-{
-	while (getline(&m->line, &m->cap, m->f) > 0) {
-		if (parse_mount(m->line, ret))
-			return true;
-	}
-	return false;
-}
-
 /* The mount of that number as the process sees it. */
 static enum bh_exefile_why check_mount(uint32_t pid, const struct seen *s, uint64_t dev)
 {
-	BH_CLEANUP(mounts_done) struct mounts m = {0};
-	struct mount one;
+	BH_CLEANUP(bh_mounts_done) struct bh_mounts m = {0};
+	struct bh_mount one;
 
-	if (!mounts_open(&m, pid))
+	if (!bh_mounts_open(&m, pid))
 		return BH_EXEFILE_GONE;
-	while (mounts_next(&m, &one)) {
+	while (bh_mounts_next(&m, &one)) {
 		if (one.id != s->mnt_id)
 			continue;
 		if (one.dev != dev)
@@ -227,14 +133,14 @@ static enum bh_exefile_why check_mount(uint32_t pid, const struct seen *s, uint6
 /* Walking to path crosses local mounts only. */
 static bool is_local_way(uint32_t pid, const char *path)
 {
-	BH_CLEANUP(mounts_done) struct mounts m = {0};
+	BH_CLEANUP(bh_mounts_done) struct bh_mounts m = {0};
 	bool has_root = false;
-	struct mount one;
+	struct bh_mount one;
 
-	if (!mounts_open(&m, pid))
+	if (!bh_mounts_open(&m, pid))
 		return false;
-	while (mounts_next(&m, &one)) {
-		if (is_below(path, one.point) && !one.is_local)
+	while (bh_mounts_next(&m, &one)) {
+		if (bh_mount_has(one.point, path) && !one.is_local)
 			return false;
 		has_root |= !strcmp(one.point, "/");
 	}

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,8 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/vec.h"
+#include "daemon/mountinfo.h"
 #include "daemon/observe.h"
 #include "daemon/procs.h"
 #include "datapath/datapath.h"
@@ -21,7 +22,6 @@
 #include "endpoint/endpoint.h"
 
 #define READ_BYTES 4096
-#define MOUNT_LINE 8192
 
 struct watch {
 	struct bh_guard *guard;
@@ -117,83 +117,83 @@ static void on_events(int fd, unsigned events, void *arg)
 
 /* ---- marks ---- */
 
-/* File systems that hold no program. */
-static bool is_skipped(const char *type)
-{
-	static const char *const types[] = {"proc",    "sysfs",	  "cgroup",    "cgroup2",
-					    "devpts",  "mqueue",  "devtmpfs",  "bpf",
-					    "tracefs", "debugfs", "securityfs"};
-
-	for (size_t i = 0; i < BH_ARRAY_SIZE(types); i++)
-		if (!strcmp(types[i], type))
-			return true;
-	return false;
-}
-
-/* \ooo as mountinfo writes what would end a word. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
-
-/* The directory as the container sees it, whatever links it planted: none leads out of its root. */
+/* The directory as the container sees it, and nothing that it planted in the way there. */
 static int open_below(int root, const char *path)
 {
 	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
 
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-static void mark_mount(const struct watch *w, int root, const char *line)
-{
-	char where[PATH_MAX], type[64];
-	const char *dash = strstr(line, " - ");
-	int fd;
+BH_VEC_TYPE(points, char *);
 
-	/* id, parent, device, root, mount point ... - type; proc(5) */
-	if (!dash || sscanf(line, "%*s %*s %*s %*s %4095s", where) != 1 ||
-	    sscanf(dash + 3, "%63s", type) != 1 || is_skipped(type))
-		return;
-	unescape(where);
-	fd = open_below(root, where);
+static void points_done(struct points *p)
+{
+	bh_vec_each (it, p)
+		free(*it);
+	bh_vec_done(p);
+}
+
+/* Where others would have to answer, who may be the pod's own processes. */
+static int find_remote(struct bh_mounts *mounts, struct points *ret)
+{
+	struct bh_mount one;
+
+	while (bh_mounts_next(mounts, &one)) {
+		char *point = one.is_local ? NULL : strdup(one.point);
+
+		if (!one.is_local && (!point || bh_vec_push(ret, point))) {
+			free(point);
+			return -ENOMEM;
+		}
+	}
+	bh_mounts_rewind(mounts);
+	return 0;
+}
+
+static bool is_reached(const struct points *remote, const char *point)
+{
+	bh_vec_each (it, remote) {
+		if (bh_mount_has(*it, point))
+			return false;
+	}
+	return true;
+}
+
+static void mark_mount(const struct watch *w, int root, const char *point)
+{
+	BH_CLEANUP(bh_closep) int fd = open_below(root, point);
+
 	if (fd < 0)
 		return; /* a single file, or gone */
 	if (fanotify_mark(w->fan, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_EXEC_PERM, fd, NULL))
-		bh_debug("fanotify: %s of %s/%s is not guarded: %s", where, w->ep->ns, w->ep->name,
+		bh_debug("fanotify: %s of %s/%s is not guarded: %s", point, w->ep->ns, w->ep->name,
 			 strerror(errno));
-	close(fd);
 }
 
-/* Every mount of the process's tree, unless that is the node's own. */
+/* Every local mount of the process's tree, unless that is the node's own. What is executed from
+ * others is judged by the exec program alone. */
 static void mark_tree(const struct watch *w, pid_t pid)
 {
+	BH_CLEANUP(bh_mounts_done) struct bh_mounts mounts = {0};
+	BH_CLEANUP(points_done) struct points remote = {0};
 	BH_CLEANUP(bh_closep) int root = -1;
 	struct stat own, theirs;
-	char path[64], line[MOUNT_LINE];
-	FILE *f;
+	struct bh_mount one;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
 	if (stat("/proc/self/ns/mnt", &own) || stat(path, &theirs) || own.st_ino == theirs.st_ino)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
 	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
-	f = root < 0 ? NULL : fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		mark_mount(w, root, line);
-	if (f)
-		fclose(f);
+	if (root < 0 || !bh_mounts_open(&mounts, (uint32_t)pid) || find_remote(&mounts, &remote))
+		return;
+	while (bh_mounts_next(&mounts, &one)) {
+		if (one.is_local && is_reached(&remote, one.point))
+			mark_mount(w, root, one.point);
+	}
 }
 
 struct trees {

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """runtime.fanotify: what a RuntimePolicy refuses by its origin gets EPERM; what is the image's runs; a
-daemon that dies lets go of everybody, and the kill remains."""
+daemon that dies lets go of everybody, and the kill remains; a mount that hangs stops nobody."""
 import json
 import os
 import shutil
@@ -11,7 +11,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
-from container import Container
+from container import CLONE_NEWNS, Container, mount, setns
 from node import Node
 from testing import check, equal, part, wait_until
 
@@ -75,6 +75,35 @@ def later(node):
     equal(status(free, "/opt/x/touch /tmp/ran"), 0, "a pod without the policy runs what it wants")
 
 
+def mount_hung(box, path):
+    """In the container, a file system whose server never says a word."""
+    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    testing.on_exit(lambda: os.close(fd))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            setns(f"/proc/{box.pid}/ns/mnt", CLONE_NEWNS)
+            mount("fuse", path, "fuse", 0, f"fd={fd},rootmode=40000,user_id=0,group_id=0")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, f"{path} is mounted, and hangs")
+
+
+def hung(node):
+    box = Container(node.pod("shop", "hung", {"app": "hung"}))
+    place(box, "/opt/x/touch")
+    box.sh("mkdir /opt/hung")
+    mount_hung(box, "/opt/hung")
+    policy = json.loads(json.dumps(POLICY))
+    policy["metadata"]["name"] = "hung"
+    policy["spec"]["podSelector"]["matchLabels"]["app"] = "hung"
+    node.write("hung.yaml", policy)
+    node.sync()
+    wait_until(lambda: status(box, "/opt/x/touch /tmp/ran") == REFUSED, 10, "the marks", 0.1)
+    check(True, "a mount that hangs holds up neither the daemon nor the other marks")
+
+
 def waiting(box, line):
     """Runs a line beside us; the thread, and a list that gets its status."""
     got = []
@@ -129,6 +158,7 @@ def main():
     node.write("policy.yaml", POLICY)
     node.sync()
     for name, fn in (("refused", refused), ("told", told), ("later", lambda n, b: later(n)),
+                     ("hung", lambda n, b: hung(n)),
                      ("stopped", stopped), ("dead", dead), ("lifted", lifted)):
         with part(name):
             fn(node, box)
