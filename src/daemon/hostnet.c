@@ -13,6 +13,7 @@
 #include "daemon/procs.h"
 
 #define MAX_PROCS_BYTES (1u << 20)
+#define MIN_UID		32 /* a UUID, or the hash of a static pod: nothing else ends like one */
 
 /* Calls fn for every cgroup from dir on; nonzero ends the walk and is returned. */
 static int each_cgroup(const char *dir, int (*fn)(const FTSENT *e, void *arg), void *arg)
@@ -68,21 +69,22 @@ static int compare(const FTSENT *e, void *arg)
 	return w->dir ? 1 : -ENOMEM;
 }
 
-int bh_hostnet_find(struct bh_daemon *d, const char *ns, const char *name, char **ret_dir,
+int bh_hostnet_find(struct bh_daemon *d, const struct bh_hostnet_who *who, char **ret_dir,
 		    uint64_t *ret_id, struct bh_err *err)
 {
-	const struct bh_pod *pod = bh_objects_pod(d->objects, ns, name);
+	const struct bh_pod *pod = bh_objects_pod(d->objects, who->ns, who->name);
 	struct wanted w = {0};
 
-	if (!pod || !pod->host_network)
-		return bh_fail(err, ENOENT, "no pod '%s/%s' on this node", ns, name);
-	if (!pod->uid)
-		return bh_fail(err, ENOENT, "hostNetwork pod '%s/%s': its manifest has no uid", ns,
-			       name);
-	w.uid = pod->uid;
-	if (each_cgroup(bh_cgroup2_mount(), compare, &w) <= 0)
-		return bh_fail(err, ENOENT, "hostNetwork pod '%s/%s': no cgroup of uid %s here", ns,
-			       name, pod->uid);
+	if (pod ? !pod->host_network : !who->uid)
+		return bh_fail(err, ENOENT, "no pod '%s/%s' on this node", who->ns, who->name);
+	w.uid = pod && pod->uid ? pod->uid : who->uid;
+	if (!w.uid)
+		return bh_fail(err, ENOENT, "hostNetwork pod '%s/%s': its manifest has no uid",
+			       who->ns, who->name);
+	if ((w.uid == who->uid && strlen(w.uid) < MIN_UID) ||
+	    each_cgroup(bh_cgroup2_mount(), compare, &w) <= 0)
+		return bh_fail(err, ENOENT, "hostNetwork pod '%s/%s': no cgroup of uid %s here",
+			       who->ns, who->name, w.uid);
 	*ret_dir = w.dir;
 	*ret_id = w.id;
 	return 0;

@@ -11,9 +11,13 @@
 
 struct bh_daemon;
 
+struct bh_hostnet_who {
+	const char *ns, *name; /* of the pod */
+	const char *uid;       /* what its runtime says, where no manifest does; NULL: nothing */
+};
 /* Finds the cgroup of a hostNetwork pod of this node; -ENOENT with the sentence. The caller owns
  * *ret_dir. */
-int bh_hostnet_find(struct bh_daemon *d, const char *ns, const char *name, char **ret_dir,
+int bh_hostnet_find(struct bh_daemon *d, const struct bh_hostnet_who *who, char **ret_dir,
 		    uint64_t *ret_id, struct bh_err *err);
 /* Refuses every socket call of the cgroup: the first that must happen. */
 int bh_hostnet_cut(struct bh_daemon *d, uint64_t id, struct bh_err *err);

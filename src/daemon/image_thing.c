@@ -26,6 +26,7 @@ void bh_image_thing_free(void *v)
 	free(t->container);
 	free(t->image);
 	free(t->id);
+	free(t->uid);
 	free(t->version);
 	json_decref(t->digests);
 	json_decref(t->verdict);
@@ -42,21 +43,34 @@ static struct bh_caller self(void)
 static void cut(struct bh_image_thing *t, const struct bh_image_said *said)
 {
 	struct bh_daemon *d = t->all->d;
-	struct bh_isolate_request rq = {
-		.ns = t->ns, .name = t->pod, .reason = said->text, .is_doubt = said->is_doubt};
+	struct bh_isolate_request rq = {.ns = t->ns,
+					.name = t->pod,
+					.uid = t->uid,
+					.reason = said->text,
+					.is_doubt = said->is_doubt};
 	bool is_cut = bh_isolation_has(d->isolation, t->ns, t->pod);
 	struct bh_caller by = self();
 	json_t *receipt = NULL;
 	struct bh_err err = {0};
 
-	if (!bh_isolation_may_cut(d->isolation, t->ns, t->pod, said->is_doubt))
+	if (!bh_isolation_may_cut(d->isolation, t->ns, t->pod, said->is_doubt)) {
+		bh_isolation_follow(d->isolation, t->ns, t->pod, t->uid);
 		return;
+	}
 	if (bh_isolate(d->isolation, &rq, &by, &receipt, &err) < 0)
 		bh_error("pod '%s/%s' runs what it must not, and cannot be cut off: %s: %s", t->ns,
 			 t->pod, said->text, err.text);
 	else
 		t->all->cut_pods += !is_cut;
 	json_decref(receipt);
+}
+
+/* Cut off for a doubt, and nobody has said anything firmer since. */
+static bool is_in_doubt(const struct bh_image_thing *t)
+{
+	const struct bh_isolation *q = t->all->d->isolation;
+
+	return bh_isolation_has(q, t->ns, t->pod) && bh_isolation_may_cut(q, t->ns, t->pod, false);
 }
 
 static void release(const struct bh_image_thing *t)
@@ -82,7 +96,7 @@ static void on_whole(const struct bh_image_said *said, void *arg)
 	t->wait = NULL;
 	if (said->outcome != BH_IMAGES_ALLOW)
 		t->retry_s = bh_uptime_s() + RETRY_S;
-	else if (bh_isolation_is_doubt(t->all->d->isolation, t->ns, t->pod))
+	else if (is_in_doubt(t))
 		release(t);
 }
 
@@ -93,7 +107,7 @@ static void give_back(struct bh_image_thing *t)
 	struct bh_map_entry *e;
 	size_t pos = 0, n = 0;
 
-	if (!bh_isolation_is_doubt(t->all->d->isolation, t->ns, t->pod))
+	if (!is_in_doubt(t))
 		return;
 	while ((e = bh_map_next(&t->all->by_key, &pos))) {
 		const struct bh_image_thing *other = e->value;

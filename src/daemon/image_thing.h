@@ -26,6 +26,7 @@ struct bh_image_things {
 struct bh_image_thing {
 	struct bh_image_things *all;
 	char *ns, *pod, *container, *image, *id;
+	char *uid; /* of the pod, as the runtime has it; NULL: not known */
 	json_t *digests;
 	char *version;	 /* of the policies it was judged by; NULL: not yet */
 	json_t *verdict; /* a row of bh_image_want_row; NULL: nobody demands anything, or not yet */

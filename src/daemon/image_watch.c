@@ -49,6 +49,7 @@ static struct bh_image_thing *thing_new(struct bh_image_watch *w, const json_t *
 	t->container = strdup(text_of(row, "name"));
 	t->image = strdup(text_of(image, "image"));
 	t->id = strdup(text_of(image, "imageId"));
+	t->uid = *text_of(row, "uid") ? strdup(text_of(row, "uid")) : NULL;
 	t->digests = json_is_array(digests) ? json_deep_copy(digests) : json_array();
 	t->round = w->round;
 	if (t->ns && t->pod && t->container && t->image && t->id && t->digests)

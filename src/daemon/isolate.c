@@ -38,13 +38,6 @@ bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *
 	return find(q, ns, name) != NULL;
 }
 
-bool bh_isolation_is_doubt(const struct bh_isolation *q, const char *ns, const char *name)
-{
-	const struct bh_quarantine *rec = find(q, ns, name);
-
-	return rec && rec->is_doubt;
-}
-
 bool bh_isolation_may_cut(const struct bh_isolation *q, const char *ns, const char *name,
 			  bool is_doubt)
 {
@@ -234,7 +227,8 @@ static int end_hostnet(struct bh_isolation *q, const struct bh_isolate_request *
 static int find_hostnet(struct bh_isolation *q, const struct bh_isolate_request *rq,
 			struct bh_quarantine *rec, struct bh_err *err)
 {
-	int r = bh_hostnet_find(q->d, rq->ns, rq->name, &rec->cgroup, &rec->cgroup_id, err);
+	const struct bh_hostnet_who who = {rq->ns, rq->name, rq->uid};
+	int r = bh_hostnet_find(q->d, &who, &rec->cgroup, &rec->cgroup_id, err);
 
 	if (!r && rq->evidence)
 		r = bh_fail(err, EOPNOTSUPP,
@@ -422,13 +416,14 @@ static void let_go(struct bh_isolation *q, const struct bh_quarantine *rec)
 }
 
 /* The same pod in a new cgroup, as after a restart with another uid. */
-static void follow(struct bh_isolation *q, struct bh_quarantine *rec)
+static void follow(struct bh_isolation *q, struct bh_quarantine *rec, const char *uid)
 {
+	const struct bh_hostnet_who who = {rec->ns, rec->name, uid};
 	BH_CLEANUP(bh_freep) char *dir = NULL;
 	struct bh_err err = {0};
 	uint64_t id = 0;
 
-	if (bh_hostnet_find(q->d, rec->ns, rec->name, &dir, &id, &err) < 0 || id == rec->cgroup_id)
+	if (bh_hostnet_find(q->d, &who, &dir, &id, &err) < 0 || id == rec->cgroup_id)
 		return;
 	if (bh_hostnet_cut(q->d, id, &err) < 0 ||
 	    bh_hostnet_stop_packets(q->d, dir, id, &err) < 0) {
@@ -452,8 +447,16 @@ void bh_isolation_sweep(struct bh_isolation *q)
 		struct bh_quarantine *rec = e->value;
 
 		if (rec->cgroup)
-			follow(q, rec);
+			follow(q, rec, NULL);
 	}
+}
+
+void bh_isolation_follow(struct bh_isolation *q, const char *ns, const char *name, const char *uid)
+{
+	struct bh_quarantine *rec = find(q, ns, name);
+
+	if (rec && rec->cgroup)
+		follow(q, rec, uid);
 }
 
 int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,

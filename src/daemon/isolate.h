@@ -20,6 +20,7 @@ struct bh_endpoint;
 struct bh_isolate_request {
 	const char *ns, *name; /* the pod */
 	const char *reason;    /* for the record, never empty */
+	const char *uid;       /* as its runtime has it, NULL: not known; see bh_hostnet_find */
 	int64_t ttl_s;	       /* 0: until released */
 	const json_t *allow;   /* array of "CIDR[:PORT/PROTO]", may be NULL */
 	bool kill, freeze;
@@ -38,13 +39,14 @@ int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
 int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
 			 const char *reason, const struct bh_caller *by, json_t **ret_receipt,
 			 struct bh_err *err);
+/* The runtime says that the pod has this uid now: where it is on the node's network and cut off, it
+ * is so also there. */
+void bh_isolation_follow(struct bh_isolation *q, const char *ns, const char *name, const char *uid);
 /* Looks whether hostNetwork pods that are cut off have come back under another cgroup. */
 void bh_isolation_sweep(struct bh_isolation *q);
 /* Rows of `quarantine --list`. */
 json_t *bh_isolation_list(const struct bh_isolation *q);
 bool bh_isolation_has(const struct bh_isolation *q, const char *ns, const char *name);
-/* Cut off for a doubt about its images, and nobody has said anything firmer since. */
-bool bh_isolation_is_doubt(const struct bh_isolation *q, const char *ns, const char *name);
 /* Whether a cut that the daemon decides on itself says more than what is there: an operator's own
  * stays as it is, and only a doubt gives way to what is none. */
 bool bh_isolation_may_cut(const struct bh_isolation *q, const char *ns, const char *name,

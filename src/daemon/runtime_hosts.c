@@ -69,7 +69,8 @@ static void take_in(struct bh_runtime_hosts *h, const struct bh_pod *pod)
 	uint64_t cgroup;
 
 	/* no cgroup: it runs on another node, or not yet */
-	if (!at || bh_hostnet_find(h->d, pod->ident->ns, pod->name, &dir, &cgroup, &err) < 0)
+	if (!at || bh_hostnet_find(h->d, &(struct bh_hostnet_who){pod->ident->ns, pod->name, NULL},
+				   &dir, &cgroup, &err) < 0)
 		return;
 	ep = endpoint_for(h, at, pod);
 	if (!ep)

@@ -12,10 +12,12 @@ from image_lib import r, t
 import cri_runtime
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
-from node import Node, namespace  # noqa: E402
+from node import Node, enter, namespace  # noqa: E402
+from traffic import Agent, is_allowed  # noqa: E402
 from testing import check, equal, part, wait_until  # noqa: E402
 
 SEEN_S = 15
+OUTSIDE = "192.0.2.2"  # see node.outside()
 
 
 def cgroup2():
@@ -231,6 +233,33 @@ def host(w):
     check(True, "a pod on the node's network, which no ADD saw: cut off")
 
 
+def bare(w):
+    """The same without a manifest: the runtime's word for the uid is all there is."""
+    root = os.path.join(cgroup2(), f"bh-e2e-bare-{os.getpid()}")
+    outside = w.node.outside()
+    outside.listen("80/tcp")
+    os.mkdir(root)
+    t.on_exit(lambda: os.rmdir(root))
+
+    def start(number):
+        uid = f"{os.getpid():030x}b{number}"
+        group = os.path.join(root, f"pod{uid}")
+        os.mkdir(group)
+        t.on_exit(lambda: os.rmdir(group))
+        agent = Agent([*enter(w.node.netns), "sh", "-c",
+                       f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"])
+        check(is_allowed(agent.probe("tcp", OUTSIDE, 80)), "it talks", "no")
+        w.runtime.sandbox(f"barebox{number}", "prod", "bare", uid)
+        w.run(f"barebox{number}", w.ref("evil"), w.evil, w.evil_id)
+        wait_until(lambda: not is_allowed(agent.probe("tcp", OUTSIDE, 80, timeout=0.3)), SEEN_S,
+                   "it is cut off", 0.1)
+    start(1)
+    check("prod/bare" in str(w.node.ask("quarantine", "--list")),
+          "one that no manifest describes either: cut off")
+    start(2)
+    check(True, "and under a new uid again")
+
+
 def policies(w):
     pod, _ = w.started("free", "evil", w.evil, w.evil_id)
     good, _ = w.started("free", "good", w.good, w.good_id)
@@ -325,7 +354,7 @@ def restarts(w):
 
 def run():
     w = World()
-    for fn in (same, moved, later, host, policies, doubts, restarts):
+    for fn in (same, moved, later, host, bare, policies, doubts, restarts):
         with part(fn.__name__):
             fn(w)
 
