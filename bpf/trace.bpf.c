@@ -164,6 +164,8 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID) &&
 	    !(s->task.flags & BH_TRACE_T_ROOT))
 		s->flags |= BH_TRACE_F_UID_GAINED;
+	if (s->task.flags & BH_TRACE_T_CONNECTED)
+		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
 }

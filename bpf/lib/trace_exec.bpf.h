@@ -281,7 +281,7 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 	tail_args(s, p);
 }
 
-#define ENV_STRINGS 64
+#define ENV_STRINGS 192
 
 /* LD_PRELOAD or LD_AUDIT. A search path is in every second image. */
 static __always_inline int env_is_telling(const char *t)

@@ -12,6 +12,14 @@
 #define PROT_EXEC    4
 #define MAP_SHARED   1
 
+static __always_inline int dentry_is_hidden(const struct dentry *d)
+{
+	char first = 0;
+
+	bpf_probe_read_kernel(&first, 1, BPF_CORE_READ(d, d_parent, d_name.name));
+	return first == '.';
+}
+
 static __always_inline __u32 name_bits(struct act_scratch *s, const struct dentry *d)
 {
 	const unsigned char *name = READ(struct dentry, d, d_name.name);
@@ -20,7 +28,9 @@ static __always_inline __u32 name_bits(struct act_scratch *s, const struct dentr
 	__builtin_memset(&s->name, 0, sizeof(s->name));
 	bpf_probe_read_kernel_str(s->name.text, sizeof(s->name.text), name);
 	bits = bpf_map_lookup_elem(&trace_name, &s->name);
-	return bits ? *bits : 0;
+	if (!bits || ((*bits & BH_TRACE_N_HIDDEN) && !dentry_is_hidden(d)))
+		return 0;
+	return *bits;
 }
 
 /* The set knows files by directory and name, so that a file that is written anew each time is one.
@@ -144,15 +154,21 @@ static __always_inline int open_is_script(struct act_scratch *s, const struct ta
 static __always_inline void open_tell(struct act_scratch *s, const struct task_struct *p,
 				      struct bh_trace_task *t, const struct file *f)
 {
+	const struct inode *inode;
 	const struct dentry *d;
 	unsigned long magic;
 	__u32 bits, mode;
+	int is_outer;
 	__u8 op;
 
 	d = READ(struct file, f, f_path.dentry);
 	mode = READ(struct file, f, f_mode);
 	bits = name_bits(s, d);
 	op = open_op(mode, bits);
+	inode = READ(struct file, f, f_inode);
+	is_outer = path_is_outer(file_path(f), p);
+	if (!op && (is_outer || (READ(struct inode, inode, i_mode) & TYPE_MASK) == TYPE_BLOCK))
+		op = BH_TRACE_OP_READ;
 	if (t->script && !op && open_is_script(s, p, t, f)) {
 		open_script(s, f, t);
 		return;
@@ -161,7 +177,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 		return;
 	file_identify(f, p, &s->id);
 	if ((s->id.mode & TYPE_MASK) != TYPE_REGULAR && (s->id.mode & TYPE_MASK) != TYPE_BLOCK &&
-	    !bits)
+	    !bits && !is_outer)
 		return;
 	magic = BPF_CORE_READ(f, f_inode, i_sb, s_magic);
 	if (magic == MAGIC_PROC && bits && open_is_own(f, p)) {
@@ -181,7 +197,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	if (!bits && magic != MAGIC_PROC)
 		file_collapse(s, t);
 	s->arg[0] = BPF_CORE_READ(f, f_flags) | (s->flags & BH_TRACE_F_TRUNCATED ? O_TRUNC : 0);
-	if (path_is_outer(file_path(f), p))
+	if (is_outer)
 		s->flags |= BH_TRACE_F_OUTER;
 	act_walk(s, file_path(f));
 	act_note(s, t);

@@ -139,6 +139,7 @@ static __always_inline __u32 walk_copy(const struct walk *w, char *to)
 
 #define MAGIC_OVERLAY 0x794c7630
 #define MAGIC_TMPFS   0x01021994
+#define MAGIC_RAMFS   0x858458f6
 
 struct file_id {
 	__u64 ino;
@@ -230,7 +231,7 @@ static __always_inline int path_is_outer(const struct path *path, const struct t
 		(const struct mount *)((__u64)READ(struct path, path, mnt) - offset);
 	const struct mnt_namespace *ns = READ(struct mount, m, mnt_ns);
 
-	return !mount_is_loose((__u64)ns) && ns != BPF_CORE_READ(task, nsproxy, mnt_ns);
+	return !mount_is_loose((__u64)ns) && ns != task->nsproxy->mnt_ns;
 }
 
 /* The path by which the file was opened. What overlayfs maps is a file of the layer below, in a
@@ -285,9 +286,9 @@ static __always_inline void file_identify(const struct file *file, const struct 
 	id->dev = READ(struct super_block, sb, s_dev);
 	id->mode = READ(struct inode, inode, i_mode);
 	id->is_unlinked = !READ(struct dentry, d, d_hash.pprev);
-	if (magic == MAGIC_OVERLAY)
+	if (magic == MAGIC_OVERLAY && sb == READ(struct fs_struct, task->fs, root.mnt)->mnt_sb)
 		id->origin = ovl_origin(inode);
-	else if (magic == MAGIC_TMPFS)
+	else if (magic == MAGIC_TMPFS || magic == MAGIC_RAMFS)
 		id->origin = tmpfs_origin(path);
 	else
 		id->origin = other_origin(path, task);

@@ -155,13 +155,14 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_ANON	     131072u /* mapping of no file */
 #define BH_TRACE_F_COLLAPSED 262144u /* stands for many files of a directory */
 #define BH_TRACE_F_UID_GAINED                                                                      \
-	524288u			    /* exec as user 0, from another, by a file without set-id bit */
-#define BH_TRACE_F_ADOPTED 1048576u /* exec: it ran already when tracing began */
-#define BH_TRACE_F_RO_ROOT 2097152u /* with INIT: the container's root file system is read-only */
-#define BH_TRACE_F_OWN	   4194304u /* a file of procfs about the task itself */
-#define BH_TRACE_F_OUTER   8388608u /* a file of a mount that is not in the task's tree */
-#define BH_TRACE_F_BLOCKED 0x40000000u /* exec: it got EPERM, and nothing was executed */
-#define BH_TRACE_F_UNSENT  0x80000000u /* of facts: no record has announced it yet */
+	524288u /* exec as user 0, from another, by a file without set-id bit */
+#define BH_TRACE_F_ADOPTED   1048576u /* exec: it ran already when tracing began */
+#define BH_TRACE_F_RO_ROOT   2097152u /* with INIT: the container's root file system is read-only */
+#define BH_TRACE_F_OWN	     4194304u /* a file of procfs about the task itself */
+#define BH_TRACE_F_OUTER     8388608u /* a file of a mount that is not in the task's tree */
+#define BH_TRACE_F_CONNECTED 16777216u	 /* exec: what executed it had connected somewhere */
+#define BH_TRACE_F_BLOCKED   0x40000000u /* exec: it got EPERM, and nothing was executed */
+#define BH_TRACE_F_UNSENT    0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
 struct bh_trace_config {
@@ -279,6 +280,7 @@ _Static_assert(sizeof(struct bh_fact) == 312, "bh_fact");
 #define BH_TRACE_N_READ	   1u /* reading a file of this name is told */
 #define BH_TRACE_N_CONNECT 2u /* connecting to a socket of this name is told */
 #define BH_TRACE_N_KEEP	   4u /* never collapsed into its directory */
+#define BH_TRACE_N_HIDDEN  8u /* only in a directory whose own name begins with a dot */
 struct bh_trace_name {
 	char text[32];
 };

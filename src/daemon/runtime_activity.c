@@ -1,6 +1,7 @@
 #include "daemon/runtime_activity.h"
 
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/own.h"
 
@@ -40,6 +41,7 @@ static uint32_t process_flags(uint32_t flags)
 		{BH_TRACE_F_ARGS_CUT, BH_PROC_ARGS_CUT},
 		{BH_TRACE_F_UNLINKED, BH_PROC_UNLINKED},
 		{BH_TRACE_F_PRELOAD, BH_PROC_LD_PRELOAD},
+		{BH_TRACE_F_CONNECTED, BH_PROC_CONNECTED},
 	};
 	uint32_t out = 0;
 
@@ -102,6 +104,15 @@ static bool is_process_memory(const char *path)
 	return strncmp(path, "/proc/", 6) == 0 && n > 4 && strcmp(path + n - 4, "/mem") == 0;
 }
 
+static bool is_symlink(uint32_t call)
+{
+#ifdef SYS_symlink
+	if (call == SYS_symlink)
+		return true;
+#endif
+	return call == SYS_symlinkat;
+}
+
 static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	static const enum bh_file_op ops[BH_TRACE_OPS] = {
@@ -118,6 +129,12 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 			a->u.target.kind = BH_TARGET_CHILD;
 		return;
 	}
+	/* the same by a device, where system calls may not */
+	if (!strcmp(ev->path, "/dev/userfaultfd")) {
+		a->kind = BH_ACT_USERFAULTFD;
+		a->u.name = ev->path;
+		return;
+	}
 	a->kind = BH_ACT_FILE;
 	a->u.file = (struct bh_act_file){
 		.op = ops[ev->op],
@@ -125,6 +142,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		.target = ev->target,
 		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] : ev->mode,
 		.is_truncated = ev->flags & BH_TRACE_F_TRUNCATED,
+		.is_symbolic = ev->op == BH_TRACE_OP_LINK && is_symlink(ev->call),
 		.is_outer = ev->flags & BH_TRACE_F_OUTER,
 		.provenance = provenance_of(ev->origin),
 		.inode = ev->ino,

@@ -92,6 +92,7 @@ enum {
 	/* It entered the pod and has not executed anything in it yet: the container runtime's own
 	 * code, which mounts, changes roots and ids before the container's first instruction. */
 	BH_PROC_RUNTIME = 1u << 7,
+	BH_PROC_CONNECTED = 1u << 8, /* exec: what executed it had connected outside of the pod */
 };
 
 struct bh_act_process {
@@ -126,6 +127,7 @@ struct bh_act_file {
 	const char *target; /* rename and link: the new name; else "" */
 	uint32_t mode; /* st_mode after the operation, with its type where known; 0: not known */
 	bool is_truncated; /* opened with O_TRUNC, or truncated to nothing */
+	bool is_symbolic;  /* LINK: path is only what the link says */
 	bool is_outer;	   /* of another container's or the node's tree of mounts */
 	enum bh_provenance provenance;
 	uint64_t inode, dev;

@@ -11,7 +11,7 @@ static const char *const generic[] = {
 	"od",	"hexdump", "strings", "grep",  "egrep",	 "awk",	    "gawk",   "mawk",
 	"sed",	"cp",	   "dd",      "tar",   "find",	 "tee",	    "curl",   "wget",
 	"nc",	"ncat",	   "netcat",  "socat", "telnet", "openssl", "mv",     "rm",
-	"sort", "cut",	   "xargs",   "vi",    "vim",	 "nano",    NULL};
+	"sort", "cut",	   "xargs",   "vi",    "vim",	 "nano",    "ln",     NULL};
 static const char *const interpreters[] = {"python", "perl", "ruby", "node",  "php", "lua",
 					   "tclsh",  "java", "awk",  "socat", NULL};
 
@@ -65,7 +65,8 @@ const char *bh_act_tool(const struct bh_act_process *p)
 	if (!bh_name_in(base, many) && strncmp(base, "xtables-", 8))
 		return base;
 	arg = bh_act_arg(p, 0);
-	if (arg && bh_name_in(bh_path_base(arg), many))
+	if (arg &&
+	    (bh_name_in(bh_path_base(arg), many) || !strncmp(bh_path_base(arg), "xtables-", 8)))
 		arg = bh_act_arg(p, 1);
 	arg = arg ? bh_path_base(arg) : base;
 	return *arg == '-' ? arg + 1 : arg;

@@ -161,6 +161,23 @@ static bool has_argument(const struct bh_act_process *p, const char *text)
 	return false;
 }
 
+/* A shell that takes its lines from a terminal, pipe or socket that its parent holds. */
+static bool is_bare_shell(const struct bh_act_process *p, const char *tool)
+{
+	const char *arg;
+	size_t i;
+
+	if (!bh_tool_is_shell(tool) || (p->flags & BH_PROC_FROM_OUTSIDE) || !p->args_len ||
+	    (p->stdio[0] != BH_STDIO_TTY && p->stdio[0] != BH_STDIO_PIPE &&
+	     p->stdio[0] != BH_STDIO_UNIX))
+		return false;
+	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)); i++) {
+		if (arg[0] != '-' || strchr(arg, 'c'))
+			return false;
+	}
+	return true;
+}
+
 bool bh_row_socket_shell(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
@@ -178,6 +195,16 @@ bool bh_row_socket_shell(struct bh_judge *j)
 	if (bh_act_is_net_shell(j->a)) {
 		bh_judge_key(j, "stdio %s", p->path);
 		bh_judge_say(j, "%s was started with the network as its input and output", p->path);
+		return true;
+	}
+	/* a shell that nobody gave a command, started by what had connected: it passes on what
+	 * comes */
+	if (is_bare_shell(p, tool) && (p->flags & BH_PROC_CONNECTED)) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "relay %s", p->path);
+		bh_judge_say(j, "%s was started without a command by %s, which is connected",
+			     p->path, j->a->parent.path);
 		return true;
 	}
 	if (!bh_tool_is_shell(tool) || p->stdio[0] != BH_STDIO_PIPE || !has_argument(p, "-i") ||
@@ -231,13 +258,25 @@ static bool pretend(struct bh_judge *j, const char *what)
 	return true;
 }
 
+/* "[kworker/0:1]", with whatever blanks around it. */
+static bool is_like_thread(const char *zero)
+{
+	size_t n;
+
+	zero += strspn(zero, " \t");
+	n = strlen(zero);
+	while (n && strchr(" \t", zero[n - 1]))
+		n--;
+	return n > 2 && zero[0] == '[' && zero[n - 1] == ']';
+}
+
 bool bh_row_masquerade(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
 	const char *base = bh_path_base(p->path), *zero = bh_act_arg(p, 0);
 	bool is_foreign = bh_provenance_is_foreign(p->provenance);
 
-	if (zero && zero[0] == '[' && zero[1] && zero[strlen(zero) - 1] == ']' && strcmp(base, "["))
+	if (zero && is_like_thread(zero) && strcmp(base, "["))
 		return pretend(j, "it calls itself like a thread of the kernel");
 	if (!is_foreign)
 		j->severity = BH_SEVERITY_MEDIUM;

