@@ -84,6 +84,7 @@ static void gather_layer(struct bh_trial *t, const struct bh_image_source *sourc
 		bh_trial_flaw(t, where, &flaw);
 		return;
 	}
+	bh_blob_done(&blob); /* as for bundles */
 	ev->where = strdup(where);
 	if (ev->where)
 		bh_trial_offer(t, ev, use);

@@ -147,8 +147,10 @@ static int check_age(const json_t *predicate, struct scan *s, struct bh_flaw *fl
 	int64_t age_s = (int64_t)s->p->max_age_days * DAY_S;
 	bool has_time = text && !bh_rfc3339_parse(text, &s->facts->made_s);
 
-	if (has_time && s->facts->made_s > s->now_s + BH_REPORT_SKEW_S)
+	if (has_time && s->facts->made_s > s->now_s + BH_REPORT_SKEW_S) {
+		s->facts->made_s = BH_TIME_MIN; /* so it is not newer than those of the past */
 		return bh_flaw(flaw, BH_WORD_ATT_STALE, "the report is from the future");
+	}
 	if (!s->p->max_age_days)
 		return 0;
 	if (!has_time)

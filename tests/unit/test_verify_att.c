@@ -201,6 +201,9 @@ static void test_newest(void **state)
 	expect(r, BH_WORD_VULN_THRESHOLD);
 	attest(r, T_VULN, report("2026-11-21T00:00:00Z", trivy("CVE-1", "LOW", "2")));
 	expect(r, BH_WORD_OK);
+	/* one from the future is not valid, and so not the newest of the valid ones */
+	attest(r, T_VULN, report("2027-11-21T00:00:00Z", trivy("CVE-1", "LOW", "9")));
+	expect(r, BH_WORD_OK);
 	/* two of the same second: the bad one */
 	attest(r, T_VULN, report("2026-11-21T00:00:00Z", trivy("CVE-1", "HIGH", "3")));
 	expect(r, BH_WORD_VULN_THRESHOLD);
