@@ -504,6 +504,20 @@ int BPF_PROG(bh_watch_enter, struct pt_regs *regs, long id)
 	return 0;
 }
 
+/* Run by the daemon: which calls the slot made since the last time. 1 when there is such a slot. */
+SEC("syscall")
+int bh_learn_taken(struct bh_learn_take *ctx)
+{
+	__u32 slot = ctx->slot;
+	struct bh_trace_learn *l = bpf_map_lookup_elem(&trace_learn, &slot);
+
+	if (!l || l->generation != ctx->generation)
+		return 0;
+	for (__u32 i = 0; i < BH_TRACE_CALLS / 64; i++)
+		ctx->calls[i] = __sync_fetch_and_and(&l->calls[i], 0);
+	return 1;
+}
+
 /* The daemon fetched so many grams of a slot. */
 SEC("syscall")
 int bh_seq_fetched(struct bh_seq_fetched *f)

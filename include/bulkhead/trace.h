@@ -287,7 +287,8 @@ struct bh_trace_name {
 
 /* map `trace_learn`, HASH by slot: in learn mode, which system calls a pod makes, and which pairs
  * of them follow each other in a task, as a Bloom filter of two bits a pair. The daemon makes the
- * entry; without one, or for another generation, nothing is learnt. Bits are only ever set. */
+ * entry; without one, or for another generation, nothing is learnt. Bits are only ever set, but
+ * that the daemon takes the calls away now and then, to see which are still made. */
 #define BH_TRACE_BLOOM_BITS 65536
 struct bh_trace_learn {
 	__u64 calls[BH_TRACE_CALLS / 64];
@@ -297,6 +298,12 @@ struct bh_trace_learn {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct bh_trace_learn) == 8272, "bh_trace_learn");
+/* Argument of the program that takes the calls of a slot. */
+struct bh_learn_take {
+	__u64 calls[BH_TRACE_CALLS / 64]; /* out: made since the last time */
+	__u32 slot;
+	__u32 generation;
+};
 /* The filter's bits of a pair of system call numbers. */
 static inline __u32 bh_trace_bloom_bit(__u32 first, __u32 second, __u32 which)
 {

@@ -86,6 +86,10 @@ int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace
 int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 		     struct bh_trace_learn *ret, struct bh_err *err);
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot);
+/* Takes the calls out of a slot's set, so that the next time shows which are made again; nothing is
+ * lost in between. false: nothing is learnt there. */
+bool bh_trace_take_calls(struct bh_trace *t, uint32_t slot, uint32_t generation,
+			 uint64_t ret[BH_TRACE_CALLS / 64]);
 
 /* What the kernel does with the order of a slot's calls: counts grams, judges them by a filter, or
  * both. Replaces what was there, counters included. */

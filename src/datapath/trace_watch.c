@@ -250,3 +250,19 @@ void bh_trace_unlearn(struct bh_trace *t, uint32_t slot)
 	__atomic_store_n(&t->slot[slot].learn, 0, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(t->map[BH_T_LEARN].fd, &slot);
 }
+
+bool bh_trace_take_calls(struct bh_trace *t, uint32_t slot, uint32_t generation,
+			 uint64_t ret[BH_TRACE_CALLS / 64])
+{
+	struct bh_learn_take take = {.slot = slot, .generation = generation};
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = &take, .ctx_size_in = sizeof(take)};
+	const struct bpf_program *prog =
+		t->watch ? bpf_object__find_program_by_name(t->watch, "bh_learn_taken") : NULL;
+
+	if (!prog || bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) || opts.retval != 1)
+		return false;
+	for (size_t i = 0; i < BH_TRACE_CALLS / 64; i++)
+		ret[i] = take.calls[i];
+	return true;
+}

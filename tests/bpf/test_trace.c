@@ -398,9 +398,9 @@ static void calls_are_learnt(void **state)
 	struct dp_env *e = *state;
 	struct bh_trace *t = trace_open(e, BH_TRACE_LEARN);
 	char *argv[] = {"/proc/self/exe", "calls", NULL}, *env[] = {NULL};
+	uint64_t total, calls[BH_TRACE_CALLS / 64];
 	struct bh_trace_learn l;
 	struct bh_err err;
-	uint64_t total;
 
 	dp_attach(e, 0);
 	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
@@ -413,6 +413,16 @@ static void calls_are_learnt(void **state)
 	assert_false(has_pair(&l, SYS_getsid, SYS_getppid));
 	total = l.total;
 	assert_true(total > 10);
+	/* taken away, and there again when they are made again */
+	assert_true(bh_trace_take_calls(t, e->pod[0].slot, 7, calls));
+	assert_memory_equal(calls, l.calls, sizeof(calls));
+	assert_true(bh_trace_take_calls(t, e->pod[0].slot, 7, calls));
+	assert_false(calls[SYS_getppid / 64] >> (SYS_getppid % 64) & 1);
+	assert_false(bh_trace_take_calls(t, e->pod[0].slot, 8, calls));
+	assert_int_equal(run_in(&e->pod[0], "/proc/self/exe", argv, env), 0);
+	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
+	assert_true(has_call(&l, SYS_getppid));
+	total = l.total;
 	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_WATCH, &err));
 	assert_int_equal(run_in(&e->pod[0], "/proc/self/exe", argv, env), 0);
 	bh_assert_ok(&err, bh_trace_learned(t, e->pod[0].slot, 7, &l, &err));
