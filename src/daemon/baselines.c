@@ -17,6 +17,7 @@
 #define MAX_WORKLOADS 4096
 #define MAX_TEXT      (8u << 20)
 #define TABLE	      "baseline"
+#define RHYTHM_NS     (60 * 1000000000ull)
 
 struct held {
 	struct bh_baseline *b;
@@ -26,6 +27,7 @@ struct held {
 struct bh_baselines {
 	struct bh_store *store;
 	struct bh_base_options opt;
+	uint64_t now_ns;    /* when it was opened */
 	struct bh_map held; /* workload number > struct held */
 	bool is_on, is_full;
 };
@@ -75,7 +77,10 @@ static int load_row(const char *key, const char *json, void *arg)
 		bh_warn("baseline '%s' cannot be read: %s", key, err.text);
 		return 0;
 	}
-	return hold(l, &b, &h);
+	if (hold(l, &b, &h))
+		return -ENOMEM;
+	bh_baseline_resume(h->b, l->now_ns);
+	return 0;
 }
 
 static void save_one(struct bh_baselines *l, struct held *h)
@@ -106,7 +111,7 @@ void bh_baselines_save(struct bh_baselines *l)
 }
 
 int bh_baselines_open(struct bh_store *store, const struct bh_learning_settings *settings,
-		      struct bh_baselines **ret, struct bh_err *err)
+		      uint64_t now_ns, struct bh_baselines **ret, struct bh_err *err)
 {
 	struct bh_baselines *l = calloc(1, sizeof(*l));
 	int r;
@@ -114,6 +119,7 @@ int bh_baselines_open(struct bh_store *store, const struct bh_learning_settings 
 	if (!l)
 		return bh_fail(err, ENOMEM, "baselines");
 	l->store = store;
+	l->now_ns = now_ns;
 	l->opt = (struct bh_base_options){.unseen = settings->unseen,
 					  .min_starts = settings->replicas,
 					  .min_units = settings->slices,
@@ -170,16 +176,47 @@ static struct held *held_for(struct bh_baselines *l, const struct bh_subject *s)
 	return h;
 }
 
-void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int64_t now_s,
-		       bool is_suspect)
+/* What must not be lost is written at once: that it is known well enough, and who is suspect. */
+static void learnt(struct bh_baselines *l, struct held *h, unsigned suspects)
+{
+	h->is_changed = true;
+	if (h->b->is_closed || h->b->suspects != suspects)
+		save_one(l, h);
+	if (h->b->is_closed)
+		bh_info("baseline of %s/%s is closed: starts=%u slices=%u", h->b->ns, h->b->owner,
+			h->b->starts, h->b->units);
+}
+
+void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a,
+		       const struct bh_base_sighting *s)
 {
 	struct held *h = l->is_on ? held_for(l, a->subject) : NULL;
+	unsigned suspects;
 
 	if (!h || h->b->is_closed)
 		return;
-	if (bh_baseline_observe(h->b, a, now_s, is_suspect) < 0)
+	suspects = h->b->suspects;
+	if (bh_baseline_observe(h->b, a, s) < 0)
 		h->b->overflow++; /* it will not close over what it could not keep */
-	h->is_changed = true;
+	learnt(l, h, suspects);
+}
+
+void bh_baselines_live(struct bh_baselines *l, const struct bh_subject *subject,
+		       const struct bh_base_sighting *s)
+{
+	struct held *h = bh_map_get(&l->held, &subject->workload, sizeof(subject->workload));
+	unsigned suspects;
+
+	if (!h || h->b->is_closed || !l->is_on)
+		return;
+	suspects = h->b->suspects;
+	bh_baseline_live(h->b, s);
+	learnt(l, h, suspects);
+}
+
+uint64_t bh_baselines_rhythm_ns(const struct bh_baselines *l)
+{
+	return l->opt.slice_ns / 2 < RHYTHM_NS ? l->opt.slice_ns / 2 : RHYTHM_NS;
 }
 
 bool bh_baselines_is_on(const struct bh_baselines *l)

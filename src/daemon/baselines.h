@@ -23,9 +23,9 @@ struct bh_subject;
 struct bh_trace;
 
 /* Reads what the database has; a row that cannot be read is told and left alone. store is borrowed.
- * settings: until when is learnt, also of what the database has. */
+ * settings: until when is learnt, also of what the database has. now_ns: by the kernel's clock. */
 int bh_baselines_open(struct bh_store *store, const struct bh_learning_settings *settings,
-		      struct bh_baselines **ret, struct bh_err *err);
+		      uint64_t now_ns, struct bh_baselines **ret, struct bh_err *err);
 /* Saves first. */
 void bh_baselines_close(struct bh_baselines *l);
 /* Writes baselines that changed. Failures are logged and tried again. */
@@ -39,9 +39,13 @@ void bh_baselines_see_grams(struct bh_baselines *l, const struct bh_subject *sub
 			    const struct bh_gram *v, size_t n, const struct bh_base_sighting *s);
 void bh_baselines_see_window(struct bh_baselines *l, const struct bh_subject *subject,
 			     const struct bh_trace *t, const struct bh_base_sighting *s);
-/* One activity of a pod. is_suspect: the pod has an open finding. */
-void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a, int64_t now_s,
-		       bool is_suspect);
+void bh_baselines_feed(struct bh_baselines *l, const struct bh_activity *a,
+		       const struct bh_base_sighting *s);
+/* The pod lives, whatever it does. */
+void bh_baselines_live(struct bh_baselines *l, const struct bh_subject *subject,
+		       const struct bh_base_sighting *s);
+/* How long what is told at once may have taken: a part of a slice of time. */
+uint64_t bh_baselines_rhythm_ns(const struct bh_baselines *l);
 /* The workload's baseline, borrowed while l lives; NULL: none. */
 struct bh_baseline *bh_baselines_find(const struct bh_baselines *l, const struct bh_subject *s);
 

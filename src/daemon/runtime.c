@@ -37,8 +37,8 @@
 
 /* ---- events ---- */
 
-static const struct bh_endpoint *endpoint_of(const struct bh_runtime *rt,
-					     const struct bh_trace_event *ev)
+const struct bh_endpoint *bh_runtime_endpoint_of(const struct bh_runtime *rt,
+						 const struct bh_trace_event *ev)
 {
 	const struct bh_endpoint *ep;
 
@@ -103,7 +103,7 @@ static void on_digest(uint64_t ticket, const char *sha256, const char *why, void
 
 static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 {
-	const struct bh_endpoint *ep = endpoint_of(rt, ev);
+	const struct bh_endpoint *ep = bh_runtime_endpoint_of(rt, ev);
 
 	if (!ep) {
 		rt->unnamed++;
@@ -180,19 +180,11 @@ static void on_timer(void *arg)
 {
 	struct bh_runtime *rt = arg;
 
-	bh_learning_read(rt->learning);
+	/* what is executed first: its calls are judged by that */
 	if (bh_trace_mode(rt->trace) != BH_TRACE_OFF)
 		bh_runtime_read(rt, READ_MAX);
-}
-
-/* Edges are announced once; a baseline has to hear of those that were there before, and of those
- * that still are. */
-static void repeat_edges(struct bh_runtime *rt)
-{
-	uint64_t since_ns = rt->repeated_ns;
-
-	rt->repeated_ns = bh_datapath_now_ns();
-	bh_observer_repeat(rt->d->observer, since_ns);
+	bh_learning_read(rt->learning);
+	bh_runtime_again(rt);
 }
 
 /* A pod whose quota of facts is used up hides what it does from then on. */
@@ -221,8 +213,7 @@ void bh_runtime_tick(struct bh_runtime *rt)
 		return;
 	bh_runtime_read(rt, READ_MAX);
 	bh_learning_tick(rt->learning);
-	if (rt->wanted == BH_RUNTIME_LEARN && (!rt->repeated_ns || rt->ticks % FORGET_TICKS == 0))
-		repeat_edges(rt);
+	bh_runtime_again(rt);
 	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
 		bh_runtime_hosts_refresh(rt->hosts);
 	rt->ticks++;
@@ -258,6 +249,7 @@ static void feed_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 		return;
 	memcpy(edge.remote.b, e->key.remote, sizeof(edge.remote.b));
 	edge.comm = comm ? comm : "";
+	edge.is_remembered = is_repeat && !rt->repeated_ns;
 	/* a repeated one counts for the time it is told in */
 	ts_ns = is_repeat ? bh_datapath_now_ns() : e->value.last_ns;
 	bh_detection_feed_edge(rt->detection, ep, &edge, ts_ns, bh_wall_ms(ts_ns));
@@ -464,7 +456,8 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 	rt->wanted = d->cfg->runtime.mode;
 	r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
-		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, &rt->baselines, err);
+		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, bh_datapath_now_ns(),
+				      &rt->baselines, err);
 	if (!r)
 		r = bh_detection_open(
 			&(struct bh_detection_options){.d = d,

@@ -12,6 +12,7 @@
 #include "daemon/config_runtime.h"
 #include "daemon/runtime_activity.h"
 #include "daemon/runtime_memory.h"
+#include "detect/baseline.h"
 #include "detect/detect.h"
 #include "endpoint/endpoint.h"
 #include "daemon/whose.h"
@@ -31,6 +32,7 @@ struct bh_detection {
 	const struct bh_trace_event *ev;
 	int64_t wall_ms;
 	bool is_repeat; /* it was judged before, and is only still so */
+	bool is_remembered;
 };
 
 /* ---- whose ---- */
@@ -141,13 +143,18 @@ static void on_finding(const struct bh_finding *f, void *arg)
 /* Judged first: what a detector takes exception to confirms nothing. */
 static void feed(struct bh_detection *x, const struct bh_activity *a)
 {
+	struct bh_base_sighting s = {.pod_id = a->subject->pod_id,
+				     .ts_ns = a->ts_ns,
+				     .now_s = x->wall_ms / 1000,
+				     .is_remembered = x->is_remembered};
+
 	/* it may be there since a moment, or gone */
 	bh_detect_set_baseline(x->detect, a->subject,
 			       bh_baselines_find(x->opt.baselines, a->subject));
 	if (!x->is_repeat)
 		bh_detect_feed(x->detect, a);
-	bh_baselines_feed(x->opt.baselines, a, x->wall_ms / 1000,
-			  bh_detect_pod_is_suspect(x->detect, a->subject->pod_id));
+	s.is_suspect = bh_detect_pod_is_suspect(x->detect, s.pod_id);
+	bh_baselines_feed(x->opt.baselines, a, &s);
 }
 
 static void feed_denied(struct bh_detection *x, struct bh_activity *a)
@@ -224,6 +231,29 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 	look_away(x);
 }
 
+void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
+			     const struct bh_trace_event *ev, int64_t wall_ms, bool is_remembered)
+{
+	x->is_repeat = true;
+	x->is_remembered = is_remembered;
+	bh_detection_feed(x, ep, ev, wall_ms);
+	x->is_repeat = x->is_remembered = false;
+}
+
+void bh_detection_live(struct bh_detection *x, const struct bh_endpoint *ep, uint64_t ts_ns,
+		       int64_t wall_ms)
+{
+	struct bh_base_sighting s = {.ts_ns = ts_ns, .now_s = wall_ms / 1000};
+	struct bh_subject subject;
+	struct bh_whose whose;
+
+	bh_detection_subject(x, ep, &(struct bh_detection_moment){ts_ns, wall_ms}, &whose,
+			     &subject);
+	s.pod_id = subject.pod_id;
+	s.is_suspect = bh_detect_pod_is_suspect(x->detect, s.pod_id);
+	bh_baselines_live(x->opt.baselines, &subject, &s);
+}
+
 /* What comes from no record: an activity of nobody in particular, seen at ts_ns. */
 void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint *ep,
 				struct bh_activity *a, int64_t wall_ms)
@@ -258,9 +288,11 @@ void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *e
 
 	a.u.syscalls.set = calls->set;
 	a.u.syscalls.n_words = calls->n_words;
-	a.u.syscalls.new_bigrams = calls->new_pairs;
+	a.u.syscalls.new_pairs = calls->new_pairs;
 	a.u.syscalls.all_bigrams = calls->all_pairs;
+	x->is_repeat = calls->is_repeat;
 	bh_detection_feed_activity(x, ep, &a, wall_ms);
+	x->is_repeat = false;
 }
 
 void bh_detection_feed_overflow(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -327,8 +359,9 @@ void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep
 		.peer_name = name,
 	};
 	x->is_repeat = edge->is_repeat;
+	x->is_remembered = edge->is_remembered;
 	bh_detection_feed_activity(x, ep, &a, wall_ms);
-	x->is_repeat = false;
+	x->is_repeat = x->is_remembered = false;
 }
 
 void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint *ep,

@@ -50,12 +50,20 @@ void bh_detection_close(struct bh_detection *x);
 /* Feeds one event of the endpoint's pod; wall_ms: Unix time of it. */
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms);
-/* System calls that a pod made for the first time, and how many bits of its filter of pairs are
- * new, and are set. */
+/* The same of what was fed before, for the baseline alone. is_remembered: nobody knows when. */
+void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
+			     const struct bh_trace_event *ev, int64_t wall_ms, bool is_remembered);
+/* The pod lives. */
+void bh_detection_live(struct bh_detection *x, const struct bh_endpoint *ep, uint64_t ts_ns,
+		       int64_t wall_ms);
+/* System calls that a pod made for the first time, which bits of its filter of pairs are new, and
+ * how many are set. */
 struct bh_detection_calls {
 	const uint64_t *set;
 	size_t n_words;
-	unsigned new_pairs, all_pairs;
+	const uint8_t *new_pairs; /* NULL: none */
+	unsigned all_pairs;
+	bool is_repeat; /* none of them is new: for the baseline alone */
 };
 void bh_detection_feed_calls(struct bh_detection *x, const struct bh_endpoint *ep,
 			     const struct bh_detection_calls *calls, uint64_t ts_ns,
@@ -79,10 +87,11 @@ struct bh_detection_edge {
 	uint8_t proto;
 	uint16_t port; /* the responder's */
 	struct bh_ip remote;
-	uint32_t pid, uid; /* 0: not known */
-	const char *comm;  /* "" when not known */
-	const char *peer;  /* "NS/NAME", "node" or an address */
-	bool is_repeat;	   /* known before: for the baseline alone, which counts when it is seen */
+	uint32_t pid, uid;  /* 0: not known */
+	const char *comm;   /* "" when not known */
+	const char *peer;   /* "NS/NAME", "node" or an address */
+	bool is_repeat;	    /* known before: for the baseline alone, which counts when it is seen */
+	bool is_remembered; /* and nobody knows whether it was counted */
 };
 void bh_detection_feed_edge(struct bh_detection *x, const struct bh_endpoint *ep,
 			    const struct bh_detection_edge *edge, uint64_t ts_ns, int64_t wall_ms);

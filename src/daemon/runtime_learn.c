@@ -28,45 +28,91 @@ static unsigned bits_of(const __u64 *words, size_t n)
 	return bits;
 }
 
+static void feed_calls(struct bh_learning *l, const struct bh_endpoint *ep,
+		       const struct bh_detection_calls *calls)
+{
+	uint64_t ts_ns = bh_datapath_now_ns();
+
+	bh_detection_feed_calls(l->detection, ep, calls, ts_ns, bh_wall_ms(ts_ns));
+}
+
 static void feed_new(struct bh_learning *l, const struct bh_endpoint *ep,
 		     const struct bh_trace_learn *was, const struct bh_trace_learn *now)
 {
 	struct bh_detection_calls calls = {.n_words = BH_ARRAY_SIZE(now->calls)};
-	__u64 set[BH_ARRAY_SIZE(now->calls)];
-	uint64_t ts_ns = bh_datapath_now_ns(), copy[BH_ARRAY_SIZE(now->calls)];
+	__u64 set[BH_ARRAY_SIZE(now->calls)], pairs[BH_ARRAY_SIZE(now->bloom)];
+	uint64_t copy[BH_ARRAY_SIZE(now->calls)];
+	bool has_pairs;
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(set); i++)
 		copy[i] = set[i] = now->calls[i] & ~was->calls[i];
+	for (size_t i = 0; i < BH_ARRAY_SIZE(pairs); i++)
+		pairs[i] = now->bloom[i] & ~was->bloom[i];
+	has_pairs = bits_of(pairs, BH_ARRAY_SIZE(pairs));
 	calls.set = copy;
 	calls.all_pairs = bits_of(now->bloom, BH_ARRAY_SIZE(now->bloom));
-	calls.new_pairs = calls.all_pairs - bits_of(was->bloom, BH_ARRAY_SIZE(was->bloom));
-	if (!bits_of(set, BH_ARRAY_SIZE(set)) && !calls.new_pairs)
-		return;
-	bh_detection_feed_calls(l->detection, ep, &calls, ts_ns, bh_wall_ms(ts_ns));
+	calls.new_pairs = has_pairs ? (const uint8_t *)pairs : NULL;
+	if (has_pairs || bits_of(set, BH_ARRAY_SIZE(set)))
+		feed_calls(l, ep, &calls);
+}
+
+/* What the pod was known to do, with room for more; NULL without memory. */
+static struct bh_trace_learn *known_of(struct bh_learning *l, const struct bh_endpoint *ep)
+{
+	struct bh_trace_learn **at = &l->known[ep->slot];
+
+	if (!*at)
+		*at = calloc(1, sizeof(**at));
+	if (*at && (*at)->generation != ep->generation)
+		**at = (struct bh_trace_learn){.generation = ep->generation};
+	return *at;
 }
 
 static void learn(struct bh_learning *l, const struct bh_endpoint *ep)
 {
-	struct bh_trace_learn *was = l->known[ep->slot], now;
+	struct bh_trace_learn *was = known_of(l, ep), now;
 	struct bh_err err;
 
+	if (!was)
+		return;
 	if (bh_trace_learned(l->trace, ep->slot, ep->generation, &now, &err) < 0) {
 		if (!l->is_full)
 			bh_error("system calls are not learnt: %s", err.text);
 		l->is_full = true;
 		return;
 	}
-	if (!was) {
-		was = l->known[ep->slot] = calloc(1, sizeof(*was));
-		if (!was)
-			return;
-		was->generation = ep->generation;
-	}
-	if (was->generation != ep->generation)
-		*was = (struct bh_trace_learn){.generation = ep->generation};
-	if (now.total != was->total)
-		feed_new(l, ep, was, &now);
+	if (now.total == was->total)
+		return;
+	feed_new(l, ep, was, &now);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(now.calls); i++)
+		now.calls[i] |= was->calls[i];
 	*was = now;
+}
+
+/* What is new among it is news first. */
+static void learn_again(struct bh_learning *l, const struct bh_endpoint *ep)
+{
+	uint64_t calls[BH_TRACE_CALLS / 64];
+	const struct bh_detection_calls again = {
+		.set = calls, .n_words = BH_ARRAY_SIZE(calls), .is_repeat = true};
+	struct bh_trace_learn *was = known_of(l, ep), now;
+
+	if (!was || !bh_trace_take_calls(l->trace, ep->slot, ep->generation, calls))
+		return;
+	now = *was;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(calls); i++)
+		now.calls[i] |= calls[i];
+	feed_new(l, ep, was, &now);
+	*was = now;
+	feed_calls(l, ep, &again);
+}
+
+void bh_learning_again(struct bh_learning *l)
+{
+	bh_vec_each (it, &l->d->endpoints.eps) {
+		if ((*it)->owns_cookie)
+			learn_again(l, *it);
+	}
 }
 
 static struct bh_moment moment(void)

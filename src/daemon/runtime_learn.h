@@ -27,5 +27,7 @@ void bh_learning_begin(struct bh_learning *l);
 void bh_learning_read(struct bh_learning *l);
 /* Reads every pod's sets and feeds what is new since the last time. */
 void bh_learning_tick(struct bh_learning *l);
+/* Feeds what is still done, for the baselines alone. */
+void bh_learning_again(struct bh_learning *l);
 /* The slot's tenant goes. */
 void bh_learning_forget(struct bh_learning *l, uint32_t slot);

@@ -4,6 +4,7 @@
 #include "daemon/baselines.h"
 #include "daemon/runtime.h"
 #include "datapath/trace.h"
+#include "event/trace.h"
 #include "policy/runtime.h"
 
 #define BH_RUNTIME_DRAIN 16384 /* records, before an endpoint goes */
@@ -31,8 +32,8 @@ struct bh_runtime {
 	uint64_t unnamed; /* events whose pod nobody knows */
 	uint64_t events;  /* that were told */
 	unsigned ticks;
-	uint64_t repeated_ns;	      /* up to then edges were told to the baselines; 0: none */
-	uint64_t rules[BH_MAX_SLOTS]; /* sums of what the kernel has; 0: nothing */
+	uint64_t repeated_ns;		    /* up to then it was told what goes on; 0: not yet */
+	uint64_t rules[BH_MAX_SLOTS];	    /* sums of what the kernel has; 0: nothing */
 	uint32_t overflowed[BH_MAX_SLOTS];  /* generation of which it was told; 0: none */
 	bool has_policies;		    /* some RuntimePolicy was in force at the last look */
 	bool needs_calls;		    /* a RuntimePolicy names what only watch mode sees */
@@ -40,5 +41,10 @@ struct bh_runtime {
 	char trouble[160];
 };
 
+/* Whose an event is; NULL: nobody's that is still there. */
+const struct bh_endpoint *bh_runtime_endpoint_of(const struct bh_runtime *rt,
+						 const struct bh_trace_event *ev);
+/* In learn mode tells the baselines what pods still do, once in a part of a slice of time. */
+void bh_runtime_again(struct bh_runtime *rt);
 /* Reads up to max records, then does what they call for. */
 void bh_runtime_read(struct bh_runtime *rt, int max);

@@ -239,6 +239,7 @@ static int take_row(struct bh_map *all, const struct bh_world *world, const json
 	char ns[256], peer[PEER_MAX];
 	struct bh_workload w;
 	struct bh_activity a = {.kind = BH_ACT_EDGE, .subject = &s, .ts_ns = 1};
+	const struct bh_base_sighting seen = {.pod_id = 1, .ts_ns = 1};
 	struct bh_baseline *b;
 	const char *name;
 
@@ -255,7 +256,7 @@ static int take_row(struct bh_map *all, const struct bh_world *world, const json
 	s.workload = bh_subject_workload(&s);
 	s.pod_id = 1;
 	b = baseline_of(all, &s);
-	return b ? bh_baseline_observe(b, &a, 0, false) : -ENOMEM;
+	return b ? bh_baseline_observe(b, &a, &seen) : -ENOMEM;
 }
 
 static int make_all(const struct bh_map *all, const struct bh_world *w, json_t *policies,

@@ -219,8 +219,9 @@ struct bh_activity {
 			const uint16_t (
 				*bigrams)[2]; /* new pairs, where the kernel could tell them */
 			size_t n_bigrams;
-			uint32_t new_bigrams,
-				all_bigrams; /* bits of the Bloom filter: new, and set */
+			const uint8_t *new_pairs; /* bits new in the pod's Bloom filter, of
+						     BH_BASE_BLOOM bytes; NULL: no such filter */
+			uint32_t all_bigrams;	  /* how many bits are set in it */
 		} syscalls;
 		struct {
 			double score, threshold; /* of the last `calls` calls of the process */

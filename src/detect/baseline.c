@@ -19,8 +19,26 @@ const char *bh_base_kind_name(enum bh_base_kind kind)
 	return kinds[kind];
 }
 
+/* Nobody is in a slice any more. */
+static void forget_slices(struct bh_baseline *b)
+{
+	struct bh_map_entry *e;
+	size_t pos;
+
+	memset(b->unit_of, 0, sizeof(b->unit_of));
+	for (int i = 0; i < BH_BASE_KINDS; i++) {
+		for (pos = 0; (e = bh_map_next(&b->facts[i], &pos));) {
+			struct bh_base_fact *f = e->value;
+
+			memset(f->last_unit, 0, sizeof(f->last_unit));
+		}
+	}
+}
+
 void bh_baseline_set_options(struct bh_baseline *b, const struct bh_base_options *opt)
 {
+	uint64_t slice_ns = b->opt.slice_ns;
+
 	b->opt = *opt;
 	if (b->opt.unseen <= 0)
 		b->opt.unseen = UNSEEN;
@@ -30,6 +48,18 @@ void bh_baseline_set_options(struct bh_baseline *b, const struct bh_base_options
 		b->opt.min_units = MIN_UNITS;
 	if (!b->opt.slice_ns)
 		b->opt.slice_ns = SLICE_NS;
+	if (slice_ns && slice_ns != b->opt.slice_ns)
+		forget_slices(b);
+}
+
+void bh_baseline_resume(struct bh_baseline *b, uint64_t now_ns)
+{
+	for (int i = 0; i < BH_BASE_REPLICAS; i++) {
+		if (b->unit_of[i] > now_ns / b->opt.slice_ns + 1) {
+			forget_slices(b);
+			return;
+		}
+	}
 }
 
 int bh_baseline_new(const struct bh_subject *s, const struct bh_base_options *opt,
@@ -161,7 +191,7 @@ const char *bh_baseline_waits_for(const struct bh_baseline *b, char *out, size_t
 
 void bh_baseline_close(struct bh_baseline *b)
 {
-	uint32_t n = b->n_held_out < 32 ? b->n_held_out : 32, i;
+	uint32_t n = b->n_held_out < BH_BASE_HELD ? b->n_held_out : BH_BASE_HELD, i;
 	double most = 0;
 
 	for (i = 0; i < n; i++) {
@@ -206,14 +236,11 @@ void bh_baseline_forget_replicas(struct bh_baseline *b)
 	int i;
 
 	memset(b->replica, 0, sizeof(b->replica));
-	memset(b->unit_of, 0, sizeof(b->unit_of));
+	b->suspects = 0;
+	forget_slices(b);
 	for (i = 0; i < BH_BASE_KINDS; i++) {
-		for (pos = 0; (e = bh_map_next(&b->facts[i], &pos));) {
-			struct bh_base_fact *f = e->value;
-
-			f->sound = 0;
-			memset(f->last_unit, 0, sizeof(f->last_unit));
-		}
+		for (pos = 0; (e = bh_map_next(&b->facts[i], &pos));)
+			((struct bh_base_fact *)e->value)->sound = 0;
 	}
 	for (pos = 0; b->seq && (g = bh_grams_next(&b->seq->grams, &pos));)
 		g->seen_by = 0;
@@ -232,6 +259,7 @@ int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id)
 	i = (int)(b->starts++ % BH_BASE_REPLICAS);
 	b->replica[i] = pod_id;
 	b->unit_of[i] = 0;
+	b->suspects &= (uint8_t) ~(1u << i);
 	return i;
 }
 
@@ -240,11 +268,30 @@ int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id)
 static void begin_unit(struct bh_baseline *b, int replica, uint32_t slice)
 {
 	if (b->unit_of[replica] && b->units >= b->opt.min_units / 2)
-		b->held_out[b->n_held_out++ % 32] = b->unit_score[replica];
+		b->held_out[b->n_held_out++ % BH_BASE_HELD] = b->unit_score[replica];
 	b->unit_score[replica] = 0;
 	b->unit_of[replica] = slice;
 	b->units++;
 	bh_baseline_try_close(b);
+}
+
+/* The replica's slice; a new one begins with what is seen first in it. Returns the replica. */
+static int enter_slice(struct bh_baseline *b, const struct bh_base_sighting *s)
+{
+	uint32_t slice = (uint32_t)(s->ts_ns / b->opt.slice_ns) + 1;
+	int replica = bh_baseline_replica(b, s->pod_id);
+
+	if (slice > b->unit_of[replica])
+		begin_unit(b, replica, slice);
+	if (s->is_suspect)
+		b->suspects |= (uint8_t)(1u << replica);
+	return replica;
+}
+
+void bh_baseline_live(struct bh_baseline *b, const struct bh_base_sighting *s)
+{
+	if (!b->is_closed)
+		enter_slice(b, s);
 }
 
 static struct bh_base_fact *fact_add(struct bh_baseline *b, enum bh_base_kind kind,
@@ -260,13 +307,19 @@ static struct bh_base_fact *fact_add(struct bh_baseline *b, enum bh_base_kind ki
 }
 
 /* What is seen while a finding is open counts for the estimate, and confirms nothing. */
-static void count_sighting(struct bh_base_fact *f, int replica, uint32_t slice, bool is_suspect)
+static void count_sighting(struct bh_baseline *b, struct bh_base_fact *f, int replica,
+			   bool is_counted)
 {
-	f->units += f->last_unit[replica] != slice;
-	f->last_unit[replica] = slice;
-	if (is_suspect || (f->sound & (1u << replica)))
+	uint32_t slice = b->unit_of[replica];
+	uint8_t bit = (uint8_t)(1u << replica);
+
+	if (is_counted) {
+		f->units += f->last_unit[replica] != slice;
+		f->last_unit[replica] = slice;
+	}
+	if ((b->suspects | f->sound) & bit)
 		return;
-	f->sound |= (uint8_t)(1u << replica);
+	f->sound |= bit;
 	f->replicas += f->replicas < UINT8_MAX;
 	f->is_confirmed |= f->replicas > 1;
 }
@@ -274,21 +327,20 @@ static void count_sighting(struct bh_base_fact *f, int replica, uint32_t slice, 
 int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *text,
 		    const struct bh_base_sighting *s)
 {
-	uint32_t slice = (uint32_t)(s->ts_ns / b->opt.slice_ns) + 1;
 	struct bh_base_fact *f;
+	bool is_news;
 	int replica;
 
 	if (b->is_closed)
 		return 0;
-	replica = bh_baseline_replica(b, s->pod_id);
-	if (b->unit_of[replica] != slice)
-		begin_unit(b, replica, slice);
+	replica = enter_slice(b, s); /* which may close it, after this last key */
 	f = bh_map_get_s(&b->facts[kind], text);
-	if (!f && b->facts[kind].count >= BH_BASE_MAX_KEYS) {
+	is_news = !f;
+	if (is_news && b->facts[kind].count >= BH_BASE_MAX_KEYS) {
 		b->overflow++;
 		return 0;
 	}
-	if (!f) {
+	if (is_news) {
 		b->unit_score[replica] += bh_baseline_weight(b, kind);
 		f = fact_add(b, kind, text);
 		if (!f)
@@ -298,7 +350,7 @@ int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *t
 	/* what is told late may be older */
 	f->first_s = s->now_s < f->first_s ? s->now_s : f->first_s;
 	f->last_s = s->now_s > f->last_s ? s->now_s : f->last_s;
-	count_sighting(f, replica, slice, s->is_suspect);
+	count_sighting(b, f, replica, is_news || !s->is_remembered);
 	return 0;
 }
 
@@ -322,6 +374,30 @@ uint32_t bh_bigram_bit(uint16_t first, uint16_t second)
 	return ((uint32_t)first * 40503u + (uint32_t)second * 2654435761u) >> 16;
 }
 
+/* Pairs of a suspect are not learnt: bits cannot be unconfirmed. */
+static int see_pairs(struct bh_baseline *b, const struct bh_activity *a,
+		     const struct bh_base_sighting *s)
+{
+	size_t i;
+
+	if (b->is_closed || s->is_suspect ||
+	    (b->suspects & (1u << bh_baseline_replica(b, s->pod_id))))
+		return 0;
+	if (a->u.syscalls.new_pairs)
+		return bh_baseline_see_bloom(b, a->u.syscalls.new_pairs);
+	if (a->u.syscalls.n_bigrams && !b->bloom)
+		b->bloom = calloc(1, BH_BASE_BLOOM);
+	if (a->u.syscalls.n_bigrams && !b->bloom)
+		return -ENOMEM;
+	for (i = 0; i < a->u.syscalls.n_bigrams; i++) {
+		uint32_t bit =
+			bh_bigram_bit(a->u.syscalls.bigrams[i][0], a->u.syscalls.bigrams[i][1]);
+
+		b->bloom[bit / 8] |= (uint8_t)(1u << (bit % 8));
+	}
+	return 0;
+}
+
 static int see_syscalls(struct bh_baseline *b, const struct bh_activity *a,
 			const struct bh_base_sighting *s)
 {
@@ -335,26 +411,12 @@ static int see_syscalls(struct bh_baseline *b, const struct bh_activity *a,
 		snprintf(text, sizeof(text), "%zu", i);
 		r = bh_baseline_see(b, BH_BASE_SYSCALL, text, s);
 	}
-	if (!r && a->u.syscalls.n_bigrams && !b->bloom && !b->is_closed) {
-		b->bloom = calloc(1, BH_BASE_BLOOM);
-		r = b->bloom ? 0 : -ENOMEM;
-	}
-	for (i = 0; !r && !b->is_closed && i < a->u.syscalls.n_bigrams; i++) {
-		uint32_t bit =
-			bh_bigram_bit(a->u.syscalls.bigrams[i][0], a->u.syscalls.bigrams[i][1]);
-
-		b->bloom[bit / 8] |= (uint8_t)(1u << (bit % 8));
-	}
-	return r;
+	return r ? r : see_pairs(b, a, s);
 }
 
-int bh_baseline_observe(struct bh_baseline *b, const struct bh_activity *a, int64_t now_s,
-			bool is_suspect)
+int bh_baseline_observe(struct bh_baseline *b, const struct bh_activity *a,
+			const struct bh_base_sighting *s)
 {
-	const struct bh_base_sighting s = {.pod_id = a->subject->pod_id,
-					   .ts_ns = a->ts_ns,
-					   .now_s = now_s,
-					   .is_suspect = is_suspect};
 	struct bh_base_key keys[BH_BASE_KEYS_MAX];
 	size_t i, n;
 	int r = 0;
@@ -362,10 +424,10 @@ int bh_baseline_observe(struct bh_baseline *b, const struct bh_activity *a, int6
 	if (b->is_closed)
 		return 0;
 	if (a->kind == BH_ACT_SYSCALLS)
-		return see_syscalls(b, a, &s);
+		return see_syscalls(b, a, s);
 	n = bh_baseline_keys(a, keys);
 	for (i = 0; !r && i < n; i++)
-		r = bh_baseline_see(b, keys[i].kind, keys[i].text, &s);
+		r = bh_baseline_see(b, keys[i].kind, keys[i].text, s);
 	return r;
 }
 
@@ -386,6 +448,15 @@ bool bh_baseline_has_bigram(const struct bh_baseline *b, uint16_t first, uint16_
 	uint32_t bit = bh_bigram_bit(first, second);
 
 	return b->bloom && (b->bloom[bit / 8] & (1u << (bit % 8)));
+}
+
+uint32_t bh_baseline_new_bits(const struct bh_baseline *b, const uint8_t bits[BH_BASE_BLOOM])
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; b->bloom && i < BH_BASE_BLOOM; i++)
+		n += (uint32_t)__builtin_popcount(bits[i] & (uint8_t)~b->bloom[i]);
+	return n;
 }
 
 /* ---- merging ---- */

@@ -31,6 +31,7 @@ const char *bh_base_kind_name(enum bh_base_kind kind);
 #define BH_BASE_MAX_KEYS 1024
 #define BH_BASE_KEY	 320
 #define BH_BASE_REPLICAS 8
+#define BH_BASE_HELD	 32
 #define BH_BASE_BLOOM	 8192 /* bytes of the bigram filter, as the kernel has it */
 
 struct bh_base_key {
@@ -73,9 +74,10 @@ struct bh_baseline {
 	uint64_t replica[BH_BASE_REPLICAS];  /* pod ids */
 	uint32_t starts;		     /* pods seen */
 	uint32_t units;			     /* units begun */
+	uint8_t suspects;		     /* replicas with an open finding: one bit each */
 	uint32_t unit_of[BH_BASE_REPLICAS];  /* current slice + 1 of each replica */
 	double unit_score[BH_BASE_REPLICAS]; /* surprise within the current unit */
-	double held_out[32]; /* surprise of finished units, newest at (n_held_out - 1) % 32 */
+	double held_out[BH_BASE_HELD]; /* of finished units, newest at (n_held_out - 1) % all */
 	uint32_t n_held_out;
 	double threshold;	 /* of the anomaly score; set when it closes */
 	struct bh_base_seq *seq; /* order of its calls (baseline_seq.h), or NULL */
@@ -88,20 +90,26 @@ void bh_baseline_set_options(struct bh_baseline *b, const struct bh_base_options
 void bh_baseline_free(struct bh_baseline *b);
 void bh_baseline_freep(struct bh_baseline **b);
 
-/* Learns from one activity; a closed baseline learns nothing. now_s: Unix time of it. is_suspect:
- * the pod has an open finding, so what it does now confirms nothing. Returns 0 or -ENOMEM. */
-int bh_baseline_observe(struct bh_baseline *b, const struct bh_activity *a, int64_t now_s,
-			bool is_suspect);
+/* Who saw something and when. What is told late counts for the replica's current slice. */
+struct bh_base_sighting {
+	uint64_t pod_id, ts_ns;
+	int64_t now_s;	    /* Unix time of it */
+	bool is_suspect;    /* the pod has an open finding: from now on it confirms nothing */
+	bool is_remembered; /* from an unknown time before: counts only where it is news */
+};
+/* Learns from one activity; a closed baseline learns nothing. Returns 0 or -ENOMEM. */
+int bh_baseline_observe(struct bh_baseline *b, const struct bh_activity *a,
+			const struct bh_base_sighting *s);
 
 /* One key seen by one pod, for whoever reads the kernel's sets: there a repeated key is not
  * announced again, so that a sweep per slice has to say that it is still seen. */
-struct bh_base_sighting {
-	uint64_t pod_id, ts_ns;
-	int64_t now_s;
-	bool is_suspect;
-};
 int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *text,
 		    const struct bh_base_sighting *s);
+/* The pod lives: time that brings nothing new is time that was seen. */
+void bh_baseline_live(struct bh_baseline *b, const struct bh_base_sighting *s);
+/* After bh_baseline_read of what this node wrote, with the clock of ts_ns: slices of a time to come
+ * are of a machine that was restarted since. */
+void bh_baseline_resume(struct bh_baseline *b, uint64_t now_ns);
 /* The place of a pod among the replicas, 0 to BH_BASE_REPLICAS - 1. */
 int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id);
 /* Adds the kernel's bigram filter of a pod. 0 or -ENOMEM. */
@@ -111,6 +119,9 @@ enum bh_base_answer { BH_BASE_NEW, BH_BASE_UNCONFIRMED, BH_BASE_KNOWN };
 enum bh_base_answer bh_baseline_has(const struct bh_baseline *b, enum bh_base_kind kind,
 				    const char *text);
 bool bh_baseline_has_bigram(const struct bh_baseline *b, uint16_t first, uint16_t second);
+/* How many of the bits a kernel's filter of pairs does not share with the baseline's; 0 while that
+ * has none. */
+uint32_t bh_baseline_new_bits(const struct bh_baseline *b, const uint8_t bits[BH_BASE_BLOOM]);
 
 /* Estimated share of what will be seen of this kind that was not seen yet; 1 while nothing is
  * known, 0 for a kind of which nothing was ever seen in enough units. */

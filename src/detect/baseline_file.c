@@ -1,5 +1,6 @@
 /* baseline_file.c - baselines as text, and signed. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,16 @@ static void add_json(struct bh_str *out, json_t *take_value)
 	json_decref(take_value);
 }
 
+/* The replicas that have seen the fact in the slice they are in: one bit each. */
+static int now_of(const struct bh_baseline *b, const struct bh_base_fact *f)
+{
+	int bits = 0, i;
+
+	for (i = 0; i < BH_BASE_REPLICAS; i++)
+		bits |= (b->unit_of[i] && f->last_unit[i] == b->unit_of[i]) << i;
+	return bits;
+}
+
 static int write_kind(const struct bh_baseline *b, enum bh_base_kind kind, struct bh_str *out)
 {
 	struct keys keys = {0};
@@ -61,11 +72,12 @@ static int write_kind(const struct bh_baseline *b, enum bh_base_kind kind, struc
 		const struct bh_base_fact *f = keys.v[i]->value;
 
 		bh_str_add(out, i ? ",\n   " : "\n   ");
-		add_json(out,
-			 json_pack("{s:s, s:i, s:i, s:i, s:b, s:I, s:I}", "key", keys.v[i]->key,
-				   "units", (int)f->units, "replicas", (int)f->replicas, "seenBy",
-				   (int)f->sound, "confirmed", (int)f->is_confirmed, "first",
-				   (json_int_t)f->first_s, "last", (json_int_t)f->last_s));
+		add_json(out, json_pack("{s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:o*}", "key",
+					keys.v[i]->key, "units", (int)f->units, "replicas",
+					(int)f->replicas, "seenBy", (int)f->sound, "confirmed",
+					(int)f->is_confirmed, "first", (json_int_t)f->first_s,
+					"last", (json_int_t)f->last_s, "now",
+					b->is_closed ? NULL : json_integer(now_of(b, f))));
 	}
 	bh_str_add(out, keys.n ? "\n  ]" : "]");
 	bh_vec_done(&keys);
@@ -85,6 +97,26 @@ static void write_bloom(const struct bh_baseline *b, struct bh_str *out)
 	free(text);
 }
 
+/* Where learning stands, so that it goes on from there. */
+static void write_progress(const struct bh_baseline *b, struct bh_str *out)
+{
+	uint32_t n = b->n_held_out < BH_BASE_HELD ? b->n_held_out : BH_BASE_HELD, i;
+
+	bh_str_fmt(out,
+		   ",\n \"progress\": {\"slice\": %llu, \"suspects\": %u, \"heldOut\": %u, "
+		   "\"in\": [",
+		   (unsigned long long)b->opt.slice_ns, b->suspects, b->n_held_out);
+	for (i = 0; i < BH_BASE_REPLICAS; i++)
+		bh_str_fmt(out, "%s%u", i ? ", " : "", b->unit_of[i]);
+	bh_str_add(out, "], \"scores\": [");
+	for (i = 0; i < BH_BASE_REPLICAS; i++)
+		bh_str_fmt(out, "%s%.3f", i ? ", " : "", b->unit_score[i]);
+	bh_str_add(out, "], \"normal\": [");
+	for (i = 0; i < n; i++)
+		bh_str_fmt(out, "%s%.3f", i ? ", " : "", b->held_out[i]);
+	bh_str_add(out, "]}");
+}
+
 int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 {
 	int i, r = 0;
@@ -99,9 +131,12 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 		bh_str_fmt(out, "%s\"%016llx\"", i ? ", " : "", (unsigned long long)b->replica[i]);
 	bh_str_fmt(out,
 		   "],\n \"closed\": %s, \"starts\": %u, \"units\": %u, \"overflow\": %llu, "
-		   "\"threshold\": %.3f,\n \"facts\": {",
+		   "\"threshold\": %.3f",
 		   b->is_closed ? "true" : "false", b->starts, b->units,
 		   (unsigned long long)b->overflow, b->threshold);
+	if (!b->is_closed)
+		write_progress(b, out);
+	bh_str_add(out, ",\n \"facts\": {");
 	for (i = 0; !r && i < BH_BASE_KINDS; i++)
 		r = write_kind(b, (enum bh_base_kind)i, out);
 	bh_str_add(out, "\n }");
@@ -117,7 +152,7 @@ int bh_baseline_write(const struct bh_baseline *b, struct bh_str *out)
 static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t *j,
 		     struct bh_err *err)
 {
-	int64_t units = 1, replicas = 0, sound = 0, first = 0, last = 0;
+	int64_t units = 1, replicas = 0, sound = 0, now = 0, first = 0, last = 0;
 	struct bh_base_fact *f;
 	bool confirmed = false;
 	const char *key = NULL;
@@ -131,6 +166,8 @@ static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t
 		r = bh_json_get_int(j, "replicas", true, 0, UINT8_MAX, &replicas, err);
 	if (!r)
 		r = bh_json_get_int(j, "seenBy", false, 0, UINT8_MAX, &sound, err);
+	if (!r)
+		r = bh_json_get_int(j, "now", false, 0, UINT8_MAX, &now, err);
 	if (!r)
 		r = bh_json_get_bool(j, "confirmed", true, &confirmed, err);
 	if (!r)
@@ -152,6 +189,8 @@ static int read_fact(struct bh_baseline *b, enum bh_base_kind kind, const json_t
 				   .is_confirmed = confirmed,
 				   .first_s = first,
 				   .last_s = last};
+	for (int i = 0; i < BH_BASE_REPLICAS; i++)
+		f->last_unit[i] = now >> i & 1 ? b->unit_of[i] : 0;
 	return 0;
 }
 
@@ -221,6 +260,45 @@ static int read_replicas(struct bh_baseline *b, const json_t *root, struct bh_er
 	return r;
 }
 
+/* Up to max numbers; how many. */
+static uint32_t read_numbers(const json_t *j, const char *key, double *ret, uint32_t max)
+{
+	const json_t *list = json_object_get(j, key);
+	uint32_t n = 0;
+
+	for (; n < max && n < json_array_size(list); n++)
+		ret[n] = fmin(fmax(json_number_value(json_array_get(list, n)), 0), UINT32_MAX);
+	return n;
+}
+
+static int read_progress(struct bh_baseline *b, const json_t *root, struct bh_err *err)
+{
+	int64_t slice = (int64_t)b->opt.slice_ns, suspects = 0, held = 0;
+	double in[BH_BASE_REPLICAS] = {0};
+	json_t *j = NULL;
+	uint32_t n;
+	int r = bh_json_get_obj(root, "progress", false, &j, err);
+
+	if (r || !j)
+		return r;
+	r = bh_json_get_int(j, "slice", true, 1, INT64_MAX, &slice, err);
+	if (!r)
+		r = bh_json_get_int(j, "suspects", true, 0, UINT8_MAX, &suspects, err);
+	if (!r)
+		r = bh_json_get_int(j, "heldOut", true, 0, MAX_COUNT, &held, err);
+	if (r)
+		return bh_note(err, r, "progress");
+	b->opt.slice_ns = (uint64_t)slice;
+	b->suspects = (uint8_t)suspects;
+	n = read_numbers(j, "normal", b->held_out, BH_BASE_HELD);
+	b->n_held_out = n < BH_BASE_HELD ? n : (uint32_t)held;
+	read_numbers(j, "scores", b->unit_score, BH_BASE_REPLICAS);
+	read_numbers(j, "in", in, BH_BASE_REPLICAS);
+	for (int i = 0; i < BH_BASE_REPLICAS; i++)
+		b->unit_of[i] = (uint32_t)in[i];
+	return 0;
+}
+
 static int read_head(const json_t *root, struct bh_baseline **ret, struct bh_err *err)
 {
 	static const char *const names[] = {"namespace", "ownerKind", "owner", "container",
@@ -262,6 +340,8 @@ int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, str
 		r = bh_json_get_int(root, "units", true, 0, MAX_COUNT, &units, err);
 	if (!r)
 		r = bh_json_get_int(root, "overflow", true, 0, INT64_MAX, &overflow, err);
+	if (!r)
+		r = read_progress(b, root, err);
 	if (!r)
 		r = read_facts(b, root, err);
 	if (!r)

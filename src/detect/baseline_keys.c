@@ -33,9 +33,12 @@ static void exec_keys(const struct bh_activity *a, struct bh_base_key *ret, size
 	bh_path_collapse(p->path, 8, program, sizeof(program));
 	snprintf(k->text, sizeof(k->text), "%s%s%s%s%s", program, *script ? " " : "", script,
 		 *from ? " from " : "", from);
-	k = add(ret, n, BH_BASE_CHAIN);
-	snprintf(k->text, sizeof(k->text), "%.150s > %.150s",
-		 (p->flags & BH_PROC_FROM_OUTSIDE) ? "(outside)" : a->parent.path, program);
+	/* of what ran before we looked nobody knows who started it */
+	if (p->flags & BH_PROC_FROM_OUTSIDE || *a->parent.path) {
+		k = add(ret, n, BH_BASE_CHAIN);
+		snprintf(k->text, sizeof(k->text), "%.150s > %.150s",
+			 (p->flags & BH_PROC_FROM_OUTSIDE) ? "(outside)" : a->parent.path, program);
+	}
 	k = add(ret, n, BH_BASE_USE);
 	snprintf(k->text, sizeof(k->text), "user %u", p->uid);
 }

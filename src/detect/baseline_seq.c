@@ -40,10 +40,12 @@ int bh_baseline_see_grams(struct bh_baseline *b, const struct bh_gram *v, size_t
 
 	if (b->is_closed || s->is_suspect)
 		return 0;
+	seen_by = (uint8_t)(1u << bh_baseline_replica(b, s->pod_id));
+	if (b->suspects & seen_by)
+		return 0;
 	q = bh_base_seq_of(b);
 	if (!q)
 		return -ENOMEM;
-	seen_by = (uint8_t)(1u << bh_baseline_replica(b, s->pod_id));
 	for (i = 0; i < n; i++) {
 		if (bh_grams_add(&q->grams, v[i].gram, v[i].count, seen_by) == -ENOMEM)
 			return -ENOMEM;
@@ -79,7 +81,8 @@ int bh_baseline_see_window(struct bh_baseline *b, const struct bh_trace *t,
 {
 	struct bh_base_seq *q;
 
-	if (b->is_closed || s->is_suspect)
+	if (b->is_closed || s->is_suspect ||
+	    b->suspects & (1u << bh_baseline_replica(b, s->pod_id)))
 		return 0;
 	q = bh_base_seq_of(b);
 	return q ? bh_base_seq_keep(q, t) : -ENOMEM;

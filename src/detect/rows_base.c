@@ -102,6 +102,8 @@ static struct novelty novelty_of(const struct bh_baseline *b, const struct bh_ac
 	for (i = 0; b->bloom && i < a->u.syscalls.n_bigrams; i++)
 		v.bigrams += !bh_baseline_has_bigram(b, a->u.syscalls.bigrams[i][0],
 						     a->u.syscalls.bigrams[i][1]);
+	if (a->u.syscalls.new_pairs)
+		v.bigrams += bh_baseline_new_bits(b, a->u.syscalls.new_pairs);
 	return v;
 }
 
@@ -115,8 +117,6 @@ bool bh_row_new_syscall(struct bh_judge *j)
 	if (!b)
 		return false;
 	v = novelty_of(b, j->a);
-	if (!v.bigrams)
-		v.bigrams = j->a->u.syscalls.new_bigrams;
 	share = all ? (double)v.bigrams / all : 0;
 	/* one new pair is chance; a tenth of all pairs being new is another program */
 	if (!v.calls && (v.bigrams < 8 || share < 0.1))
@@ -144,12 +144,23 @@ static double surprise_of_sequence(struct bh_pod_state *pod, const struct bh_act
 	return fmin(2 * over, BH_BASE_MOST_WEIGHT) / pod->sequences;
 }
 
+/* That a new program does what no other one did is no second thing beside that it runs. */
+static bool is_of_new_program(const struct bh_judge *j)
+{
+	const struct bh_activity *a = j->a;
+
+	return (a->kind == BH_ACT_SEQUENCE || a->kind == BH_ACT_SYSCALLS) && j->proc &&
+	       j->proc->is_news;
+}
+
 static double surprise(struct bh_judge *j, const struct bh_baseline *b)
 {
 	struct bh_base_key keys[BH_BASE_KEYS_MAX];
 	size_t i, n;
 	double sum = 0;
 
+	if (is_of_new_program(j))
+		return 0;
 	if (j->a->kind == BH_ACT_SEQUENCE)
 		return surprise_of_sequence(j->pod, j->a);
 	if (j->a->kind == BH_ACT_SYSCALLS) {
@@ -158,12 +169,16 @@ static double surprise(struct bh_judge *j, const struct bh_baseline *b)
 		/* pairs come in crowds: one new call makes dozens of them */
 		sum = (double)(v.calls < 3 ? v.calls : 3) * bh_baseline_weight(b, BH_BASE_SYSCALL) /
 		      2;
-		return sum + log2(1 + (double)v.bigrams) / 4;
+		sum += log2(1 + (double)v.bigrams) / 4;
+		/* nobody's may be those of one new program, which counts already */
+		return j->a->process.exec_id ? sum : fmin(sum, BH_BASE_MOST_WEIGHT);
 	}
 	n = bh_baseline_keys(j->a, keys);
 	for (i = 0; i < n; i++) {
 		switch (bh_baseline_has(b, keys[i].kind, keys[i].text)) {
 		case BH_BASE_NEW:
+			if (keys[i].kind == BH_BASE_EXEC && j->proc)
+				j->proc->is_news = true;
 			sum += bh_baseline_weight(b, keys[i].kind);
 			break;
 		case BH_BASE_UNCONFIRMED:

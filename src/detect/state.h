@@ -28,6 +28,7 @@ struct bh_proc {
 	uint32_t line;	    /* BH_LINE_* */
 	uint32_t inherited; /* the part of line that was there before it was executed */
 	uint32_t used;	    /* for replacement */
+	bool is_news;	    /* the workload never executed it while it was learnt */
 	bool was_preloaded; /* so was the one that executed it, or that one is not known */
 };
 

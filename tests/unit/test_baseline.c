@@ -266,6 +266,7 @@ static void test_system_calls(void **state)
 {
 	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless();
 	static const uint16_t one[][2] = {{3, 7}};
+	const struct bh_base_sighting seen = {.pod_id = 1, .now_s = 1};
 	uint16_t many[40][2];
 	uint64_t set[8] = {3};
 	struct bh_activity a;
@@ -278,11 +279,11 @@ static void test_system_calls(void **state)
 	a = rig_act(&r, BH_ACT_SYSCALLS, "");
 	a.u.syscalls.set = set;
 	a.u.syscalls.n_words = 8;
-	assert_int_equal(bh_baseline_observe(b, &a, 1, false), 0);
+	assert_int_equal(bh_baseline_observe(b, &a, &seen), 0);
 	a = rig_act(&r, BH_ACT_SYSCALLS, "");
 	a.u.syscalls.bigrams = (const uint16_t[][2]){{0, 1}, {1, 0}};
 	a.u.syscalls.n_bigrams = 2;
-	assert_int_equal(bh_baseline_observe(b, &a, 1, false), 0);
+	assert_int_equal(bh_baseline_observe(b, &a, &seen), 0);
 	bh_baseline_close(b);
 	assert_true(bh_baseline_has_bigram(b, 0, 1));
 	assert_false(bh_baseline_has_bigram(b, 3, 7));
@@ -360,6 +361,105 @@ static void test_late_sightings(void **state)
 	assert_int_equal(bh_baseline_diff(b, back, &text), 0);
 }
 
+/* What is not news counts in the slice in which it is told, once. */
+static void test_daemon_restarts(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless(), *back = NULL;
+	BH_CLEANUP(bh_str_done) struct bh_str text = {0}, again = {0};
+	struct bh_base_sighting s = {.pod_id = 1, .ts_ns = 5 * SLICE * S, .now_s = 1700000005};
+	struct bh_base_options opt;
+	struct bh_err err;
+
+	(void)state;
+	see(b, BH_BASE_EXEC, "/bin/a", 1, 5);
+	see(b, BH_BASE_EXEC, "/bin/b", 2, 5);
+	s.pod_id = 2;
+	s.is_suspect = true;
+	assert_int_equal(bh_baseline_see(b, BH_BASE_EXEC, "/bin/a", &s), 0);
+	b->held_out[0] = 1.5;
+	b->n_held_out = 1;
+	b->unit_score[1] = 2.25;
+	assert_int_equal(bh_baseline_write(b, &text), 0);
+	bh_assert_ok(&err, bh_baseline_read(text.s, text.n, &back, &err));
+	opt = b->opt;
+	bh_baseline_set_options(back, &opt);
+	bh_baseline_resume(back, 5 * SLICE * S);
+	assert_int_equal(bh_baseline_write(back, &again), 0);
+	assert_string_equal(text.s, again.s);
+	/* in the same slice nothing counts twice; whoever was suspect is */
+	see(back, BH_BASE_EXEC, "/bin/a", 1, 5);
+	see(back, BH_BASE_EXEC, "/bin/a", 2, 5);
+	assert_int_equal(back->units, b->units);
+	assert_int_equal(bh_baseline_has(back, BH_BASE_EXEC, "/bin/a"), BH_BASE_UNCONFIRMED);
+	s = (struct bh_base_sighting){.pod_id = 1, .ts_ns = 7 * SLICE * S, .now_s = 1700000007};
+	s.is_remembered = true;
+	assert_int_equal(bh_baseline_see(back, BH_BASE_EXEC, "/bin/a", &s), 0);
+	assert_int_equal(
+		((const struct bh_base_fact *)bh_map_get_s(&back->facts[BH_BASE_EXEC], "/bin/a"))
+			->units,
+		2);
+	assert_int_equal(back->units, b->units + 1);
+	/* another machine's clock, or other slices */
+	bh_baseline_resume(back, 2 * SLICE * S);
+	assert_int_equal(back->unit_of[0], 0);
+}
+
+/* Time in which nothing new happens is time that was seen. */
+static void test_quiet_life(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = fresh();
+	struct bh_base_sighting s;
+	char why[160];
+
+	(void)state;
+	for (uint64_t pod = 1; pod <= 3; pod++)
+		live(b, pod, 1);
+	assert_non_null(strstr(bh_baseline_waits_for(b, why, sizeof(why)), "3 of 12 slices"));
+	for (uint64_t slice = 2; slice <= 4; slice++) {
+		for (s = (struct bh_base_sighting){.pod_id = 1}; s.pod_id <= 3; s.pod_id++) {
+			s.ts_ns = slice * SLICE * S;
+			bh_baseline_live(b, &s);
+		}
+	}
+	assert_true(b->is_closed);
+	assert_int_equal(b->units, 12);
+}
+
+/* A replica that comes later brings no pairs that the others had not. */
+static void test_filters_of_pairs(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless();
+	uint8_t bits[BH_BASE_BLOOM] = {0xff, 0xff, 0xff, 0xff}, more[BH_BASE_BLOOM] = {0};
+	struct bh_base_sighting s = {.pod_id = 2, .is_suspect = true};
+	struct bh_activity a;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	learn(b);
+	a = rig_act(&r, BH_ACT_SYSCALLS, "");
+	a.u.syscalls.new_pairs = bits;
+	a.u.syscalls.all_bigrams = 32;
+	assert_int_equal(bh_baseline_observe(b, &a, &s), 0);
+	assert_null(b->bloom);
+	s = (struct bh_base_sighting){.pod_id = 1};
+	assert_int_equal(bh_baseline_observe(b, &a, &s), 0);
+	assert_memory_equal(b->bloom, bits, BH_BASE_BLOOM);
+	bh_baseline_close(b);
+	assert_int_equal(bh_detect_set_pod(r.d, &r.subject, &(struct bh_detect_pod){.baseline = b}),
+			 0);
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	more[100] = 3; /* one pair */
+	a.u.syscalls.new_pairs = more;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	more[101] = more[102] = 0xff;
+	rig_feed(&r, &a);
+	rig_expect(&r, "new-syscall", BH_SEVERITY_LOW);
+	rig_done(&r);
+}
+
 static void test_bad_files(void **state)
 {
 	static const struct {
@@ -372,6 +472,9 @@ static void test_bad_files(void **state)
 		{"\"key\":\"TCP 80\"", "\"key\":\"\"", "0 bytes"},
 		{"\"container\":\"web\"", "\"container\":1", "container"},
 		{"\"facts\"", "\"fakts\"", "facts"},
+		{"\"suspects\": 0", "\"suspects\": 256", "progress"},
+		{"\"slice\": ", "\"slice\": -", "progress"},
+		{"\"now\":7", "\"now\":-7", "now"},
 	};
 	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless(), *again = NULL;
 	BH_CLEANUP(bh_str_done) struct bh_str good = {0};
@@ -462,6 +565,9 @@ int main(void)
 		cmocka_unit_test(test_system_calls),
 		cmocka_unit_test(test_file_round_trip),
 		cmocka_unit_test(test_late_sightings),
+		cmocka_unit_test(test_daemon_restarts),
+		cmocka_unit_test(test_quiet_life),
+		cmocka_unit_test(test_filters_of_pairs),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_signature),
 	};

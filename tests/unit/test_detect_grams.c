@@ -296,7 +296,7 @@ static void test_learning_waits(void **state)
 	bh_assert_ok(&err, bh_baseline_new(&web, &opt, &b, &err));
 	assert_int_equal(bh_baseline_see(b, BH_BASE_EXEC, "/bin/app", &s), 0);
 	assert_int_equal(bh_baseline_see(b, BH_BASE_EXEC, "/bin/app",
-					 &(struct bh_base_sighting){2, 600 * S, 1, false}),
+					 &(struct bh_base_sighting){2, 600 * S, 1, false, false}),
 			 0);
 	assert_null(bh_baseline_waits_for(b, why, sizeof(why)));
 	assert_int_equal(bh_baseline_see_grams(b, &g, 1, &s), 0);
