@@ -31,7 +31,8 @@ struct lane {
 	pid_t worker;	      /* 0: none */
 	bool is_ending;	      /* it was killed and is not yet gone */
 	bool is_asked;	      /* the first job is with the worker */
-	bool is_broken;	      /* the last start failed, and that was said */
+	bool has_answered;    /* since it was started */
+	bool is_broken;	      /* the last one was of no use, and that was said */
 	int64_t again_ms;     /* monotonic; no start before */
 	int fd;
 	struct bh_source *source, *timer;
@@ -70,7 +71,7 @@ static void end_worker(struct lane *l)
 {
 	bh_source_freep(&l->source);
 	bh_closep(&l->fd);
-	l->is_asked = false;
+	l->is_asked = l->has_answered = false;
 	if (l->worker > 0) {
 		kill(l->worker, SIGKILL);
 		l->is_ending = true;
@@ -120,6 +121,31 @@ static void on_timer(void *arg)
 		bh_source_after(l->timer, AGAIN_MS);
 }
 
+static void give_up(struct lane *l, const struct bh_err *err)
+{
+	if (!l->is_broken)
+		bh_error("files are not hashed: %s", err->text);
+	l->is_broken = true;
+	l->again_ms = now_ms() + AGAIN_MS;
+	end_worker(l);
+	fail_all(l, EPIPE);
+}
+
+/* The next one is started at once, unless this one did not do anything: so may that one. */
+static void lose_worker(struct lane *l)
+{
+	struct bh_err err;
+
+	bh_fail(&err, EPIPE, "a worker ended or spoke out of turn");
+	if (l->is_asked && !l->has_answered) {
+		give_up(l, &err);
+		return;
+	}
+	bh_error("%s", err.text);
+	end_worker(l);
+	fail_all(l, EPIPE);
+}
+
 static void on_answer(int fd, unsigned events, void *arg)
 {
 	struct lane *l = arg;
@@ -130,11 +156,11 @@ static void on_answer(int fd, unsigned events, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n == (ssize_t)sizeof(a) && l->is_asked && a.id == l->jobs[l->first].ticket) {
+		l->has_answered = true;
+		l->is_broken = false;
 		answer_first(l, &a);
 	} else {
-		bh_error("a worker that hashes files ended or spoke out of turn");
-		end_worker(l);
-		fail_all(l, EPIPE);
+		lose_worker(l);
 	}
 	if (l->n)
 		go_on(l);
@@ -179,16 +205,6 @@ static int send_job(const struct lane *l, const struct job *job, struct bh_err *
 	return 0;
 }
 
-static void give_up(struct lane *l, const struct bh_err *err)
-{
-	if (!l->is_broken)
-		bh_error("files are not hashed: %s", err->text);
-	l->is_broken = true;
-	l->again_ms = now_ms() + AGAIN_MS;
-	end_worker(l);
-	fail_all(l, EPIPE);
-}
-
 /* Hands the first job to the worker, which is started if need be. */
 static void go_on(struct lane *l)
 {
@@ -212,7 +228,6 @@ static void go_on(struct lane *l)
 		return;
 	}
 	l->is_asked = true;
-	l->is_broken = false;
 	bh_source_after(l->timer, l->deadline_ms);
 }
 
