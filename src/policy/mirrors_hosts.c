@@ -219,10 +219,11 @@ static int place(const struct host *h, bool overrides_path, char **ret_base, cha
 static bool is_home(const struct host *h)
 {
 	const char *host = host_of(h->url), *own = h->r->ref->registry;
+	const char *server = bh_registry_server(own);
 	size_t n = strcspn(host, "/");
 
 	return (strlen(own) == n && !strncasecmp(host, own, n)) ||
-	       (!strcmp(own, "docker.io") && n == 20 && !strncmp(host, "registry-1.docker.io", n));
+	       (strlen(server) == n && !strncasecmp(host, server, n));
 }
 
 static int push_host(struct host *h, struct bh_err *err)
@@ -271,7 +272,7 @@ static int read_server(struct bh_mirror_reading *r, const char *dir, const json_
 	const json_t *server = json_object_get(root, "server");
 	const char *own = r->ref->registry;
 	BH_CLEANUP(bh_freep)
-	char *url = bh_strf("//%s", strcmp(own, "docker.io") ? own : "registry-1.docker.io");
+	char *url = bh_strf("//%s", bh_registry_server(own));
 	struct host h = {.r = r, .dir = dir, .table = root, .is_server = true};
 	const char *wish = json_string_value(server);
 	bool is_needed = server || json_object_get(root, "ca") || json_object_get(root, "client") ||

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "verify/ref.h"
 
 void bh_target_done(struct bh_target *t)
 {
@@ -27,12 +28,12 @@ bool bh_is_insecure(const struct bh_registry_options *opt, const char *host)
 	return false;
 }
 
-bool bh_mirror_is_about(const struct bh_mirror *m, const struct bh_registry_get *get)
+bool bh_mirror_is_about(const struct bh_mirror *m, const char *registry, const char *repository)
 {
-	size_t n = strlen(get->host);
+	size_t n = strlen(registry);
 
-	return !strncmp(m->of, get->host, n) && m->of[n] == '/' &&
-	       !strcmp(m->of + n + 1, get->repository);
+	return !strncmp(m->of, registry, n) && m->of[n] == '/' &&
+	       !strcmp(m->of + n + 1, repository);
 }
 
 /* A list is no content by digest, but nothing is believed because it stands in one. */
@@ -100,16 +101,10 @@ int bh_target_of_mirror(const struct bh_registry_options *opt, const struct bh_m
 	return checked(&t, ret, err);
 }
 
-/* The names of a registry's reference, of its server and of its credentials differ only here. */
-static const char *server_of(const char *host)
-{
-	return strcmp(host, "docker.io") ? host : "registry-1.docker.io";
-}
-
 int bh_target_of_registry(const struct bh_registry_options *opt, const struct bh_registry_get *get,
 			  struct bh_target *ret, struct bh_err *err)
 {
-	const char *server = server_of(get->host);
+	const char *server = bh_registry_server(get->host);
 	BH_CLEANUP(bh_freep) char *base = bh_strf("%s//%s/v2", scheme_for(opt, server), server);
 	struct bh_target t = {
 		.url = base ? url_below(base, get->repository, get) : NULL,

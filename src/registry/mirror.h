@@ -16,8 +16,6 @@ struct bh_target {
 
 void bh_target_done(struct bh_target *t);
 
-/* An entry of the list that is about the repository. */
-bool bh_mirror_is_about(const struct bh_mirror *m, const struct bh_registry_get *get);
 /* Whether it is asked for that: tags only from those that may resolve. */
 bool bh_mirror_serves(const struct bh_mirror *m, const struct bh_registry_get *get);
 /* -EPERM: it is plain http and not listed. */

@@ -336,8 +336,8 @@ static bool ask_mirrors(struct bh_registry *r, const struct bh_registry_get *get
 		const struct bh_mirror *m = &r->opt.mirrors[i];
 		int res;
 
-		if (m->is_server || r->is_down[i] || !bh_mirror_is_about(m, get) ||
-		    !bh_mirror_serves(m, get))
+		if (m->is_server || r->is_down[i] ||
+		    !bh_mirror_is_about(m, get->host, get->repository) || !bh_mirror_serves(m, get))
 			continue;
 		res = ask_mirror(r, m, get, ret);
 		if (!res)
@@ -354,7 +354,8 @@ static const struct bh_mirror *stand_in(const struct bh_registry *r,
 	for (size_t i = 0; i < r->opt.n_mirrors; i++) {
 		const struct bh_mirror *m = &r->opt.mirrors[i];
 
-		if ((m->is_server || m->refusal) && bh_mirror_is_about(m, get))
+		if ((m->is_server || m->refusal) &&
+		    bh_mirror_is_about(m, get->host, get->repository))
 			return m;
 	}
 	return NULL;

@@ -36,6 +36,9 @@ struct bh_mirror {
 	bool is_broken; /* with refusal: nobody can tell, for the settings are wrong */
 };
 
+/* Whether the entry is about that repository of that registry. */
+bool bh_mirror_is_about(const struct bh_mirror *m, const char *registry, const char *repository);
+
 struct bh_registry_options {
 	const struct bh_creds *creds; /* may be NULL */
 	char *const *insecure;	      /* "host" (any port) or "host:port" that are plain http */

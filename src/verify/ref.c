@@ -96,6 +96,11 @@ bool bh_image_ref_is_short(const char *text)
 	return !is_registry(first);
 }
 
+const char *bh_registry_server(const char *registry)
+{
+	return strcmp(registry, "docker.io") ? registry : "registry-1.docker.io";
+}
+
 static int split_name(const char *name, struct bh_image_ref *ret, struct bh_err *err)
 {
 	const char *slash = strchr(name, '/');

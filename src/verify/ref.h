@@ -28,3 +28,6 @@ int bh_image_ref_parse(const char *text, struct bh_image_ref *ret, struct bh_err
 
 /* true for a name without a registry in front ("nginx", "team/app:v1"), whatever else is wrong. */
 bool bh_image_ref_is_short(const char *text);
+
+/* The server that answers for the registry of that name: docker.io's has another one. Borrowed. */
+const char *bh_registry_server(const char *registry);

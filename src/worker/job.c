@@ -60,10 +60,9 @@ static bool has_mirrors(const struct image *im)
 {
 	for (size_t i = 0; i < im->job->mirrors.n; i++) {
 		const struct bh_mirror *m = &im->job->mirrors.v[i];
-		size_t n = strlen(im->ref.registry);
 
-		if (!strncmp(m->of, im->ref.registry, n) && m->of[n] == '/' &&
-		    !strcmp(m->of + n + 1, im->ref.repository) && !m->is_server && !m->refusal)
+		if (bh_mirror_is_about(m, im->ref.registry, im->ref.repository) && !m->is_server &&
+		    !m->refusal)
 			return true;
 	}
 	return false;
