@@ -40,6 +40,7 @@ BAD = (
     ({"slices": "many"}, "slices"),
     ({"replicas": 0}, "replicas"),
     ({"replicas": -3}, "replicas"),
+    ({"replicas": 9}, "replicas"),
     ({"unseen": "0%"}, "'unseen': '0%' is not above 0% and up to 50%"),
     ({"unseen": "51%"}, "'unseen': '51%' is not"),
     ({"unseen": "-1%"}, "'unseen': '-1%' is not"),
@@ -273,8 +274,8 @@ def moves(w):
     with open(path, "w") as f:
         f.write(r.stdout)
     before = w.learnt()
-    equal(node.cli("baseline", "reset", "shop/web").returncode, 0, "forgotten")
     node.ask("runtime", "watch")
+    equal(node.cli("baseline", "reset", "shop/web").returncode, 0, "forgotten")
     equal(w.row(), None, "in mode watch nothing is learnt")
     for more, name in (((), "shop/web"), (("--as", "production/web"), "production/web")):
         r = node.cli("baseline", "import", path, "--key", public, *more)
