@@ -16,6 +16,7 @@
 #define DAY_MS	   86400000ull
 #define SLICE_MS   600000ull
 #define MAX_SLICES 1000000
+#define MAX_PLACES 8   /* that a baseline tells apart */
 #define MOST	   0.5 /* unseen, and all the same called known */
 
 void bh_config_runtime_defaults(struct bh_runtime_settings *c)
@@ -89,11 +90,11 @@ static int read_rates(const struct bh_yaml *m, struct bh_runtime_settings *c,
 	return r;
 }
 
-static int read_count(const struct bh_yaml *m, const char *key, unsigned *ret,
+static int read_count(const struct bh_yaml *m, const char *key, int64_t max, unsigned *ret,
 		      struct bh_yaml_err *err)
 {
 	int64_t n = *ret;
-	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){1, MAX_SLICES}, &n, err);
+	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){1, max}, &n, err);
 
 	if (!r)
 		*ret = (unsigned)n;
@@ -130,9 +131,9 @@ static int read_learning(const struct bh_yaml *m, struct bh_learning_settings *c
 		r = read_span(m, "slice", bounds, &slice_ms, err);
 	c->slice_ns = slice_ms * 1000000;
 	if (!r)
-		r = read_count(m, "slices", &c->slices, err);
+		r = read_count(m, "slices", MAX_SLICES, &c->slices, err);
 	if (!r)
-		r = read_count(m, "replicas", &c->replicas, err);
+		r = read_count(m, "replicas", MAX_PLACES, &c->replicas, err);
 	return r < 0 ? r : read_unseen(m, c, err);
 }
 

@@ -10,7 +10,7 @@
  *     learning:                   # until when a workload is learnt, in mode learn
  *       slice: 10m              # of time, in which a replica's doings count once, 1s to 1d
  *       slices: 12              # at least so many, of all replicas together
- *       replicas: 3             # at least so many, or starts of one
+ *       replicas: 3             # at least so many, or starts of one; 1 to 8
  *       unseen: 2%              # and at most so much is still to come, as estimated
  *     fanotify: false           # what a RuntimePolicy's exec.origin refuses gets EPERM, not only
  *                               # SIGKILL; executing in such pods then waits for the daemon

@@ -248,16 +248,38 @@ void bh_baseline_forget_replicas(struct bh_baseline *b)
 
 /* ---- learning ---- */
 
-int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id)
+static uint32_t slice_of(const struct bh_baseline *b, const struct bh_base_sighting *s)
+{
+	return (uint32_t)(s->ts_ns / b->opt.slice_ns) + 1;
+}
+
+/* A free place, or that of who was not seen for a whole slice, longest ago; -1: all live. */
+static int free_place(const struct bh_baseline *b, uint32_t slice)
+{
+	int best = 0;
+
+	for (int i = 0; i < BH_BASE_REPLICAS; i++) {
+		if (!b->replica[i])
+			return i;
+		if (b->unit_of[i] < b->unit_of[best])
+			best = i;
+	}
+	return b->unit_of[best] + 1 < slice ? best : -1;
+}
+
+int bh_baseline_replica(struct bh_baseline *b, const struct bh_base_sighting *s)
 {
 	int i;
 
 	for (i = 0; i < BH_BASE_REPLICAS; i++) {
-		if (b->replica[i] == pod_id)
+		if (b->replica[i] == s->pod_id)
 			return i;
 	}
-	i = (int)(b->starts++ % BH_BASE_REPLICAS);
-	b->replica[i] = pod_id;
+	i = free_place(b, slice_of(b, s));
+	if (i < 0)
+		return (int)(bh_hash(&s->pod_id, sizeof(s->pod_id), 0) % BH_BASE_REPLICAS);
+	b->starts++;
+	b->replica[i] = s->pod_id;
 	b->unit_of[i] = 0;
 	b->suspects &= (uint8_t) ~(1u << i);
 	return i;
@@ -278,8 +300,8 @@ static void begin_unit(struct bh_baseline *b, int replica, uint32_t slice)
 /* The replica's slice; a new one begins with what is seen first in it. Returns the replica. */
 static int enter_slice(struct bh_baseline *b, const struct bh_base_sighting *s)
 {
-	uint32_t slice = (uint32_t)(s->ts_ns / b->opt.slice_ns) + 1;
-	int replica = bh_baseline_replica(b, s->pod_id);
+	uint32_t slice = slice_of(b, s);
+	int replica = bh_baseline_replica(b, s);
 
 	if (slice > b->unit_of[replica])
 		begin_unit(b, replica, slice);
@@ -380,8 +402,7 @@ static int see_pairs(struct bh_baseline *b, const struct bh_activity *a,
 {
 	size_t i;
 
-	if (b->is_closed || s->is_suspect ||
-	    (b->suspects & (1u << bh_baseline_replica(b, s->pod_id))))
+	if (b->is_closed || s->is_suspect || (b->suspects & (1u << bh_baseline_replica(b, s))))
 		return 0;
 	if (a->u.syscalls.new_pairs)
 		return bh_baseline_see_bloom(b, a->u.syscalls.new_pairs);

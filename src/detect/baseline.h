@@ -72,7 +72,7 @@ struct bh_baseline {
 	uint64_t overflow;		     /* keys that found no room */
 	uint8_t *bloom;			     /* BH_BASE_BLOOM bytes, or NULL */
 	uint64_t replica[BH_BASE_REPLICAS];  /* pod ids */
-	uint32_t starts;		     /* pods seen */
+	uint32_t starts;		     /* pods that had a place */
 	uint32_t units;			     /* units begun */
 	uint8_t suspects;		     /* replicas with an open finding: one bit each */
 	uint32_t unit_of[BH_BASE_REPLICAS];  /* current slice + 1 of each replica */
@@ -110,8 +110,10 @@ void bh_baseline_live(struct bh_baseline *b, const struct bh_base_sighting *s);
 /* After bh_baseline_read of what this node wrote, with the clock of ts_ns: slices of a time to come
  * are of a machine that was restarted since. */
 void bh_baseline_resume(struct bh_baseline *b, uint64_t now_ns);
-/* The place of a pod among the replicas, 0 to BH_BASE_REPLICAS - 1. */
-int bh_baseline_replica(struct bh_baseline *b, uint64_t pod_id);
+/* The place of a pod among the replicas, 0 to BH_BASE_REPLICAS - 1. More than live at once share
+ * places: together they confirm no more than one does, and only who has a place counts as a start.
+ */
+int bh_baseline_replica(struct bh_baseline *b, const struct bh_base_sighting *s);
 /* Adds the kernel's bigram filter of a pod. 0 or -ENOMEM. */
 int bh_baseline_see_bloom(struct bh_baseline *b, const uint8_t bits[BH_BASE_BLOOM]);
 

@@ -40,7 +40,7 @@ int bh_baseline_see_grams(struct bh_baseline *b, const struct bh_gram *v, size_t
 
 	if (b->is_closed || s->is_suspect)
 		return 0;
-	seen_by = (uint8_t)(1u << bh_baseline_replica(b, s->pod_id));
+	seen_by = (uint8_t)(1u << bh_baseline_replica(b, s));
 	if (b->suspects & seen_by)
 		return 0;
 	q = bh_base_seq_of(b);
@@ -81,8 +81,7 @@ int bh_baseline_see_window(struct bh_baseline *b, const struct bh_trace *t,
 {
 	struct bh_base_seq *q;
 
-	if (b->is_closed || s->is_suspect ||
-	    b->suspects & (1u << bh_baseline_replica(b, s->pod_id)))
+	if (b->is_closed || s->is_suspect || b->suspects & (1u << bh_baseline_replica(b, s)))
 		return 0;
 	q = bh_base_seq_of(b);
 	return q ? bh_base_seq_keep(q, t) : -ENOMEM;

@@ -404,6 +404,27 @@ static void test_daemon_restarts(void **state)
 	assert_int_equal(back->unit_of[0], 0);
 }
 
+/* More replicas than places at once are neither taken for new ones again and again, nor confirm. */
+static void test_many_replicas(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = endless();
+	uint64_t slice, pod;
+
+	(void)state;
+	for (slice = 1; slice <= 5; slice++) {
+		for (pod = 1; pod <= 20; pod++)
+			live(b, pod, slice);
+	}
+	assert_int_equal(b->starts, BH_BASE_REPLICAS);
+	assert_int_equal(b->units, 5 * BH_BASE_REPLICAS);
+	/* who came instead of others that went is a new one */
+	for (slice = 6; slice <= 8; slice++)
+		live(b, 1, slice);
+	live(b, 99, 8);
+	assert_int_equal(b->starts, BH_BASE_REPLICAS + 1);
+	assert_int_equal(b->replica[0], 1);
+}
+
 /* Time in which nothing new happens is time that was seen. */
 static void test_quiet_life(void **state)
 {
@@ -567,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_late_sightings),
 		cmocka_unit_test(test_daemon_restarts),
 		cmocka_unit_test(test_quiet_life),
+		cmocka_unit_test(test_many_replicas),
 		cmocka_unit_test(test_filters_of_pairs),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_signature),
