@@ -24,6 +24,7 @@ struct file {
 	struct bh_image_bundle *bundle; /* the last good policies; NULL: none */
 	uint64_t read_ms, seen;
 	bool is_broken; /* its policies have never been right */
+	char *why;	/* what is wrong with them now; NULL: nothing, or not told */
 };
 
 /* What one file says of a pod. */
@@ -48,7 +49,7 @@ struct bh_image_files_set {
 	BH_VEC(struct bh_image_policy *) policies;
 	json_t *bundle;
 	char version[2 * BH_SHA256_LEN + 1];
-	char trouble[512];
+	char trouble[BH_ERR_TEXT];
 	uint64_t now_ms, round;
 	bool is_changed;
 };
@@ -58,6 +59,7 @@ static void file_free(void *v)
 	struct file *f = v;
 
 	bh_image_bundle_free(f->bundle);
+	free(f->why);
 	free(f);
 }
 
@@ -121,13 +123,15 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 		return;
 	}
 	s->is_changed = true;
+	bh_freep(&f->why);
 	f->is_broken = !f->bundle;
 	if (bh_image_bundle_new(&files, &b, &err) ||
 	    bh_image_bundle_add(b, path, text, len, &problems))
 		return;
 	bad = first_error(&problems);
 	if (bad) {
-		bh_error("%s:%u:%u: %s", path, bad->line, bad->col, bad->text);
+		f->why = bh_strf("%s:%u:%u: %s", path, bad->line, bad->col, bad->text);
+		bh_error("%s", f->why ? f->why : path);
 		return;
 	}
 	bh_image_saved_keep(s->store, path, b, f->bundle);
@@ -314,6 +318,7 @@ static int add_bundle(struct bh_image_files_set *s, const struct bh_image_bundle
 static int gather(struct bh_image_files_set *s)
 {
 	struct bh_map_entry *e;
+	struct bh_err why;
 	size_t pos = 0;
 
 	json_decref(s->bundle);
@@ -325,9 +330,12 @@ static int gather(struct bh_image_files_set *s)
 	while ((e = bh_map_next(&s->files, &pos))) {
 		const struct file *f = e->value;
 
-		if (f->is_broken)
-			snprintf(s->trouble, sizeof(s->trouble),
-				 "the ImagePolicies of '%.400s' are not valid", (char *)e->key);
+		if (f->is_broken) {
+			/* an error's text stays UTF-8 where it is cut */
+			bh_fail(&why, EINVAL, "an ImagePolicy is not valid: %s",
+				f->why ? f->why : (const char *)e->key);
+			memcpy(s->trouble, why.text, sizeof(s->trouble));
+		}
 		if (f->bundle && add_bundle(s, f->bundle))
 			return -ENOMEM;
 	}

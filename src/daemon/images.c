@@ -127,7 +127,7 @@ static int add_wants(struct bh_images *im, struct bh_image_wait *w, const char *
 		for (size_t i = 0; i < n; i++) {
 			if ((int)policies[i]->mode != mode || !applies_to(policies[i], w->ns, ref))
 				continue;
-			json_array_append_new(x.names, json_string(policies[i]->name));
+			json_array_append_new(x.names, json_string(policies[i]->origin));
 			x.on_error = bh_image_stricter(x.on_error, policies[i]->on_error);
 		}
 		if (x.names && !json_array_size(x.names)) {

@@ -39,6 +39,10 @@ int bh_image_policies_read(const char *file, const char *text, size_t len,
 			   const struct bh_image_files *files, struct bh_image_policies *ret,
 			   struct bh_problems *problems);
 
+/* true for the apiVersion of another group's kind of the same name (Flux has an ImagePolicy too);
+ * what only looks like ours is none, for it is a mistake that would go unnoticed. */
+bool bh_image_is_foreign(const char *api_version);
+
 /* ---- which policies an image has to pass ---- */
 
 /* "pay-*": '*' stands for any number of characters; the whole name must match. */

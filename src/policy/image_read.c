@@ -28,6 +28,11 @@ static int report(const struct reading *r, const struct bh_yaml_err *e)
 	return bh_problems_add(r->problems, BH_PROBLEM_ERROR, &about, "%s", e->err.text);
 }
 
+bool bh_image_is_foreign(const char *api_version)
+{
+	return strchr(api_version, '/') && !strcasestr(api_version, "bulkhead");
+}
+
 static int read_name(const struct reading *rd, const struct bh_yaml *object, const char **ret,
 		     struct bh_yaml_err *e)
 {
@@ -94,11 +99,14 @@ static int read_one(const struct reading *r, const struct bh_yaml *object)
 static int read_object(const struct reading *r, const struct bh_yaml *object, unsigned depth)
 {
 	const struct bh_yaml *kind = bh_yaml_find(object, "kind");
+	const struct bh_yaml *api = bh_yaml_find(object, "apiVersion");
 	const struct bh_yaml *items = bh_yaml_find(object, "items");
 	int ret = 0;
 
 	if (kind && kind->type == BH_YAML_STRING && !strcmp(kind->text, r->kind))
-		return read_one(r, object);
+		return api && api->type == BH_YAML_STRING && bh_image_is_foreign(api->text)
+			       ? 0
+			       : read_one(r, object);
 	for (size_t i = 0; items && items->type == BH_YAML_LIST && !ret && depth && i < items->n;
 	     i++)
 		ret = read_object(r, items->items[i], depth - 1);

@@ -315,8 +315,10 @@ static int on_known_kind(const struct document *d, const struct bh_yaml *object,
 	char wrong[BH_ERR_TEXT];
 
 	if (strcmp(t->api, row->api)) {
+		bool is_image = row->treatment == T_IMAGES || row->treatment == T_EXCEPTION;
+
 		/* Other groups have their own idea of a Service. */
-		if (row->treatment == T_CHECKED)
+		if (row->treatment == T_CHECKED || (is_image && bh_image_is_foreign(t->api)))
 			return on_other_kind(d->r, object, t);
 		snprintf(wrong, sizeof(wrong), "%s has apiVersion '%s', not '%.64s'", row->name,
 			 row->api, t->api);

@@ -120,7 +120,8 @@ struct bh_image_match {
 
 struct bh_image_policy {
 	char *name;
-	char *origin; /* file:line of the document, for sentences */
+	char *origin; /* file:line of the document, for sentences; two policies of one name differ in
+			 it */
 	struct bh_image_match match;
 	enum bh_image_mode mode;
 	enum bh_image_on_error on_error;

@@ -235,7 +235,7 @@ static int judge_all(struct image *im)
 {
 	for (size_t i = 0; i < im->job->policies.n; i++) {
 		const struct bh_image_policy *p = im->job->policies.v[i];
-		bool applies = im->names ? is_named(im, p->name)
+		bool applies = im->names ? is_named(im, p->name) || is_named(im, p->origin)
 					 : bh_image_policy_applies(p, im->ns, &im->ref);
 		struct bh_image_verdict v = {0};
 

@@ -1,7 +1,7 @@
 /* job.h - what the worker is asked and what it answers.
  *
  * Question (one frame):
- *	{"images":[{"reference":TEXT,"namespace":TEXT|null,"policies":[NAME...]|null}...],
+ *	{"images":[{"reference":TEXT,"namespace":TEXT|null,"policies":[NAME or FILE:LINE...]|null}...],
  *	 "policies":BUNDLE (policy/image_bundle.h), "now":UNIX SECONDS, "deadlineMs":N,
  *	 "layout":DIR|null, "credentials":[TEXT of a docker configuration...],
  *	 "mirrors":[entries of policy/mirrors.h]}

@@ -232,12 +232,32 @@ def broken_policy(w):
     check(error and error.code == 11, "nothing starts unjudged where there never was a good one",
           error)
     check("Images" in w.node.cli("status").stdout, "status tells of images")
-    check("are not valid" in str(w.node.ask("status")["degraded"]), "status says so")
+    where = "images-new.yaml:1:"
+    check(where in str(error) and "'mode': 'sometimes'" in str(error), "where and why", error)
+    check(where in str(w.node.ask("status")["degraded"]), "status says so")
+    w.node.write("images-new.yaml", json.dumps({
+        "apiVersion": "image.toolkit.fluxcd.io/v1beta2", "kind": "ImagePolicy",
+        "metadata": {"name": "x"}, "spec": {"policy": {"semver": {"range": "5.x"}}}}))
+    error, _, _ = w.add("prod", w.signed)
+    check(error is None, "a kind of that name in another group is none of ours", error)
+
+
+def namesakes(w):
+    """Two policies of one name in two files, about two namespaces: each is about its own."""
+    image_lib.Key(w.node.manifests, "other")
+    w.rule("prod", {})
+    w.node.write("images-twin.yaml", w.policy_of(
+        {"match": {"namespaces": ["free"]}}, name="prod").replace('"k.pub"', '"other.pub"'))
+    error, _, _ = w.add("prod", w.signed)
+    check(error is None, "judged by its own policy", error)
+    error, _, _ = w.add("free", w.signed)
+    check(error and error.code >= 100, "and the other by the other", error)
+    w.node.remove("images-twin.yaml")
 
 
 def run():
     w = World()
-    for fn in (accepts_and_refuses, modes, remembers, undecided, pulls, slow, broken_policy):
+    for fn in (accepts_and_refuses, modes, remembers, undecided, pulls, slow, namesakes, broken_policy):
         with part(fn.__name__):
             fn(w)
 

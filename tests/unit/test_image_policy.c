@@ -114,6 +114,13 @@ static void reads_little(void **state)
 	assert_string_equal(l.v[0]->match.images.v[0], "**");
 	assert_string_equal(l.v[0]->match.images.v[1], "a/*");
 	assert_true(l.v[0]->require_digest && !l.v[0]->signers.n);
+	/* Flux has a kind of that name; what only looks like ours is a mistake */
+	read_text("apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nspec: {}\n", &l,
+		  &problems);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(l.n, 1);
+	read_text("apiVersion: Bulkhead.io/v1alpha1\nkind: ImagePolicy\nspec: {}\n", &l, &problems);
+	assert_int_equal(problems.n, 1);
 	bh_image_policies_done(&l);
 	bh_problems_done(&problems);
 }
