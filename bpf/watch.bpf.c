@@ -179,6 +179,37 @@ static __always_inline int socket_is_told(__u64 family, __u64 type)
 		((type & SOCK_TYPE_MASK) == SOCK_RAW || (type & SOCK_TYPE_MASK) == SOCK_PACKET));
 }
 
+#define NEW_NAMESPACES 0x7e020000
+#define PR_SET_NAME    15
+
+/* A child in namespaces of its own. The child comes by here too, when its parent may have put
+ * something else where the flags were. */
+static __always_inline void call_clone(struct act_scratch *s, const struct bh_trace_task *t,
+				       __u8 class)
+{
+	if (!s->ret ||
+	    (class == BH_CALL_CLONE3 &&
+	     bpf_probe_read_user(&s->arg[0], sizeof(s->arg[0]), (const void *)s->arg[0])))
+		return;
+	s->text[0][0] = 0;
+	if (s->arg[0] & NEW_NAMESPACES)
+		call_note(s, t, BH_CALL_UNSHARE, s->arg[0] & NEW_NAMESPACES);
+}
+
+/* "[...", "kworker/0", "kthreadd", "ksoftirqd": as no program is called. */
+static __always_inline void call_prctl(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	const char *n = s->text[0];
+
+	if (s->arg[0] != PR_SET_NAME)
+		return;
+	claim(s, 0, s->arg[1]);
+	if (n[0] == '[' || (n[0] == 'k' && ((n[1] == 'w' && n[2] == 'o' && n[3] == 'r') ||
+					    (n[1] == 't' && n[2] == 'h' && n[3] == 'r') ||
+					    (n[1] == 's' && n[2] == 'o' && n[3] == 'f'))))
+		call_note(s, t, BH_CALL_PRCTL, 0);
+}
+
 /* To a container runtime's socket, or ours: the peer's own path, not what the caller wrote. */
 static __always_inline void call_connect(struct act_scratch *s, const struct task_struct *p,
 					 const struct bh_trace_task *t)
@@ -218,6 +249,10 @@ static __always_inline void call_simple(struct act_scratch *s, const struct task
 	case BH_CALL_VMREAD:
 	case BH_CALL_VMWRITE:
 		what = target_note(s, p, t, s->arg[0]);
+		break;
+	case BH_CALL_GETFD:
+		s->arg[2] = BH_TRACE_TARGET_UNKNOWN;
+		s->arg[3] = 0;
 		break;
 	case BH_CALL_MODULE:
 		s->arg[3] = s->ret;
@@ -306,7 +341,11 @@ static __always_inline int call_of_file(struct act_scratch *s, struct task_struc
 		call_map(s, p, t, s->arg[0]);
 		return 1;
 	case BH_CALL_FCHMOD:
-		call_fchmod(s, p, t);
+		call_fchmod(s, p, t, s->arg[1]);
+		return 1;
+	case BH_CALL_FXATTR:
+		if (xattr_is_told(s))
+			call_fchmod(s, p, t, MODE_CAPABLE);
 		return 1;
 	case BH_CALL_FTRUNCATE:
 		call_ftruncate(s, p, t);
@@ -338,6 +377,11 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 		return 1;
 	case BH_CALL_UNLINK:
 		call_paths(s, t, BH_TRACE_OP_UNLINK, 0, 0);
+		return 1;
+	case BH_CALL_XATTR:
+		s->mode = MODE_CAPABLE;
+		if (xattr_is_told(s))
+			call_paths(s, t, BH_TRACE_OP_CHMOD, 0, 0);
 		return 1;
 	case BH_CALL_TRUNCATE:
 		s->flags |= s->arg[1] ? 0 : BH_TRACE_F_TRUNCATED;
@@ -391,6 +435,13 @@ static __always_inline void call_judge(struct act_scratch *s, struct task_struct
 		break;
 	case BH_CALL_CONNECT:
 		call_connect(s, p, t);
+		break;
+	case BH_CALL_CLONE:
+	case BH_CALL_CLONE3:
+		call_clone(s, t, class);
+		break;
+	case BH_CALL_PRCTL:
+		call_prctl(s, t);
 		break;
 	default:
 		call_simple(s, p, t, class);

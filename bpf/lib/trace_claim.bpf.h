@@ -137,6 +137,22 @@ static __always_inline void call_paths(struct act_scratch *s, const struct bh_tr
 		act_note(s, t);
 }
 
+/* Capabilities of a file are as good as its owner's rights: told as a mode that only they have. */
+#define MODE_CAPABLE 0200000
+
+static __always_inline int xattr_is_told(const struct act_scratch *s)
+{
+	const char *want = "security.capability";
+	char name[24] = {};
+	int i;
+
+	bpf_probe_read_user_str(name, sizeof(name), (const void *)s->arg[1]);
+	for (i = 0; i < 20; i++)
+		if (name[i] != want[i])
+			return 0;
+	return 1;
+}
+
 /* What a symbolic link says counts from where the link is, not from the caller. */
 static __always_inline void call_symlink(struct act_scratch *s, const struct bh_trace_task *t,
 					 __u32 target)

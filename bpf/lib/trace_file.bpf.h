@@ -301,12 +301,11 @@ static __always_inline void call_map(struct act_scratch *s, struct task_struct *
 /* ---- modes and lengths by descriptor ---- */
 
 static __always_inline void call_fchmod(struct act_scratch *s, const struct task_struct *p,
-					const struct bh_trace_task *t)
+					const struct bh_trace_task *t, __u32 mode)
 {
 	const struct file *f = act_file(p, s->arg[0]);
-	__u32 mode = s->arg[1];
 
-	if (!f || !(mode & MODE_TOLD))
+	if (!f || !(mode & (MODE_TOLD | MODE_CAPABLE)))
 		return;
 	file_identify(f, p, &s->id);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_CHMOD);

@@ -55,7 +55,7 @@ enum bh_trace_op {
 	BH_TRACE_OP_READ,   /* opened, and its name is in trace_name */
 	BH_TRACE_OP_RENAME, /* path > target; both as the caller wrote them, made absolute */
 	BH_TRACE_OP_LINK,
-	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits */
+	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits; 0200000: capabilities */
 	BH_TRACE_OP_UNLINK,
 	BH_TRACE_OP_SCRIPT, /* opened by the interpreter that was started on it, and not the image's
 			     */
@@ -111,7 +111,13 @@ enum bh_trace_class {
 	BH_CALL_SYMLINK,   /* what it says, new */
 	BH_CALL_TRUNCATE,  /* path, length */
 	BH_CALL_FTRUNCATE, /* fd, length */
-	BH_CALL_EXEC,	   /* a new image began */
+	BH_CALL_CLONE,	   /* flags; told as UNSHARE where it makes namespaces */
+	BH_CALL_CLONE3,	   /* where flags are */
+	BH_CALL_XATTR,	   /* path or fd, name; told as CHMOD where it gives capabilities */
+	BH_CALL_FXATTR,
+	BH_CALL_GETFD, /* of another process: pidfd, its descriptor */
+	BH_CALL_PRCTL, /* told where a task calls itself like one of the kernel's; path: so */
+	BH_CALL_EXEC,  /* a new image began */
 	BH_CALL_CLASSES
 };
 /* Whom ptrace and its kin are about. */

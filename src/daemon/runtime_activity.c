@@ -140,7 +140,8 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		.op = ops[ev->op],
 		.path = ev->path,
 		.target = ev->target,
-		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] : ev->mode,
+		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] & 0177777 : ev->mode,
+		.gives_caps = ev->op == BH_TRACE_OP_CHMOD && (ev->arg[0] & 0200000),
 		.is_truncated = ev->flags & BH_TRACE_F_TRUNCATED,
 		.is_symbolic = ev->op == BH_TRACE_OP_LINK && is_symlink(ev->call),
 		.is_outer = ev->flags & BH_TRACE_F_OUTER,
@@ -236,10 +237,9 @@ static void set_connection(const struct bh_trace_event *ev, struct bh_activity *
 static void set_plain(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	static const enum bh_act kinds[BH_CALL_CLASSES] = {
-		[BH_CALL_BPF] = BH_ACT_BPF,
-		[BH_CALL_UFFD] = BH_ACT_USERFAULTFD,
-		[BH_CALL_MEMFD] = BH_ACT_MEMFD,
-		[BH_CALL_URING] = BH_ACT_IO_URING,
+		[BH_CALL_BPF] = BH_ACT_BPF,	[BH_CALL_UFFD] = BH_ACT_USERFAULTFD,
+		[BH_CALL_MEMFD] = BH_ACT_MEMFD, [BH_CALL_URING] = BH_ACT_IO_URING,
+		[BH_CALL_PRCTL] = BH_ACT_NAME,	[BH_CALL_FOREIGN] = BH_ACT_ABI,
 	};
 
 	a->kind = kinds[ev->op];
@@ -276,6 +276,11 @@ static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids
 	case BH_CALL_VMREAD:
 	case BH_CALL_VMWRITE:
 		set_target(ev, ours, a);
+		break;
+	case BH_CALL_GETFD:
+		a->kind = BH_ACT_MEMORY;
+		a->u.target.kind = BH_TARGET_POD;
+		a->u.target.is_file = true;
 		break;
 	case BH_CALL_SOCKET:
 		set_socket(ev, a);

@@ -39,6 +39,8 @@ static const char *const acts[BH_ACT_COUNT] = {
 	[BH_ACT_SEQUENCE] = "sequence",
 	[BH_ACT_RATE] = "rate",
 	[BH_ACT_NETNS] = "netns",
+	[BH_ACT_NAME] = "name",
+	[BH_ACT_ABI] = "abi",
 	[BH_ACT_OVERFLOW] = "overflow",
 };
 

@@ -40,6 +40,8 @@ enum bh_act {
 	BH_ACT_SEQUENCE,    /* calls in orders the workload does not know: u.sequence */
 	BH_ACT_RATE,	    /* what a pod did in an interval: u.rate */
 	BH_ACT_NETNS,	 /* a task of the pod's cgroup whose network namespace is not the pod's */
+	BH_ACT_NAME,	 /* a task calls itself like a thread of the kernel: u.name */
+	BH_ACT_ABI,	 /* system calls of another architecture's table */
 	BH_ACT_OVERFLOW, /* a quota of the kernel's sets is used up: u.name says which */
 	BH_ACT_COUNT,
 };
@@ -125,7 +127,8 @@ struct bh_act_file {
 	enum bh_file_op op;
 	const char *path; /* as the pod sees it, resolved from the struct file where there is one */
 	const char *target; /* rename and link: the new name; else "" */
-	uint32_t mode; /* st_mode after the operation, with its type where known; 0: not known */
+	uint32_t mode;	 /* st_mode after the operation, with its type where known; 0: not known */
+	bool gives_caps; /* CHMOD: it is capabilities that the file got */
 	bool is_truncated; /* opened with O_TRUNC, or truncated to nothing */
 	bool is_symbolic;  /* LINK: path is only what the link says */
 	bool is_outer;	   /* of another container's or the node's tree of mounts */
@@ -198,6 +201,7 @@ struct bh_activity {
 			uint32_t pid;
 			int signal; /* BH_ACT_SIGNAL */
 			bool is_write;
+			bool is_file; /* MEMORY: it is an open file that is taken */
 		} target;
 		struct {
 			int family, type; /* AF_*, SOCK_* without flags */

@@ -50,6 +50,7 @@ bool bh_row_memory(struct bh_judge *j);
 bool bh_row_module(struct bh_judge *j);
 bool bh_row_bpf(struct bh_judge *j);
 bool bh_row_userfaultfd(struct bh_judge *j);
+bool bh_row_abi(struct bh_judge *j);
 bool bh_row_io_uring(struct bh_judge *j);
 bool bh_row_signal(struct bh_judge *j);
 

@@ -276,6 +276,12 @@ bool bh_row_masquerade(struct bh_judge *j)
 	const char *base = bh_path_base(p->path), *zero = bh_act_arg(p, 0);
 	bool is_foreign = bh_provenance_is_foreign(p->provenance);
 
+	if (j->a->kind == BH_ACT_NAME) {
+		bh_judge_key(j, "%s", p->path);
+		bh_judge_say(j, "%s calls itself like a thread of the kernel: %s", p->path,
+			     j->a->u.name);
+		return true;
+	}
 	if (zero && is_like_thread(zero) && strcmp(base, "["))
 		return pretend(j, "it calls itself like a thread of the kernel");
 	if (!is_foreign)

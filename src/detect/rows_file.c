@@ -96,6 +96,13 @@ bool bh_row_cron(struct bh_judge *j)
 	return raise_file(j, changed(f), "schedules something to run:");
 }
 
+static bool raise_rights(struct bh_judge *j, const char *what)
+{
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_MEDIUM;
+	return raise_file(j, j->a->u.file.path, what);
+}
+
 bool bh_row_setuid_bit(struct bh_judge *j)
 {
 	const struct bh_act_file *f = &j->a->u.file;
@@ -104,13 +111,13 @@ bool bh_row_setuid_bit(struct bh_judge *j)
 
 	if (f->op != BH_FILE_CHMOD && f->op != BH_FILE_CREATE)
 		return false;
+	if (f->gives_caps)
+		return raise_rights(j, "gave a program capabilities:");
 	/* set-group-id without the right to execute marks mandatory locks, and on directories it
 	 * only says which group new files get */
 	if (!is_file || (!(f->mode & 04000) && !((f->mode & 02000) && (f->mode & 010) && type)))
 		return false;
-	if (j->is_starting)
-		j->severity = BH_SEVERITY_MEDIUM;
-	return raise_file(j, f->path, "made a program run with its owner's rights:");
+	return raise_rights(j, "made a program run with its owner's rights:");
 }
 
 bool bh_row_kernel_file(struct bh_judge *j)

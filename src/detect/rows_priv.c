@@ -81,6 +81,10 @@ static bool raise_target(struct bh_judge *j, const char *what)
 		j->severity = BH_SEVERITY_HIGH;
 	bh_judge_weigh(j);
 	bh_judge_key(j, "%s %d", j->a->process.path, (int)kind);
+	if (j->a->u.target.is_file) {
+		bh_judge_say(j, "%s takes an open file from another process", who(j));
+		return true;
+	}
 	bh_judge_say(j, "%s %s process %u%s", who(j), what, j->a->u.target.pid,
 		     kind == BH_TARGET_OTHER ? ", which is not of its pod" : "");
 	return true;
@@ -139,6 +143,13 @@ bool bh_row_userfaultfd(struct bh_judge *j)
 {
 	bh_judge_weigh(j);
 	return raise_deed(j, "handles page faults itself, as exploits of the kernel do");
+}
+
+/* Where the tables differ nothing is looked into: what is done this way is not seen. */
+bool bh_row_abi(struct bh_judge *j)
+{
+	bh_judge_weigh(j);
+	return raise_deed(j, "makes system calls of another architecture, which are not decoded");
 }
 
 /* What a service uses from the start it was built for. */

@@ -18,6 +18,13 @@ OUT = {"out": "yes"}
 GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
 SPAWN = "mount -t devpts devpts /dev/pts; echo exit | python3 -c '{}import pty; pty.spawn([\"/bin/sh\"])'"
 LOADER = "/lib64/ld-linux-x86-64.so.2 {} /usr/bin/id"
+CAPS = ("python3 -c 'import os, struct; f = os.open(\"/opt/s\", os.O_RDWR); "
+        "os.setxattr(f, \"security.capability\", struct.pack(\"<5I\", 0x2000001, 128, 0, 0, 0))'")
+CLONE = ("python3 -c 'import ctypes, os; c = ctypes.CDLL(None); p = {}; p or os._exit(0); os.waitpid(p, 0)'")
+# getpid by int 0x80, in memory that is written and executed
+ABI32 = ("import ctypes, mmap; m = mmap.mmap(-1, 4096, 0x22, 7); "
+         "m.write(bytes.fromhex(\"b814000000\" \"cd80\" \"c3\")); "
+         "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()")
 # becomes root again without a set-user-id file, by a capability that it was left
 CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
            "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
@@ -127,21 +134,28 @@ ROWS = {
     "masquerade": (
         [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
          deed("bash -c 'exec -a \" [kworker/0:1] \" true'"),
+         deed("python3 -c 'import ctypes; ctypes.CDLL(None).prctl(15, b\"kworker/0:1\", 0, 0, 0)'"),
          deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd")],
         [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
     "setuid-bit": (
         [deed("cp /bin/true /opt/s; chmod 4755 /opt/s"),
+         deed("python3 -c 'import os; os.mknod(\"/opt/s\", 0o104755)'"),
+         deed("cp /bin/true /opt/s; " + CAPS.replace("setxattr(f,", "setxattr(\"/opt/s\",")),
+         deed("cp /bin/true /opt/s; " + CAPS),
          deed("cp /bin/true /opt/s; cd /opt; chmod u+s s"),
          deed("cp /bin/true /opt/s; " + SYSCALL.format("452, -100, b\"/opt/s\", 0o4755, 0"))],
         [deed("mkdir /opt/d; chmod 2775 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; "
               "chmod 1777 /opt/d")]),
     "root-gained": ([deed(CAPABLE)], [deed(RETURNS)]),
     "namespace": (
-        [deed("unshare -m true"), deed("chroot / /bin/true")],
+        [deed("unshare -m true"), deed("chroot / /bin/true"),
+         deed(CLONE.format("c.syscall(56, 0x20000 | 17, 0, 0, 0, 0)")),
+         deed(CLONE.format("c.syscall(435, (ctypes.c_uint64 * 11)(0x20000, 0, 0, 0, 17), 88)"))],
         [deed("readlink /proc/self/ns/net; ls -l /proc/self/ns")]),
     "nsenter": ([deed("nsenter --version")], [deed("lsns; ls -l /proc/self/ns")]),
     "mount": (
-        [deed("mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; umount /tmp/m")],
+        [deed("mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; umount /tmp/m"),
+         deed(SYSCALL.format("442, -100, b\"/mnt\", 0, (ctypes.c_uint64 * 4)(1, 0, 0, 0), 32"))],
         [deed("mount; findmnt; df; cat /proc/self/mountinfo")]),
     "kernel-file": (
         # opened for writing, but nothing is written: this is the machine's own switch
@@ -161,6 +175,8 @@ ROWS = {
         [deed(TRACES_CHILD)]),
     "process-memory": (
         [deed("python3 -c 'import os; open(f\"/proc/{os.getppid()}/mem\", \"rb\")'"),
+         deed(SIBLING.format("python3 -c 'import ctypes; c = ctypes.CDLL(None); "
+                             "c.syscall(438, c.syscall(434, '$p', 0), 1, 0)'")),
          deed(SIBLING.format("python3 -c 'import ctypes; b = ctypes.create_string_buffer(8); "
                              "v = (ctypes.c_size_t * 2)(ctypes.addressof(b), 8); "
                              "ctypes.CDLL(None).process_vm_readv('$p', v, 0, v, 0, 0)'"))],
@@ -179,6 +195,7 @@ ROWS = {
               "os.preadv(f, [bytearray(8)], 0)'"),
          deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'",
               starting=True)]),
+    "other-abi": ([deed("python3 -c '" + ABI32 + "'")], [deed("python3 -c '" + ABI32.replace("cd80", "9090") + "'")]),
     "raw-socket": (
         [deed("python3 -c 'import socket; socket.socket(17, 3, 0)'"),
          deed("python3 -c 'import socket; socket.socket(2, 10, 0x300)'"),
