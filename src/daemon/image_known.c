@@ -167,6 +167,12 @@ static int rank(const char *verdict)
 	return !strcmp(verdict, "reject") ? 2 : !strcmp(verdict, "undecided");
 }
 
+bool bh_images_container(const struct bh_images *im, const char *id,
+			 struct bh_images_container *ret)
+{
+	return bh_image_watch_container(im->watch, id, ret);
+}
+
 json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,
 			 const char **ret_worst)
 {

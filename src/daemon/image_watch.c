@@ -264,6 +264,23 @@ void bh_image_watch_expect(struct bh_image_watch *w)
 
 /* ---- what is known ---- */
 
+bool bh_image_watch_container(const struct bh_image_watch *w, const char *id,
+			      struct bh_images_container *ret)
+{
+	const struct bh_image_thing *t = bh_map_get_s(&w->things.by_key, id);
+	const char *digest = t ? json_string_value(json_array_get(t->digests, 0)) : NULL;
+	const char *at = digest ? strrchr(digest, '@') : NULL;
+
+	if (!t || t->is_guess)
+		return false;
+	*ret = (struct bh_images_container){.ns = t->ns,
+					    .pod = t->pod,
+					    .name = t->container,
+					    .image = t->image,
+					    .digest = at ? at + 1 : ""};
+	return true;
+}
+
 json_t *bh_image_watch_pod(const struct bh_image_watch *w, const char *ns, const char *name)
 {
 	json_t *rows = json_array();

@@ -7,11 +7,13 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 
 struct bh_daemon;
 struct bh_images;
+struct bh_images_container;
 struct bh_images_count;
 struct bh_image_watch;
 
@@ -27,6 +29,9 @@ void bh_image_watch_nudge(struct bh_image_watch *w);
 /* A pod is being made: look again and again for a while. */
 void bh_image_watch_expect(struct bh_image_watch *w);
 
+/* bh_images_container. */
+bool bh_image_watch_container(const struct bh_image_watch *w, const char *id,
+			      struct bh_images_container *ret);
 /* Rows of bh_images_of_pod for what the runtime says; empty when it says nothing. The caller's. */
 json_t *bh_image_watch_pod(const struct bh_image_watch *w, const char *ns, const char *name);
 /* The runtime's part of bh_images_status; the caller's. */

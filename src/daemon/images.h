@@ -61,6 +61,13 @@ void bh_images_changed(struct bh_images *im);
 void bh_images_nudge(struct bh_images *im);
 /* A pod is added: its containers are looked for until they had the time to start. */
 void bh_images_expect(struct bh_images *im);
+/* What the container runtime told of a container by its id, borrowed until the loop runs again. */
+struct bh_images_container {
+	const char *ns, *pod;
+	const char *name, *image, *digest; /* digest: "" when not known */
+};
+bool bh_images_container(const struct bh_images *im, const char *id,
+			 struct bh_images_container *ret);
 /* What is known of a pod's images: array of {"image","container","digest","verdict","reason",
  * "policy","signer","mode","runs"}; *ret_worst its worst verdict, NULL without any. The caller owns
  * the result. */

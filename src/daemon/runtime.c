@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/baselines.h"
+#include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/images.h"
 #include "daemon/journal.h"
@@ -73,6 +74,7 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	struct bh_ocsf_pod pod = bh_whose_pod(rt->d, ep, &whose);
 	char call[40];
 
+	bh_containers_name(rt->containers, ep, ev, &whose, &pod);
 	if (ev->kind == BH_TRACE_EXEC) {
 		struct bh_ocsf_process p = {time_ms, ev, pod};
 
@@ -454,7 +456,9 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 		return bh_fail(err, ENOMEM, "tracing");
 	rt->d = d;
 	rt->wanted = d->cfg->runtime.mode;
-	r = bh_runtime_answers_open(d, &rt->answers, err);
+	r = bh_containers_open(d, &rt->containers, err);
+	if (!r)
+		r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
 		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, bh_datapath_now_ns(),
 				      &rt->baselines, err);
@@ -463,6 +467,7 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 			&(struct bh_detection_options){.d = d,
 						       .journal = d->journal,
 						       .baselines = rt->baselines,
+						       .containers = rt->containers,
 						       .store = d->store,
 						       .settings = &d->cfg->runtime,
 						       .on_wish = bh_runtime_answers_note,
@@ -494,6 +499,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_detection_close(rt->detection);
 	bh_baselines_close(rt->baselines);
 	bh_runtime_answers_close(rt->answers);
+	bh_containers_close(rt->containers);
 	free(rt);
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/journal.h"
 #include "daemon/baselines.h"
 #include "daemon/config_runtime.h"
+#include "daemon/containers.h"
 #include "daemon/runtime_activity.h"
 #include "daemon/runtime_memory.h"
 #include "detect/baseline.h"
@@ -116,6 +117,7 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 		.pod = bh_whose_pod(x->opt.d, x->ep, &whose),
 	};
 
+	bh_containers_name(x->opt.containers, x->ep, x->ev, &whose, &o.pod);
 	bh_journal_hold(x->opt.journal, bh_ocsf_finding(bh_journal_ocsf(x->opt.journal), &o),
 			x->ev->ticket);
 }

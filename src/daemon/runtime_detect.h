@@ -15,6 +15,7 @@ struct bh_endpoint;
 struct bh_detection;
 struct bh_whose;
 struct bh_baselines;
+struct bh_containers;
 struct bh_store;
 struct bh_runtime_settings;
 struct bh_activity;
@@ -33,10 +34,11 @@ struct bh_detection_replicas {
 	bool is_isolated; /* the pod itself */
 };
 struct bh_detection_options {
-	const struct bh_daemon *d;	/* borrowed; asked for whose a pod is, and nothing else */
-	struct bh_journal *journal;	/* borrowed */
-	struct bh_baselines *baselines; /* borrowed */
-	struct bh_store *store;		/* borrowed; what must survive us: what was answered */
+	const struct bh_daemon *d;	  /* borrowed; asked for whose a pod is, and nothing else */
+	struct bh_journal *journal;	  /* borrowed */
+	struct bh_containers *containers; /* borrowed */
+	struct bh_baselines *baselines;	  /* borrowed */
+	struct bh_store *store;		  /* borrowed; what must survive us: what was answered */
 	const struct bh_runtime_settings *settings; /* borrowed */
 	void (*on_wish)(const struct bh_endpoint *ep, const struct bh_detection_wish *w, void *arg);
 	/* the replicas of the endpoint's owner; what waits to be cut off counts as cut off */

@@ -9,6 +9,7 @@
 
 #define BH_RUNTIME_DRAIN 16384 /* records, before an endpoint goes */
 
+struct bh_containers;
 struct bh_detection;
 struct bh_runtime_answers;
 struct bh_learning;
@@ -21,6 +22,7 @@ struct bh_runtime {
 	struct bh_trace *trace; /* NULL: does not load here */
 	struct bh_detection *detection;
 	struct bh_baselines *baselines;
+	struct bh_containers *containers;
 	struct bh_learning *learning; /* NULL while there is no trace, like the next */
 	struct bh_runtime_hosts *hosts;
 	struct bh_rates *rates;

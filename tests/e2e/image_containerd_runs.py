@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A real containerd is asked what it runs: a tag that moved between ADD and pull, a container that came
-later, an index of several platforms, a runtime that is started again. Verdicts, and who is cut off."""
+later, an index of several platforms, a runtime that is started again. Verdicts, and who is cut off; and
+events that name the container of a pod that has two."""
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ class World(Base):
         self.sleeps = ("--config.cmd", "/bin/sleep", "--config.cmd", "1000")
         self.rootfs = os.path.join(self.folder, "rootfs")
         self.node.extra["images"]["runtimeSocket"] = self.ctd.path("sock")
+        self.node.extra["runtime"] = {"mode": "watch"}
         self.node.write_config()
         self.node.restart()
 
@@ -67,6 +69,33 @@ def same(w):
     check(state["state"] == "connected" and state["runtime"].startswith("containerd"),
           "status names the runtime", state)
     w.name = name
+
+
+def events(w, name, kind):
+    w.node.ask("runtime")
+    r = w.node.cli("events", "--class", kind, "--pod", name, "-o", "json")
+    return [json.loads(line) for line in r.stdout.splitlines()]
+
+
+def names(w):
+    """Which of a pod's containers did it."""
+    image = w.lab.ref("app/web")
+    name, sandbox, config = w.start(image)
+    ids = {c: w.create(sandbox, config, c, image) for c in ("front", "side")}
+    for container in ids:
+        w.runs(name, container, "accept")
+    for container, cid in ids.items():
+        w.cri.exec(cid, "/bin/sh", "-c", f"echo x > /{container}.x; /bin/ls /{container}.x")
+
+        def listed(kind, path):
+            return [e["container"] for e in events(w, name, kind)
+                    if json.dumps(e).find(path) >= 0]
+        for kind in ("process", "file"):
+            got = wait_until(lambda: listed(kind, f"/{container}.x"), 15, f"{container}: {kind}", 0.2)
+            check(all((c["name"], c["uid"]) == (container, cid) for c in got), f"{kind}: it was {container}", got)
+            check(all(c["image"]["name"] == image and c["image"]["uid"].startswith("sha256:") for c in got),
+                  f"{kind}: with its image", got)
+    w.cri.remove_sandbox(sandbox)
 
 
 def moved(w):
@@ -124,7 +153,7 @@ def restarts(w):
 def run():
     w = World()
     print(f"containerd {w.cri.version()}")
-    for fn in (same, moved, later, platforms, restarts):
+    for fn in (same, names, moved, later, platforms, restarts):
         with part(fn.__name__):
             fn(w)
     w.ctd.clean()
