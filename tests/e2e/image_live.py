@@ -3,7 +3,6 @@
 notation, judged by `bulkhead image verify` and at ADD. Good ones pass; what is unsigned, signed by
 somebody else, about another image, moved, attested instead of signed or out of date does not."""
 import datetime
-import json
 import os
 import sys
 
