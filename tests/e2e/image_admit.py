@@ -9,7 +9,7 @@ import threading
 import time
 
 import image_lib
-from image_lib import r, t
+from image_lib import add_all, r, t
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import cni  # noqa: E402
@@ -86,7 +86,7 @@ def accepts_and_refuses(w):
     rows = w.node.ask("pods")
     rows = rows if isinstance(rows, list) else rows.get("pods", rows)
     state = [p["state"] for p in rows if p.get("pod", p.get("name", "")).endswith(pod.name)]
-    check(all(s != "open" for s in state), "its interface is not open", rows)
+    check(state and all(s != "open" for s in state), "its interface is not open", rows)
     error, _, _ = w.add("prod", "registry.example/other:v1")
     check(error and error.code >= 100, "an image no policy is about, in a named namespace", error)
     error, _, _ = w.add("free", w.bare)
@@ -129,17 +129,7 @@ def remembers(w):
     w.content.sign("team/new", digest, w.key.sign)
     ref = f"{w.registry.host}/team/new@{digest}"
     before, w.delay_s = w.asked(), 0.1
-    pods = [w.pod("prod", ref) for _ in range(12)]
-    errors = []
-
-    def add(pod):
-        try:
-            pod.add()
-        except cni.CniError as e:
-            errors.append(e)
-    threads = [threading.Thread(target=add, args=(pod,)) for pod in pods]
-    for thread in threads:
-        thread.start()
+    threads, errors = add_all([w.pod("prod", ref) for _ in range(12)])
     for thread in threads:
         thread.join()
     w.delay_s = 0

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "..", "fakes")]
+import cni  # noqa: E402
 import oci_registry as r  # noqa: E402
 import testing as t  # noqa: E402
 
@@ -22,6 +24,21 @@ def enter():
         os.environ.update({MARK: "1", t.INSIDE: "1"})
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
     t.run("ip", "link", "set", "lo", "up")
+
+
+def add_all(pods):
+    """Adds at once: (the threads, the list that errors come into)."""
+    errors = []
+
+    def add(pod):
+        try:
+            pod.add()
+        except cni.CniError as e:
+            errors.append(e)
+    threads = [threading.Thread(target=add, args=(pod,)) for pod in pods]
+    for thread in threads:
+        thread.start()
+    return threads, errors
 
 
 class Key:

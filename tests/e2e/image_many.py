@@ -7,10 +7,9 @@ import threading
 import time
 
 import image_lib
-from image_lib import r, t
+from image_lib import add_all, r, t
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
-import cni  # noqa: E402
 from node import Node, namespace  # noqa: E402
 from testing import check, equal, part, wait_until  # noqa: E402
 
@@ -55,21 +54,6 @@ class World(image_lib.World):
         text = self.node.sh("curl -sf http://127.0.0.1:9473/metrics")
         return next(int(float(line.split()[1])) for line in text.splitlines()
                     if line.startswith(f"bulkhead_{name} "))
-
-
-def add_all(pods):
-    """Adds at once: (the threads, the list that errors come into)."""
-    errors = []
-
-    def add(pod):
-        try:
-            pod.add()
-        except cni.CniError as e:
-            errors.append(e)
-    threads = [threading.Thread(target=add, args=(pod,)) for pod in pods]
-    for thread in threads:
-        thread.start()
-    return threads, errors
 
 
 def one_image(w):
