@@ -142,6 +142,8 @@ static __always_inline int open_is_script(struct act_scratch *s, const struct ta
 	__u32 hash = name_hash(&s->name);
 
 	file_identify(f, p, &s->id);
+	if ((s->id.mode & TYPE_MASK) != TYPE_REGULAR) /* `make -C directory` */
+		return 0;
 	if (hash_is_script(t, hash))
 		return 1;
 	if (!s->user || !act_is_foreign(s->id.origin))

@@ -52,6 +52,9 @@ bool bh_row_system_write(struct bh_judge *j)
 	if (bh_name_in(tool, packagers) && j->a->process.provenance == BH_PROV_IMAGE)
 		return false;
 	bh_judge_weigh(j);
+	/* what an entry point puts there it runs, too: that is said when it does */
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_INFO;
 	raise_file(j, path, "changes programs or libraries of the image:");
 	bh_path_collapse(path, 3, j->key, sizeof(j->key));
 	return true;

@@ -42,6 +42,15 @@ STARTS = {
     "host keys": "mkdir -p /etc/ssh; ssh-keygen -A; ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub",
     "its token": "d=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t > $d/token; "
                  "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'",
+    "a script of its own": "printf '#!/bin/sh\\nexec sleep 0\\n' > /usr/local/bin/start; chmod +x /usr/local/bin/start; "
+                           "/usr/local/bin/start",
+    "a module": "python3 -m venv --without-pip /opt/venv; d=/opt/venv/lib/python3.11/site-packages/app; mkdir $d; "
+                "echo 'print(1)' > $d/__main__.py; /opt/venv/bin/python -m app",
+    "a tree of packages": "for i in $(seq 80); do mkdir -p /app/node_modules/p$i/lib; for j in 1 2 3; do "
+                          "echo x=1 > /app/node_modules/p$i/lib/f$j.js; done; ln -s ../p$i/lib/f1.js /app/node_modules/l$i; "
+                          "chmod 755 /app/node_modules/p$i/lib/f2.js; done; node -e 'require(\"/app/node_modules/p1/lib/f1\")'",
+    "a user": "groupadd -g 4242 app; useradd -u 4242 -g 4242 -m app; chown -R app:app /home/app; "
+              "su -s /bin/sh -c 'cd; echo x > y' app",
     "packages": "dpkg --force-all -i /srv/app.deb; ldconfig",
 }
 # what they do later
@@ -55,6 +64,25 @@ LATER = {
                        "tempfile.TemporaryFile().write(b\"x\")'",
     "health checks": "python3 -m http.server 8099 & p=$!; " + WAIT.format("nc -z 127.0.0.1 8099") +
                      "; curl -s http://127.0.0.1:8099/etc/hostname; kill $p",
+    "copied and emptied logs": "mkdir -p /var/log/app; for i in 1 2 3; do echo x > /var/log/app/a.log; cp /var/log/app/a.log "
+                               "/var/log/app/a.log.$i; : > /var/log/app/a.log; truncate -s 0 /var/log/app/a.log; done; "
+                               "cd /var/log/app; rm a.log.1",
+    "a build": "d=$(mktemp -d); echo 'a: ; @true' > $d/Makefile; make -s -C $d; rm -r $d",
+    "data from files": "printf 'a b\\n' > /tmp/in; while read x y; do echo $y; done < /tmp/in; sort < /tmp/in; "
+                       "awk '{ print $1 }' < /tmp/in; python3 -c 'import sys; sys.stdin.read()' < /tmp/in; "
+                       "sed -i s/a/b/ /tmp/in; perl -pi -e s/b/c/ /tmp/in; echo true | sh",
+    "configuration, later": "cd /etc; for i in 1 2; do echo $i > app.conf.tmp; mv app.conf.tmp app.conf; done; "
+                            "ln -sfn app.conf current; mkdir -p /app/.git; echo x > /app/.git/config; cat /app/.git/config",
+    "a database": "python3 -c 'import sqlite3; c = sqlite3.connect(\"/tmp/db\"); c.execute(\"pragma journal_mode=wal\"); "
+                  "c.execute(\"create table t(a)\"); c.commit()'; rm /tmp/db*",
+    "many short programs": "for i in $(seq 100); do /bin/true; done; seq 50 | xargs -n1 echo; "
+                           "python3 -c 'import multiprocessing as m; m.get_context(\"fork\").Pool(4).map(abs, range(99))'",
+    "commands of a program": "python3 -c 'import subprocess as s, socket; c = socket.socket(); c.setblocking(False); "
+                             "c.connect_ex((\"198.51.100.99\", 5432)); "
+                             "s.run([\"sh\", \"-c\", \"ls /\"], stdin=s.PIPE, stdout=s.PIPE); "
+                             "s.run([\"bash\", \"--norc\", \"-c\", \"true\"], stdin=s.PIPE)'",
+    "just in time": "python3 -c 'import ctypes, mmap; m = mmap.mmap(-1, 65536, 0x22, 7); m.write(b\"\\xc3\"); "
+                    "ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()'",
     "questions": "dpkg -l; apt-cache policy bash; ps aux; ss -ltn; df; mount; ip addr",
 }
 
