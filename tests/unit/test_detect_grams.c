@@ -444,6 +444,43 @@ static void test_windows_add_up(void **state)
 	rig_done(&r);
 }
 
+/* One new program is one new thing, whatever calls it makes, and two more are too many. */
+static void test_a_new_program_counts_once(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = learnt();
+	const uint64_t many[8] = {0, 0, 7};
+	struct bh_activity a;
+	struct rig r;
+	uint64_t exec_id;
+	unsigned i;
+
+	(void)state;
+	rig_init(&r, 600);
+	b->units = 100;
+	bh_baseline_close(b);
+	assert_int_equal(bh_detect_set_pod(r.d, &r.subject, &(struct bh_detect_pod){.baseline = b}),
+			 0);
+	exec_id = rig_exec(&r, "/usr/bin/odd");
+	for (i = 0; i < 20; i++) {
+		a = rig_act(&r, BH_ACT_SEQUENCE, "/usr/bin/odd");
+		a.process.exec_id = exec_id;
+		a.u.sequence.score = 90;
+		a.u.sequence.threshold = 10;
+		rig_feed(&r, &a);
+	}
+	a = rig_act(&r, BH_ACT_SYSCALLS, "/usr/bin/odd");
+	a.process.exec_id = exec_id;
+	a.u.syscalls.set = many;
+	a.u.syscalls.n_words = 8;
+	rig_feed(&r, &a);
+	assert_non_null(rig_found(&r, "new-exec"));
+	assert_null(rig_found(&r, "anomaly"));
+	rig_exec(&r, "/usr/bin/odder");
+	rig_exec(&r, "/usr/bin/oddest");
+	assert_non_null(rig_found(&r, "anomaly"));
+	rig_done(&r);
+}
+
 /* A privileged pod is told about, and learnt from all the same. */
 static void test_posture_is_no_suspicion(void **state)
 {
@@ -474,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_windows_add_up),
+		cmocka_unit_test(test_a_new_program_counts_once),
 		cmocka_unit_test(test_posture_is_no_suspicion),
 	};
 
