@@ -157,9 +157,8 @@ static int add_volumes(struct bh_cri *c, const Bh__Cri__ContainerStatus *st, jso
 		image = first_text(spec->user_specified_image, spec->image);
 		digests = json_array();
 		r = add_digest(digests, spec->image_ref);
-		if (!r)
-			r = add_image(c, first_text(spec->image, spec->image_ref), digests, &id,
-				      err);
+		r = r ? bh_fail(err, -r, "image volume '%.200s'", image)
+		      : add_image(c, first_text(spec->image, spec->image_ref), digests, &id, err);
 		if (json_array_append_new(to,
 					  json_pack("{s:s, s:s, s:o}", "image", image, "imageId",
 						    id ? id : "", "digests", digests)))

@@ -91,8 +91,13 @@ def many(w):
 
 
 def fails(w):
+    message, field = cri_runtime.message, cri_runtime.field
+
     def of(method, said):
         return lambda m, answer: said if m.endswith(method) else answer
+
+    def status(number, content):
+        return of("ContainerStatus", message(1, message(number, content)))
     big = {"raw": b"\0" + (20 << 20).to_bytes(4, "big") + bytes(20 << 20)}
     cases = (
         ("an error of the runtime", of("ListContainers", (13, "out%20of%0Aluck")),
@@ -107,8 +112,9 @@ def fails(w):
         ("half a message", of("ListContainers", {"raw": b"\0\0\0\0\x09abc"}), "not one whole"),
         ("a compressed one", of("ListContainers", {"raw": b"\1\0\0\0\0"}), "not one whole"),
         ("bytes that are no message", of("ListContainers", b"\xff" * 40), "cannot be read"),
-        ("text that is no UTF-8", of("ContainerStatus", cri_runtime.message(1, cri_runtime.message(
-            8, cri_runtime.field(18, b"\xff\xfe")))), ""),
+        ("text that is no UTF-8", status(8, field(18, b"\xff\xfe")), "image of container"),
+        ("the same in a volume", status(14, message(9, field(20, b"r.example/x@\xff"))),
+         "image volume"),
         ("no status", of("ContainerStatus", b""), "has no status"),
     )
     for name, fault, sentence in cases:
