@@ -337,6 +337,8 @@ static int failure(CURLcode code, const struct transfer *t, const char *text, st
 		return bh_fail(err, EFBIG, "the answer is longer than %zu bytes", t->rq->max_body);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return bh_fail(err, ETIMEDOUT, "no whole answer in time");
+	if (code == CURLE_UNSUPPORTED_PROTOCOL && strstr(text, "HTTP/0.9"))
+		return bh_fail(err, EPROTO, "it does not answer in HTTP");
 	if (code == CURLE_UNSUPPORTED_PROTOCOL)
 		return bh_fail(err, EPERM, "the scheme is not allowed here");
 	return bh_fail(err, EIO, "%s", *text ? text : curl_easy_strerror(code));

@@ -16,7 +16,8 @@ void bh_target_done(struct bh_target *t)
 
 bool bh_is_insecure(const struct bh_registry_options *opt, const char *host)
 {
-	size_t name = strcspn(host, ":");
+	const char *end = *host == '[' ? strchr(host, ']') : NULL;
+	size_t name = end ? (size_t)(end + 1 - host) : strcspn(host, ":");
 
 	for (size_t i = 0; i < opt->n_insecure; i++) {
 		const char *entry = opt->insecure[i];

@@ -6,7 +6,9 @@ Everything lives on 127.0.0.1 of a network namespace of its own.
 import base64
 import json
 import os
+import socket
 import ssl
+import threading
 
 import image_lib
 from image_lib import r, t
@@ -42,6 +44,17 @@ def basics(w):
     secure = w.write("secure.yaml", w.policy_of({"insecureRegistries": []}))
     a = w.verify(f"{reg.host}/team/app:v1", policy=secure)
     t.equal(a["exit"], 4, "plain http only where the policy allows it")
+    mute = socket.create_server(("127.0.0.1", 0))
+    t.on_exit(mute.close)
+
+    def babble():
+        peer, _ = mute.accept()
+        peer.sendall(b"220 mail.example ESMTP\r\n")
+        peer.close()
+    threading.Thread(target=babble, daemon=True).start()
+    a = w.verify(f"127.0.0.1:{mute.getsockname()[1]}/team/app:v1")
+    t.check((a["exit"], a["reason"]) == (4, "registry") and "HTTP" in str(a["checks"]),
+            "what speaks no HTTP: undecided, and it says so", a)
 
 
 def bearer(w):

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "registry/challenge.h"
 #include "registry/creds.h"
+#include "registry/mirror.h"
 #include "registry/url.h"
 
 static void url_parses(void **state)
@@ -258,6 +259,29 @@ static void creds_keep_secrets(void **state)
 	assert_null(strstr(err.text, "c2VjcmV0"));
 }
 
+static void plain_hosts(void **state)
+{
+	static const struct {
+		const char *entry, *host;
+		bool want;
+	} rows[] = {
+		{"127.0.0.1", "127.0.0.1:5000", true},	{"127.0.0.1:5000", "127.0.0.1:5000", true},
+		{"127.0.0.1:5000", "127.0.0.1", false}, {"127.0.0.1", "127.0.0.11", false},
+		{"R.example", "r.example:80", true},	{"[::1]", "[::1]:5000", true},
+		{"[::1]:5000", "[::1]:5000", true},	{"[", "[::1]:5000", false},
+		{"[::1]", "[::11]:5000", false},	{"", "[::1", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		char *list[] = {(char *)(uintptr_t)rows[i].entry};
+		struct bh_registry_options opt = {.insecure = list, .n_insecure = 1};
+
+		if (bh_is_insecure(&opt, rows[i].host) != rows[i].want)
+			fail_msg("row %zu", i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +289,7 @@ int main(void)
 		cmocka_unit_test(url_same_server),    cmocka_unit_test(challenge_rows),
 		cmocka_unit_test(creds_match),	      cmocka_unit_test(creds_refuse),
 		cmocka_unit_test(creds_keep_secrets), cmocka_unit_test(creds_prefer),
+		cmocka_unit_test(plain_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
