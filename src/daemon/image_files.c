@@ -111,6 +111,7 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 	static const struct bh_image_files files = {.read = read_named};
 	BH_CLEANUP(bh_problems_done) struct bh_problems problems = {0};
 	BH_CLEANUP(bh_image_bundle_freep) struct bh_image_bundle *b = NULL;
+	BH_CLEANUP(bh_freep) char *was = BH_TAKE(f->why);
 	const struct bh_problem *bad;
 	struct bh_err err;
 
@@ -123,7 +124,6 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 		return;
 	}
 	s->is_changed = true;
-	bh_freep(&f->why);
 	f->is_broken = !f->bundle;
 	if (bh_image_bundle_new(&files, &b, &err) ||
 	    bh_image_bundle_add(b, path, text, len, &problems))
@@ -131,7 +131,8 @@ static void read_policies(struct bh_image_files_set *s, struct file *f, const ch
 	bad = first_error(&problems);
 	if (bad) {
 		f->why = bh_strf("%s:%u:%u: %s", path, bad->line, bad->col, bad->text);
-		bh_error("%s", f->why ? f->why : path);
+		if (!f->why || !bh_streq(f->why, was)) /* it is read again and again */
+			bh_error("%s", f->why ? f->why : path);
 		return;
 	}
 	bh_image_saved_keep(s->store, path, b, f->bundle);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "daemon/image_files.h"
 #include "daemon/image_glass.h"
@@ -101,12 +102,52 @@ static void test_reads_again_what_it_could_not(void **state)
 	assert_string_equal(image_of_pod(3), "r.example/app:2");
 }
 
+static unsigned complaints;
+
+static void count_complaint(enum bh_log_level level, const char *line)
+{
+	complaints += level == BH_LOG_ERROR && strstr(line, "web.yaml") != NULL;
+}
+
+static void write_policy(const char *spec)
+{
+	BH_CLEANUP(bh_freep)
+	char *text =
+		bh_strf("apiVersion: bulkhead.io/v1alpha1\nkind: ImagePolicy\n"
+			"metadata: {name: p}\nspec: {%s}\n",
+			spec);
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_fs_replace(fx.pod, text, strlen(text), 0600, &err));
+}
+
+/* It is read every few seconds, for the keys that it names. */
+static void test_complains_once(void **state)
+{
+	(void)state;
+	complaints = 0;
+	bh_log_set_sink(count_complaint);
+	write_policy("wrong: 1");
+	for (uint64_t i = 1; i < 10; i++)
+		image_of_pod(i * 10000);
+	bh_log_set_sink(NULL);
+	assert_int_equal(complaints, 1);
+	assert_non_null(bh_image_files_trouble(fx.set));
+	bh_log_set_sink(count_complaint);
+	write_policy("other: 1");
+	image_of_pod(100001);
+	image_of_pod(110001);
+	bh_log_set_sink(NULL);
+	assert_int_equal(complaints, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_follows_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_again_what_it_could_not, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_complains_once, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
