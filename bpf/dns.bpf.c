@@ -243,7 +243,7 @@ static __always_inline void dns_question(struct __sk_buff *skb, struct dns_scrat
 	}
 	if (novelty == FACT_EXTRA)
 		__sync_fetch_and_add(&b->overflow, 1);
-	if (!event_wants_record(b, novelty, 0, now))
+	if (!event_wants_record(b, novelty, 0, now, REPEAT_ROOM))
 		return;
 	is_sent = dns_send(skb, s, now, novelty == FACT_NEW ? BH_TRACE_F_FIRST : 0);
 	event_close(b, NULL, novelty, is_sent);

@@ -107,7 +107,8 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 	int is_high = s->is_refused || origin_is_high(s->id.origin);
 	int is_sent;
 
-	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now))
+	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now,
+				REPEAT_ROOM))
 		return 0;
 	is_sent = record_send(s, p, bprm, is_high);
 	if (s->novelty == FACT_NEW)

@@ -25,6 +25,7 @@ struct act_scratch {
 	__u32 pos;
 	__u32 flags;
 	__u32 is_high;
+	__u32 matters;		   /* calls, and files whose name or directory is known */
 	__u32 has_dirs;		   /* paths count from the descriptor before them */
 	__u32 mode;		   /* chmod: the new one */
 	__u64 user;		   /* where the caller wrote the path of an open; 0: nowhere */
@@ -111,8 +112,11 @@ __noinline int act_note(struct act_scratch *s, const struct bh_trace_task *t)
 	novelty = fact_note(b, &s->key, &s->fact);
 	if (novelty == FACT_NEW)
 		s->flags |= BH_TRACE_F_FIRST;
-	if (!event_wants_record(b, novelty, s->is_high && novelty == FACT_EXTRA, s->now))
+	if (!event_wants_record(b, novelty, s->is_high && novelty == FACT_EXTRA, s->now,
+				s->matters ? MATTER_ROOM : REPEAT_ROOM))
 		return 0;
+	if (s->matters && novelty == FACT_EXTRA)
+		s->is_high = 1; /* nothing keeps it if the other ring is full */
 	is_sent = act_send(s, t);
 	event_close(b, &s->key, novelty, is_sent);
 	return 0;
@@ -145,6 +149,7 @@ static __always_inline void act_key(struct act_scratch *s, const struct bh_trace
 	s->key.op = op;
 	s->key.by = t->ino;
 	s->key.uid = t->uid;
+	s->matters = kind == BH_TRACE_CALL;
 }
 
 static __always_inline void act_walk(struct act_scratch *s, const struct path *path)

@@ -16,6 +16,8 @@
 /* Repeated announcements of what the set has already: 20 a second, 100 at once. */
 #define REPEAT_NS   50000000ull
 #define REPEAT_ROOM (100 * REPEAT_NS)
+/* What matters finds room that a flood of the ordinary cannot use up. */
+#define MATTER_ROOM (2 * REPEAT_ROOM)
 
 static __always_inline const struct bh_trace_config *trace_config_get(void)
 {
@@ -115,11 +117,11 @@ static __always_inline struct bh_trace_slot *books_open(__u32 slot, __u32 genera
 }
 
 /* Takes one announcement from the slot's share. */
-static __always_inline int budget_take(struct bh_trace_slot *b, __u64 now)
+static __always_inline int budget_take(struct bh_trace_slot *b, __u64 now, __u64 room)
 {
 	__u64 spent = b->budget_ns, from = spent > now ? spent : now;
 
-	if (from - now > REPEAT_ROOM)
+	if (from - now > room)
 		return 0;
 	return __sync_val_compare_and_swap(&b->budget_ns, spent, from + REPEAT_NS) == spent;
 }
@@ -191,10 +193,10 @@ static __always_inline int fact_sent(const struct bh_fact_key *k)
 
 /* Whether a record is wanted; if not, the event is in the books already. */
 static __always_inline int event_wants_record(struct bh_trace_slot *b, int novelty, int is_high,
-					      __u64 now)
+					      __u64 now, __u64 room)
 {
 	__sync_fetch_and_add(&b->seen, 1);
-	if (novelty == FACT_NEW || is_high || budget_take(b, now))
+	if (novelty == FACT_NEW || is_high || budget_take(b, now, room))
 		return 1;
 	if (novelty == FACT_KNOWN)
 		__sync_fetch_and_add(&b->deduplicated, 1);

@@ -198,6 +198,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 		return;
 	if (!bits && magic != MAGIC_PROC)
 		file_collapse(s, t);
+	s->matters = bits || (name_bits(s, READ(struct dentry, d, d_parent)) & BH_TRACE_N_DIR);
 	s->arg[0] = BPF_CORE_READ(f, f_flags) | (s->flags & BH_TRACE_F_TRUNCATED ? O_TRUNC : 0);
 	if (is_outer)
 		s->flags |= BH_TRACE_F_OUTER;

@@ -283,10 +283,11 @@ struct bh_fact {
 _Static_assert(sizeof(struct bh_fact) == 312, "bh_fact");
 
 /* map `trace_name`, HASH > u32 BH_TRACE_N_*: last components of paths that matter, NUL-padded. */
-#define BH_TRACE_N_READ	   1u /* reading a file of this name is told */
-#define BH_TRACE_N_CONNECT 2u /* connecting to a socket of this name is told */
-#define BH_TRACE_N_KEEP	   4u /* never collapsed into its directory */
-#define BH_TRACE_N_HIDDEN  8u /* only in a directory whose own name begins with a dot */
+#define BH_TRACE_N_READ	   1u  /* reading a file of this name is told */
+#define BH_TRACE_N_CONNECT 2u  /* connecting to a socket of this name is told */
+#define BH_TRACE_N_KEEP	   4u  /* never collapsed into its directory */
+#define BH_TRACE_N_DIR	   16u /* of a directory: what is written there matters */
+#define BH_TRACE_N_HIDDEN  8u  /* only in a directory whose own name begins with a dot */
 struct bh_trace_name {
 	char text[32];
 };

@@ -88,6 +88,13 @@ static const struct {
 	uint32_t bits;
 } names[] = {
 	{"token", BH_TRACE_N_READ},
+	{"bin", BH_TRACE_N_DIR},
+	{"sbin", BH_TRACE_N_DIR},
+	{"cron.d", BH_TRACE_N_DIR},
+	{"cron.daily", BH_TRACE_N_DIR},
+	{"cron.hourly", BH_TRACE_N_DIR},
+	{"crontabs", BH_TRACE_N_DIR},
+	{".ssh", BH_TRACE_N_DIR},
 	{"shadow", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
 	{"gshadow", BH_TRACE_N_READ | BH_TRACE_N_KEEP},
 	{"shadow-", BH_TRACE_N_READ | BH_TRACE_N_KEEP},

@@ -25,6 +25,11 @@ CLONE = ("python3 -c 'import ctypes, os; c = ctypes.CDLL(None); p = {}; p or os.
 ABI32 = ("import ctypes, mmap; m = mmap.mmap(-1, 4096, 0x22, 7); "
          "m.write(bytes.fromhex(\"b814000000\" \"cd80\" \"c3\")); "
          "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()")
+# in the middle of more than a pod may have recorded, as fast as it can be
+FLOOD = ("python3 -c 'import itertools, os\nfor i in itertools.count():\n"
+         " d = f\"/opt/d{{i // 50}}\"; i % 50 or os.mkdir(d); open(f\"{{d}}/f{{i}}\", \"w\").close()\n"
+         " os.rename(f\"{{d}}/f{{i}}\", f\"{{d}}/g{{i}}\"); i == 4000 and open(\"/tmp/full\", \"w\").close()' "
+         "& p=$!; until [ -e /tmp/full ]; do :; done; {}; kill $p; wait")
 # becomes root again without a set-user-id file, by a capability that it was left
 CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
            "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
@@ -107,6 +112,7 @@ ROWS = {
     "cron": (
         [deed("echo '* * * * * root id' > /etc/cron.d/job"),
          deed("echo '* * * * * root id' > /tmp/x; cd /etc/cron.d; mv /tmp/x job"),
+         deed(FLOOD.format("echo '* * * * * root id' > /etc/cron.d/job")),
          deed("mkdir -p /run/systemd/system; echo '[Timer]' > /run/systemd/system/x.timer")],
         [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily")]),
     "package-manager": (
@@ -221,7 +227,7 @@ ROWS = {
          deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.pub; cat /root/.ssh/id_rsa.pub; "
               "echo k > /root/.ssh/id_rsa; chmod 600 /root/.ssh/id_rsa")]),
     "shadow": (
-        [deed("cat /etc/shadow"), deed("echo x > /etc/shadow-; cat /etc/shadow-"),
+        [deed("cat /etc/shadow"), deed(FLOOD.format("cat /etc/shadow")), deed("echo x > /etc/shadow-; cat /etc/shadow-"),
          deed("cd /etc; ln shadow /tmp/x")],
         [deed("passwd -S root; su -s /bin/sh -c true daemon; useradd -r svc; getent passwd root")]),
     "environ": (
