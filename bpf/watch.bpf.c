@@ -8,6 +8,7 @@
 
 #include "lib/trace_file.bpf.h"
 #include "lib/trace_seq.bpf.h"
+#include "lib/trace_target.bpf.h"
 
 #define AF_UNIX	       1
 #define AF_NETLINK     16
@@ -64,15 +65,21 @@ static __always_inline __u32 call_number(const struct pt_regs *regs)
 	return ((const struct pt_regs___arm64 *)regs)->syscallno;
 }
 
-/* A call that is told once for each image and `what`. */
-static __always_inline void call_note(struct act_scratch *s, const struct bh_trace_task *t,
-				      __u8 class, __u64 what)
+static __always_inline void call_key(struct act_scratch *s, const struct bh_trace_task *t,
+				     __u8 class, __u64 what)
 {
 	act_key(s, t, BH_TRACE_CALL, class);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
 	s->key.ino = what;
 	s->key.dev = s->call;
 	s->text[1][0] = 0;
+}
+
+/* A call that is told once for each image and `what`. */
+static __always_inline void call_note(struct act_scratch *s, const struct bh_trace_task *t,
+				      __u8 class, __u64 what)
+{
+	call_key(s, t, class, what);
 	if (!act_is_known(s, t))
 		act_note(s, t);
 }
@@ -97,71 +104,10 @@ static __always_inline void call_setid(struct act_scratch *s, const struct task_
 	t->uid = now;
 }
 
-/* ---- whom a call is about ---- */
-
-#define TRACEES 16
-
-/* A process number as the caller's namespace has it. */
-static __always_inline __u32 number_for(const struct task_struct *of, __u32 level)
+/* BPF_PROG_DETACH, BPF_LINK_UPDATE, BPF_LINK_DETACH: perhaps of our programs. */
+static __always_inline int bpf_takes_away(__u64 command)
 {
-	const struct pid *pid = BPF_CORE_READ(of, thread_pid);
-	struct upid id = {};
-
-	if (BPF_CORE_READ(pid, level) >= level)
-		bpf_probe_read_kernel(
-			&id, sizeof(id),
-			(const struct upid *)__builtin_preserve_access_index(&pid->numbers) +
-				level);
-	return id.nr;
-}
-
-/* The one that the caller traces, by the number it used; NULL: none, or too many to look at. */
-static __always_inline const struct task_struct *tracee_find(const struct task_struct *p, __u32 nr,
-							     __u32 level)
-{
-	const struct list_head *head = __builtin_preserve_access_index(&p->ptraced);
-	const struct list_head *at = BPF_CORE_READ(p, ptraced.next);
-	int i;
-
-	for (i = 0; i < TRACEES && at && at != head; i++) {
-		const struct task_struct *of =
-			(const void *)at - bpf_core_field_offset(struct task_struct, ptrace_entry);
-
-		if (number_for(of, level) == nr)
-			return of;
-		at = BPF_CORE_READ(at, next);
-	}
-	return NULL;
-}
-
-static __always_inline __u32 tracee_kind(const struct task_struct *p, const struct bh_trace_task *t,
-					 const struct task_struct *of)
-{
-	__u64 cookie = BPF_CORE_READ(of, nsproxy, net_ns, net_cookie);
-	__u32 *slot;
-
-	if (BPF_CORE_READ(of, real_parent, tgid) == BPF_CORE_READ(p, tgid))
-		return BH_TRACE_TARGET_OWN;
-	slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
-	return slot && *slot == t->slot ? BH_TRACE_TARGET_POD : BH_TRACE_TARGET_OTHER;
-}
-
-/* Fills in arg[2] and arg[3]; the kind is part of what makes the act a new one. */
-static __always_inline __u64 target_note(struct act_scratch *s, const struct task_struct *p,
-					 const struct bh_trace_task *t, __u32 nr)
-{
-	__u32 level = BPF_CORE_READ(p, thread_pid, level);
-	const struct task_struct *of;
-
-	s->arg[3] = 0;
-	if (nr == number_for(BPF_CORE_READ(p, group_leader), level)) {
-		s->arg[2] = BH_TRACE_TARGET_OWN;
-		return s->arg[2];
-	}
-	of = tracee_find(p, nr, level);
-	s->arg[2] = of ? tracee_kind(p, t, of) : BH_TRACE_TARGET_UNKNOWN;
-	s->arg[3] = of ? BPF_CORE_READ(of, tgid) : 0;
-	return s->arg[2];
+	return command == 9 || command == 29 || command == 34;
 }
 
 static __always_inline int ptrace_is_told(__u64 request)
@@ -249,6 +195,15 @@ static __always_inline void call_simple(struct act_scratch *s, const struct task
 	case BH_CALL_VMREAD:
 	case BH_CALL_VMWRITE:
 		what = target_note(s, p, t, s->arg[0]);
+		break;
+	case BH_CALL_BPF:
+		what = s->arg[0];
+		if (bpf_takes_away(what)) {
+			call_key(s, t, class, what);
+			s->is_high = 1;
+			act_note(s, t); /* each time */
+			return;
+		}
 		break;
 	case BH_CALL_GETFD:
 		s->arg[2] = BH_TRACE_TARGET_UNKNOWN;

@@ -180,6 +180,11 @@ static void mend_some(struct bh_daemon *d)
 	}
 }
 
+void bh_adopt_mend(struct bh_daemon *d, const struct bh_endpoint *ep)
+{
+	mend(d, ep);
+}
+
 void bh_adopt_sweep(struct bh_daemon *d)
 {
 	bool dropped = false;

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/adopt.h"
 #include "daemon/baselines.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
@@ -114,6 +115,9 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 	rt->events++;
 	if (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED))
 		bh_guard_container(rt->guard, ep, (pid_t)ev->pid);
+	/* it may be our programs that it took away */
+	if (ev->kind == BH_TRACE_CALL && ev->op == BH_CALL_BPF && (ev->flags & BH_TRACE_F_HIGH))
+		bh_adopt_mend(rt->d, ep);
 	bh_digests_ask(rt->digests, ev);
 	log_event(rt, ep, ev);
 	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));

@@ -132,6 +132,9 @@ bool bh_row_module(struct bh_judge *j)
 
 bool bh_row_bpf(struct bh_judge *j)
 {
+	/* a program is detached, or another one put in its place */
+	if (j->a->u.number == 9 || j->a->u.number == 29 || j->a->u.number == 34)
+		j->severity = BH_SEVERITY_HIGH;
 	bh_judge_weigh(j);
 	bh_judge_key(j, "%s %llu", j->a->process.path, (unsigned long long)j->a->u.number);
 	bh_judge_say(j, "%s called bpf() (command %llu)", who(j),

@@ -3,14 +3,17 @@
 frames of any kind, other devices upon its interface, the interface in another network namespace,
 sockets from before in another pod's hands. Each way carries a mark, which is looked for on the node's
 bridge; before the quarantine it is found there, so that the test can fail."""
+import json
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
 from container import Container
+from detect_deeds import STRICT, findings
 from node import Node, namespace, network_policy
 from testing import check, equal, part, wait_until
+from traffic import is_allowed
 
 PRELUDE = """
 import os, socket, struct, subprocess, sys, time
@@ -124,8 +127,24 @@ def quarantined(node, other, watch, marks):
         pod.delete()
 
 
+def detached(node, other):
+    """bpf() is for whoever has CAP_SYS_ADMIN on the node: it can take our programs away, not for long."""
+    pod = node.pod("q", "detaches")
+    box = Container(pod)
+    node.ask("quarantine", pod.name, "--reason", "test")
+    for direction in ("ingress", "egress"):
+        pin = node.link_pin(pod).replace("-ingress", f"-{direction}")
+        r = testing.run("bpftool", "-j", "link", "show", "pinned", pin, check=False)
+        took, said = box.sh(f"bpftool link detach id {json.loads(r.stdout)['id']}")
+        equal(took, 0, f"detached: the {direction} program {said}")
+    wait_until(lambda: not is_allowed(other.agent.probe("udp", pod.ip4, 9, timeout=0.3)), 3, "the programs are back")
+    check(True, "detached: nothing reaches the pod a moment later")
+    wait_until(lambda: ("bpf", 4) in [f[:2] for f in findings(node, pod.name)], 3, "a finding")
+    check(True, "detached: it is told, gravely")
+
+
 def main():
-    node = Node().start()
+    node = Node(config=STRICT).start()
     node.home = node.agent()
     node.write("world.yaml", namespace("q"),
                network_policy("q", "open", None, ["Ingress", "Egress"], ingress=[{}], egress=[{}]))
@@ -138,6 +157,8 @@ def main():
         before(node, other, watch, free)
     with part("quarantined"):
         quarantined(node, other, watch, marks)
+    with part("detached"):
+        detached(node, other)
 
 
 if __name__ == "__main__":
