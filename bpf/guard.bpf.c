@@ -53,8 +53,11 @@ int bh_guard_ask(struct bh_guard_ask *ctx)
 	if (!s || !f)
 		return 1;
 	file_identify(f, p, &s->id);
+	/* the root that it was held against is the daemon's */
+	if (BPF_CORE_READ(f, f_inode, i_sb, s_magic) == MAGIC_OVERLAY)
+		s->id.origin = ovl_origin(READ(struct file, f, f_inode));
 	/* the mount is one of the pod's, for only those are watched */
-	if (s->id.origin == BH_TRACE_O_OTHER)
+	else if (s->id.origin == BH_TRACE_O_OTHER)
 		s->id.origin = BH_TRACE_O_VOLUME;
 	ask.origin = s->id.origin;
 	ask.ino = s->id.ino;
