@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "verify/bytes.h"
 
 #define REREAD_MS 5000
+#define EMPTY_S	  5 /* so long an emptied file keeps its policies */
 
 /* One manifest file that has a pod or a policy in it, or had. */
 struct file {
@@ -224,6 +226,16 @@ static bool is_manifest(const char *path)
 	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
 }
 
+/* Somebody writes it anew: what it said holds until that is done, or it stays empty. */
+static bool is_being_written(const struct file *f, size_t len, const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return !len && f->bundle && now.tv_sec - st->st_mtim.tv_sec < EMPTY_S &&
+	       now.tv_sec >= st->st_mtim.tv_sec;
+}
+
 static int read_file(struct bh_image_files_set *s, struct file *f, const char *path,
 		     const struct stat *st)
 {
@@ -234,6 +246,8 @@ static int read_file(struct bh_image_files_set *s, struct file *f, const char *p
 
 	if (bh_fs_read(path, BH_MANIFEST_MAX_BYTES, &text, &len, &err))
 		return 0; /* it is going, or the next look reads it */
+	if (is_being_written(f, len, st))
+		return 0;
 	f->st = *st;
 	read_policies(s, f, path, text, len);
 	bh_image_glass_read(s->glass, path, text, len);

@@ -245,9 +245,28 @@ def namesakes(w):
     w.node.remove("images-twin.yaml")
 
 
+def half_written(w):
+    """A policy file is written anew: between emptying it and closing it the old ones hold."""
+    w.rule("prod", {})
+    pod = w.pod("prod", w.bare)
+    with open(os.path.join(w.node.manifests, "images-prod.yaml"), "r+") as f:
+        text = f.read()
+        os.ftruncate(f.fileno(), 0)
+        try:
+            pod.add()
+            check(False, "an emptied file that somebody writes: refused as before")
+        except cni.CniError as e:
+            check(e.code >= 100, "an emptied file that somebody writes: refused as before", e)
+        f.seek(0)
+        f.write(text)
+    error, _, _ = w.add("prod", w.signed)
+    check(error is None, "and after it judged as written", error)
+
+
 def run():
     w = World()
-    for fn in (accepts_and_refuses, modes, remembers, undecided, pulls, slow, namesakes, broken_policy):
+    for fn in (accepts_and_refuses, modes, remembers, undecided, pulls, slow, namesakes, half_written,
+               broken_policy):
         with part(fn.__name__):
             fn(w)
 

@@ -89,7 +89,8 @@ static void fuzz_policy(const char *text, size_t n)
 		const struct bh_image_policy *p = policies.v[i];
 
 		/* a policy that is in force demands something of somebody */
-		if (!p->name || !p->origin || !(p->signers.n || p->attestations.n))
+		if (!p->name || !p->origin ||
+		    !(p->signers.n || p->attestations.n || p->require_digest))
 			abort();
 		bh_image_policy_last_key(p);
 	}
