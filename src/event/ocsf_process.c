@@ -197,8 +197,9 @@ json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *
 	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 99, "Hash", BH_SEV_INFO, time_ms};
 	json_t *e = bh_ocsf_base(o, &h, NULL);
 	const json_t *old = member(event, "unmapped", "bulkhead");
-	json_t *ours = json_pack("{s:O*, s:O*, s:O*}", "pod", json_object_get(old, "pod"),
-				 "namespace", json_object_get(old, "namespace"), "provenance",
+	json_t *ours = json_pack("{s:O*, s:O*, s:O*, s:O*}", "pod", json_object_get(old, "pod"),
+				 "namespace", json_object_get(old, "namespace"), "workload",
+				 json_object_get(old, "workload"), "provenance",
 				 json_object_get(old, "provenance"));
 
 	bh_ocsf_put(ours, "completes", json_incref(member(event, "metadata", "uid")));

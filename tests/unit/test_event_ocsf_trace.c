@@ -141,7 +141,10 @@ static void test_digest_that_comes(void **state)
 	assert_null(at(e, "process.file.hashes"));
 	bh_ocsf_put_digest(f, SHA, NULL);
 	assert_string_equal(text(f, "evidences.0.process.file.hashes.0.value"), SHA);
+	json_object_set_new(json_object_get(json_object_get(e, "unmapped"), "bulkhead"), "workload",
+			    json_pack("{s:s}", "name", "web"));
 	late = bh_ocsf_late_digest(&source, e, SHA, 1700000000456);
+	assert_string_equal(text(late, "unmapped.bulkhead.workload.name"), "web");
 	assert_int_equal(json_integer_value(at(late, "type_uid")), 100799);
 	assert_string_equal(text(late, "process.file.hashes.0.value"), SHA);
 	assert_string_equal(text(late, "process.uid"), text(e, "process.uid"));
