@@ -54,6 +54,8 @@ static uint32_t own_line(const struct bh_activity *a)
 		line |= BH_LINE_INTERACTIVE;
 	if (bh_act_is_net_shell(a))
 		line |= BH_LINE_IN_SHELL;
+	if ((p->flags & BH_PROC_FROM_OUTSIDE) && !(p->flags & BH_PROC_CONTAINER_INIT))
+		line |= BH_LINE_ENTERED;
 	return line;
 }
 

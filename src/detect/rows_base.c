@@ -133,15 +133,21 @@ bool bh_row_new_syscall(struct bh_judge *j)
 
 /* Calls in an order of their own come in crowds too, and say nothing about what they are for: each
  * further window within the half-life weighs less than the one before. */
-static double surprise_of_sequence(struct bh_pod_state *pod, const struct bh_activity *a)
+static double surprise_of_sequence(struct bh_judge *j)
 {
+	const struct bh_activity *a = j->a;
 	double over =
 		a->u.sequence.threshold > 0 ? a->u.sequence.score / a->u.sequence.threshold : 0;
 
 	if (over <= 1)
 		return 0;
-	pod->sequences += 1;
-	return fmin(2 * over, BH_BASE_MOST_WEIGHT) / pod->sequences;
+	/* what somebody types is no order of the workload's: a program must go on with it */
+	if (j->proc && (j->proc->line & BH_LINE_ENTERED) && !j->proc->was_odd) {
+		j->proc->was_odd = true;
+		return 0;
+	}
+	j->pod->sequences += 1;
+	return fmin(2 * over, BH_BASE_MOST_WEIGHT) / j->pod->sequences;
 }
 
 /* That a new program does what no other one did is no second thing beside that it runs. */
@@ -162,7 +168,7 @@ static double surprise(struct bh_judge *j, const struct bh_baseline *b)
 	if (is_of_new_program(j))
 		return 0;
 	if (j->a->kind == BH_ACT_SEQUENCE)
-		return surprise_of_sequence(j->pod, j->a);
+		return surprise_of_sequence(j);
 	if (j->a->kind == BH_ACT_SYSCALLS) {
 		struct novelty v = novelty_of(b, j->a);
 

@@ -18,10 +18,11 @@ enum {
 	BH_LINE_IN_SHELL = 1u << 4,	/* below a shell whose input is the network */
 	BH_LINE_PACKAGES = 1u << 6,	/* below a package manager at work, or itself */
 	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
+	BH_LINE_ENTERED = 1u << 7,	/* below what came into a running container from outside */
 };
 #define BH_LINE_TAINT                                                                              \
 	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
-#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES)
+#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES | BH_LINE_ENTERED)
 
 struct bh_proc {
 	uint64_t exec_id, parent_exec_id, pod_id;
@@ -29,6 +30,7 @@ struct bh_proc {
 	uint32_t inherited; /* the part of line that was there before it was executed */
 	uint32_t used;	    /* for replacement */
 	bool is_news;	    /* the workload never executed it while it was learnt */
+	bool was_odd;	    /* its calls came in an order that the workload does not have */
 	bool was_preloaded; /* so was the one that executed it, or that one is not known */
 };
 

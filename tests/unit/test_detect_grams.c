@@ -481,6 +481,44 @@ static void test_a_new_program_counts_once(void **state)
 	rig_done(&r);
 }
 
+/* A command that somebody enters the pod with runs in an order of its own; going on is something
+ * else. */
+static void test_one_command_from_outside(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = learnt();
+	struct bh_activity a;
+	struct rig r;
+	unsigned i;
+
+	(void)state;
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/app");
+	a.process.exec_id = 77;
+	a.process.flags |= BH_PROC_FROM_OUTSIDE;
+	for (i = 1; i <= 3; i++) {
+		const struct bh_base_sighting s = by(i, false);
+
+		assert_int_equal(bh_baseline_observe(b, &a, &s), 0);
+	}
+	b->units = 100;
+	bh_baseline_close(b);
+	assert_int_equal(bh_detect_set_pod(r.d, &r.subject, &(struct bh_detect_pod){.baseline = b}),
+			 0);
+	rig_feed(&r, &a);
+	a = rig_act(&r, BH_ACT_SEQUENCE, "/usr/sbin/app");
+	a.process.exec_id = 77;
+	a.u.sequence.score = 90;
+	a.u.sequence.threshold = 10;
+	rig_feed(&r, &a);
+	rig_exec(&r, "/usr/bin/odd");
+	rig_exec(&r, "/usr/bin/odder");
+	assert_null(rig_found(&r, "anomaly"));
+	for (i = 0; i < 3; i++)
+		rig_feed(&r, &a);
+	assert_non_null(rig_found(&r, "anomaly"));
+	rig_done(&r);
+}
+
 /* A privileged pod is told about, and learnt from all the same. */
 static void test_posture_is_no_suspicion(void **state)
 {
@@ -512,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_windows_add_up),
 		cmocka_unit_test(test_a_new_program_counts_once),
+		cmocka_unit_test(test_one_command_from_outside),
 		cmocka_unit_test(test_posture_is_no_suspicion),
 	};
 
