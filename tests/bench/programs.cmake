@@ -4,7 +4,7 @@
 function(bh_bench_programs)
 	get_property(libs GLOBAL PROPERTY BH_PROGRAM_LIBS)
 	add_custom_target(bh_bench)
-	foreach(program bulkheadd bulkhead bulkhead-cni)
+	foreach(program bulkheadd bulkhead bulkhead-cni bulkhead-worker)
 		add_dependencies(bh_bench ${program})
 	endforeach()
 	bh_glob(sources tests/bench/bench_*.c tests/bpf/bench_*.c)
