@@ -80,25 +80,7 @@ static __always_inline __u64 text_hash(const char text[BH_PATH_MAX])
 /* The last component of a claimed path becomes s->name; 0: it is too far behind. */
 __noinline __u32 last_name(struct act_scratch *s)
 {
-	volatile __u32 *last;
-	__u32 i, at;
-
-	if (!s)
-		return 0;
-	last = &s->pos;
-	*last = 0; /* in memory, so that the verifier need not follow each value */
-	for (i = 0; i < BH_PATH_MAX - 1; i++) {
-		if (!s->text[0][i])
-			break;
-		if (s->text[0][i] == '/')
-			*last = i + 1;
-	}
-	at = *last;
-	if (at >= BH_PATH_MAX - sizeof(s->name))
-		return 0;
-	__builtin_memset(&s->name, 0, sizeof(s->name));
-	bpf_probe_read_kernel_str(s->name.text, sizeof(s->name.text), &s->text[0][at]);
-	return 1;
+	return s ? name_last(s->text[0], BH_PATH_MAX, &s->pos, &s->name) : 0;
 }
 
 /* Bits of the last component of a claimed path. */

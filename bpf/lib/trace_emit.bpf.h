@@ -235,6 +235,28 @@ static __always_inline long ring_send(int is_high, void *record, __u64 len)
 	return bpf_ringbuf_output(&trace_events, record, len, flags);
 }
 
+/* The last component of a path that ends before BH_PATH_MAX, zero-padded; 0: it begins too near to
+ * the end of its buffer. at: in memory, so that the verifier need not follow each value of it. */
+static __always_inline __u32 name_last(const char *path, __u32 size, volatile __u32 *at,
+				       struct bh_trace_name *ret)
+{
+	__u32 i, from;
+
+	*at = 0;
+	for (i = 0; i < BH_PATH_MAX - 1; i++) {
+		if (!path[i])
+			break;
+		if (path[i] == '/')
+			*at = i + 1;
+	}
+	from = *at;
+	if (from >= BH_PATH_MAX || from >= size - sizeof(*ret))
+		return 0;
+	__builtin_memset(ret, 0, sizeof(*ret));
+	bpf_probe_read_kernel_str(ret->text, sizeof(ret->text), path + from);
+	return 1;
+}
+
 /* Of a last component, cut to the size and zero-padded; never 0. */
 static __always_inline __u32 name_hash(const struct bh_trace_name *n)
 {

@@ -334,8 +334,8 @@ static __always_inline int record_send(struct exec_scratch *s, const struct task
 }
 
 /* What a task's memory says of the image it runs, however it came to our notice. */
-static __always_inline void image_remember(const struct exec_scratch *s, const struct task_struct *p,
-					   struct bh_trace_task *t)
+static __always_inline void image_remember(const struct exec_scratch *s,
+					   const struct task_struct *p, struct bh_trace_task *t)
 {
 	t->cookie = p->nsproxy->net_ns->net_cookie;
 	t->exec_id = s->exec_id;

@@ -47,23 +47,7 @@ static __always_inline int is_quiet(const char *t)
 /* The last component of the text in s->walk.buf becomes s->script. */
 __noinline int script_name(struct exec_scratch *s)
 {
-	volatile __u32 *last;
-	__u32 i, at;
-
-	if (!s)
-		return 0;
-	last = &s->pos;
-	*last = 0;
-	for (i = 0; i < BH_PATH_MAX - 1; i++) {
-		if (!s->walk.buf[i])
-			break;
-		if (s->walk.buf[i] == '/')
-			*last = i + 1;
-	}
-	at = *last & (PATH_HALF / 2 - 1);
-	__builtin_memset(&s->script, 0, sizeof(s->script));
-	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text), &s->walk.buf[at]);
-	return s->script.text[0] != 0;
+	return s && name_last(s->walk.buf, PATH_HALF, &s->pos, &s->script) && s->script.text[0];
 }
 
 /* An option whose value is the argument behind it, of some interpreter; for others the next one is
