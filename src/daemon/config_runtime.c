@@ -90,11 +90,11 @@ static int read_rates(const struct bh_yaml *m, struct bh_runtime_settings *c,
 	return r;
 }
 
-static int read_count(const struct bh_yaml *m, const char *key, int64_t max, unsigned *ret,
-		      struct bh_yaml_err *err)
+static int read_count(const struct bh_yaml *m, const char *key, struct bh_yaml_range range,
+		      unsigned *ret, struct bh_yaml_err *err)
 {
 	int64_t n = *ret;
-	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){1, max}, &n, err);
+	int r = bh_yaml_get_int(m, key, false, range, &n, err);
 
 	if (!r)
 		*ret = (unsigned)n;
@@ -131,9 +131,10 @@ static int read_learning(const struct bh_yaml *m, struct bh_learning_settings *c
 		r = read_span(m, "slice", bounds, &slice_ms, err);
 	c->slice_ns = slice_ms * 1000000;
 	if (!r)
-		r = read_count(m, "slices", MAX_SLICES, &c->slices, err);
+		r = read_count(m, "slices", (struct bh_yaml_range){1, MAX_SLICES}, &c->slices, err);
 	if (!r)
-		r = read_count(m, "replicas", MAX_PLACES, &c->replicas, err);
+		r = read_count(m, "replicas", (struct bh_yaml_range){1, MAX_PLACES}, &c->replicas,
+			       err);
 	return r < 0 ? r : read_unseen(m, c, err);
 }
 
@@ -168,17 +169,6 @@ static int read_exempt(const struct bh_yaml *m, struct bh_runtime_settings *c,
 	return c->exempt ? 0 : bh_fail(&err->err, ENOMEM, "settings");
 }
 
-static int read_budget(const struct bh_yaml *m, const char *key, unsigned *ret,
-		       struct bh_yaml_err *err)
-{
-	int64_t n = *ret;
-	int r = bh_yaml_get_int(m, key, false, (struct bh_yaml_range){0, MAX_A_HOUR}, &n, err);
-
-	if (!r)
-		*ret = (unsigned)n;
-	return r;
-}
-
 static int read_share(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		      struct bh_yaml_err *err)
 {
@@ -200,6 +190,7 @@ static int read_share(const struct bh_yaml *m, struct bh_runtime_settings *c,
 static int read_response(const struct bh_yaml *m, struct bh_runtime_settings *c,
 			 struct bh_yaml_err *err)
 {
+	const struct bh_yaml_range a_hour = {0, MAX_A_HOUR};
 	int r = bh_yaml_check_keys(m,
 				   KEYS("dryRun", "exemptNamespaces", "podsPerHour", "killsPerHour",
 					"nodePerHour", "keepReplicas"),
@@ -210,11 +201,11 @@ static int read_response(const struct bh_yaml *m, struct bh_runtime_settings *c,
 	if (!r)
 		r = read_exempt(m, c, err);
 	if (!r)
-		r = read_budget(m, "podsPerHour", &c->pods_per_hour, err);
+		r = read_count(m, "podsPerHour", a_hour, &c->pods_per_hour, err);
 	if (!r)
-		r = read_budget(m, "killsPerHour", &c->kills_per_hour, err);
+		r = read_count(m, "killsPerHour", a_hour, &c->kills_per_hour, err);
 	if (!r)
-		r = read_budget(m, "nodePerHour", &c->node_per_hour, err);
+		r = read_count(m, "nodePerHour", a_hour, &c->node_per_hour, err);
 	return r < 0 ? r : read_share(m, c, err);
 }
 
