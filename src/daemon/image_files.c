@@ -226,14 +226,14 @@ static bool is_manifest(const char *path)
 	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
 }
 
-/* Somebody writes it anew: what it said holds until that is done, or it stays empty. */
+/* Somebody writes it anew: what it said holds until that is done, or it stays empty. One from the
+ * future is as young as can be. */
 static bool is_being_written(const struct file *f, size_t len, const struct stat *st)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return !len && f->bundle && now.tv_sec - st->st_mtim.tv_sec < EMPTY_S &&
-	       now.tv_sec >= st->st_mtim.tv_sec;
+	return !len && f->bundle && now.tv_sec - st->st_mtim.tv_sec < EMPTY_S;
 }
 
 static int read_file(struct bh_image_files_set *s, struct file *f, const char *path,
