@@ -139,6 +139,7 @@ static int serve(int fd, const struct hasher *h, struct bh_err *err)
 			return r;
 		answer.id = ask.id;
 		answer.error = (uint32_t)(file < 0 ? EBADF : hash_file(h, file, ask.max, &answer));
+		bh_closep(&file); /* who has the answer may unmount what holds the file */
 		do
 			n = send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
 		while (n < 0 && errno == EINTR);
