@@ -19,7 +19,9 @@
 	(IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |        \
 	 IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
-#define MODIFY_QUIET_MS 50   /* a writer that keeps its file open */
+#define MODIFY_QUIET_MS 50 /* a writer may go on at once */
+#define WRITER_MAX_MS                                                                              \
+	5000 /* one that keeps its file open and does not go on: it is read as it is */
 #define DELETE_QUIET_MS 120  /* is the whole directory going? */
 #define DELETE_MAX_MS	2000 /* a deletion is believed after this whatever else goes on */
 #define RETURN_QUIET_MS 1500 /* after the directory came back: files may still be on their way */
@@ -129,13 +131,12 @@ static void watch_tree(struct bh_manifests *m)
 		fts_close(fts);
 }
 
-/* Somebody has the file open and wrote to it a moment ago: what is there may be half of it, or
- * nothing yet. It is read when it is closed, or when the writer has been quiet. */
-static bool is_being_written(struct bh_manifests *m, const char *path)
+/* Somebody wrote to it not longer than quiet_ms ago, and may go on: then it is looked at again. */
+static bool is_being_written(struct bh_manifests *m, const char *path, uint64_t quiet_ms)
 {
 	const uint64_t *last = bh_map_get_s(&m->writing, path);
 
-	if (!last || now_ms() - *last >= MODIFY_QUIET_MS)
+	if (!last || now_ms() - *last >= quiet_ms)
 		return false;
 	if (!m->again_ms || m->again_ms > MODIFY_QUIET_MS)
 		m->again_ms = MODIFY_QUIET_MS;
@@ -153,19 +154,20 @@ static void note_write(struct bh_manifests *m, const char *path)
 		free(now);
 }
 
-/* Reads a file that nobody is writing to: events tell of a writer only after the fact. The kernel
+/* Reads a file that nobody is writing to: what is there may be half of it, or nothing yet, and a
+ * writer may have to wait long for a processor. Events tell of one only after the fact. The kernel
  * grants a lease when nobody has the file open for writing, and lets nobody until it ends. -EAGAIN:
- * somebody has, and was not known to; where there are no leases, events must do. */
+ * somebody has; where there are no leases, events must do. */
 static int read_whole(struct bh_manifests *m, const char *path, char **ret, size_t *ret_len,
 		      struct bh_err *err)
 {
 	BH_CLEANUP(bh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-	if (fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN &&
-	    !bh_map_get_s(&m->writing, path)) {
-		note_write(m, path);
-		is_being_written(m, path);
-		return -EAGAIN;
+	if (fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN) {
+		if (!bh_map_get_s(&m->writing, path))
+			note_write(m, path);
+		if (is_being_written(m, path, WRITER_MAX_MS))
+			return -EAGAIN;
 	}
 	return bh_fs_read(path, BH_MANIFEST_MAX_BYTES, ret, ret_len, err);
 }
@@ -185,7 +187,7 @@ static int load_file(struct bh_manifests *m, const char *path, const struct stat
 		if (same_stamp(stamp, st))
 			return 0;
 	}
-	if (is_being_written(m, path))
+	if (is_being_written(m, path, MODIFY_QUIET_MS))
 		return 0;
 	r = read_whole(m, path, &text, &len, &err);
 	if (r < 0) {

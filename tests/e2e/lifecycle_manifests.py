@@ -14,7 +14,8 @@ from node import Node, namespace, network_policy, pods_peer, ports
 from testing import check, equal, part
 from traffic import is_allowed
 
-GAP_S = 0.15  # a lost packet is sent again after 0.2 s at the earliest
+
+MOMENT_S = 0.12  # a file that is gone for so long was deleted, see DELETE_QUIET_MS
 
 
 def policy(name="p", port="80/TCP"):
@@ -54,15 +55,19 @@ class World:
               lambda: self.node.ask("status")["problems"])
 
     def unbroken(self, name, fn):
-        """fn never interrupts a stream that stays allowed."""
-        stream = self.a.agent.stream("tcp", self.b.ip4, 80, interval=0.002)
-        check(stream.lives(), f"{name}: the stream has begun")
-        stream.reset_gap()
-        fn()
-        self.node.sync()
-        lives = stream.lives()
-        state = stream.close()
-        check(lives and not state["error"] and state["maxGap"] < GAP_S, name, state)
+        """fn never interrupts a stream that stays allowed: neither end loses a packet. fn gives the
+        longest time for which it had taken the policy away, by its own doing or because it had to wait
+        for a processor: what is gone for longer than a moment is gone, so then it has another try."""
+        for _ in range(5):
+            stream = self.a.agent.stream("tcp", self.b.ip4, 80, interval=0.002)
+            check(stream.lives(), f"{name}: the stream has begun")
+            away = fn() or 0
+            self.node.sync()
+            holds = stream.lives() and stream.is_whole(3) and self.b.agent.is_whole(3)
+            state = stream.close()
+            if holds or away < MOMENT_S:
+                break
+        check(holds, name, state)
 
 
 def sync_means_enforced(w):
@@ -109,11 +114,25 @@ def objects_move(w):
                 time.sleep(0.02 if i % 2 else 0)
                 f.write(text[len(text) // 2:])
 
+    def slowly():
+        """Emptied, and then cut where it is whole and says something else, each for a while."""
+        text = text_of(policy())
+        for at in (0, text.index("    ports:"), text.index("  podSelector:")):
+            with open(w.path("p.yaml"), "w") as f:
+                f.write(text[:at])
+                f.flush()
+                time.sleep(0.3)
+                f.write(text[at:])
+
     def backup():
+        away = 0
         for _ in range(10):
+            began = time.monotonic()
             os.rename(w.path("p.yaml"), w.path("p.yaml~"))
             w.put("p.yaml", policy())
+            away = max(away, time.monotonic() - began)
             os.unlink(w.path("p.yaml~"))
+        return away
 
     def multi():
         w.node.write("one.yaml", namespace("x"), policy())
@@ -128,7 +147,8 @@ def objects_move(w):
         w.node.remove("two.yaml")
 
     for fn, name in ((rename, "renamed"), (copy, "copied, then removed"),
-                     (halves, "written in place in two parts"), (backup, "as editors write"),
+                     (halves, "written in place in two parts"),
+                     (slowly, "written in place, slowly"), (backup, "as editors write"),
                      (multi, "moved between files of several objects")):
         w.unbroken(f"a policy's file is {name}: nothing notices", fn)
 

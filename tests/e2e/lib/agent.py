@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+from tcpinfo import lost
+
 ETH_P_ALL = 3
 IP_RECVERR, IPV6_RECVERR = 11, 25
 SO_NETNS_COOKIE = 71
@@ -116,6 +118,11 @@ def do_listen(ports, hosts=("0.0.0.0", "::")):
 
 def do_seen():
     return dict(echo.seen) if echo else {}
+
+
+def do_lost():
+    """Lost segments of all connections that the echo server holds."""
+    return sum(lost(s) for s, _, _ in list(echo.by_fd.values())) if echo else 0
 
 
 # ---- probes: one attempt each, all at once ----
@@ -324,7 +331,8 @@ class Stream(threading.Thread):
     def state(self):
         quiet = time.monotonic() - self.last if self.last else None
         return {"sent": self.sent, "echoed": self.echoed, "error": self.error,
-                "errorAt": self.error_at, "maxGap": self.max_gap, "quiet": quiet}
+                "errorAt": self.error_at, "maxGap": self.max_gap, "quiet": quiet,
+                "lost": lost(self.sock)}
 
 
 streams = {}
@@ -349,8 +357,9 @@ def do_stream_close(stream):
     s = streams.pop(stream)
     s.stopping.set()
     s.join(3)
+    state = s.state()
     s.sock.close()
-    return s.state()
+    return state
 
 
 # ---- storms: packets at a peer from before the pod has an address ----

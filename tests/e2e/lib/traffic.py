@@ -81,6 +81,10 @@ class Agent:
     def probes(self, targets, timeout=0.8):
         return self.call("probe", targets=targets, timeout=timeout)
 
+    def is_whole(self, timeout=10):
+        """True when the echo server's ends of connections lost no segment."""
+        return comes_true(lambda: self.call("lost") == 0, timeout)
+
     def stream(self, proto, addr, port, interval=0.02):
         return Stream(self, self.call("stream_open", proto=proto, addr=addr, port=port,
                                       interval=interval))
@@ -105,6 +109,14 @@ class Stream:
     def close(self):
         return self.agent.call("stream_close", stream=self.ident)
 
+    def is_whole(self, timeout=10):
+        """True when all that was sent came back, and no segment of it had to be sent again because it
+        was lost. Unlike a gap in time this does not depend on who got a processor when."""
+        def whole():
+            s = self.state()
+            return s["error"] or (s["echoed"] == s["sent"] and not s["lost"])
+        return comes_true(whole, timeout) is True
+
     def lives(self, timeout=2):
         """True when it makes progress from now on."""
         before = self.state()["echoed"]
@@ -124,6 +136,14 @@ class Stream:
             return True
         except TimeoutError:
             return False
+
+
+def comes_true(fn, timeout):
+    """wait_until that gives False instead of an exception."""
+    try:
+        return testing.wait_until(fn, timeout)
+    except TimeoutError:
+        return False
 
 
 def split(port):
