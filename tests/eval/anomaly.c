@@ -1,352 +1,240 @@
 /* anomaly.c - how well the daemon's sequence model tells attacks from normal traces of system
  * calls.
  *
- * Reads public data sets of two shapes (calls.h) wherever they lie (sets.h). Trains, scores and
- * prints with the very code the daemon links. See README.md beside this file. */
+ * Reads public data sets of two shapes (calls.h) wherever they lie (sets.h). Trains and scores with
+ * the very code the daemon links, beside STIDE and a 6-gram model on the same traces. See README.md
+ * beside this file. */
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fs.h"
 #include "base/str.h"
 #include "detect/seq.h"
-#include "eval/calls.h"
+#include "eval/compare.h"
+#include "eval/data.h"
+#include "eval/figures.h"
 #include "eval/live.h"
 #include "eval/sets.h"
 
-#define MAX_FILE    (1u << 30)
-#define MAX_NODES   (8u << 20)
-#define FEW_TRACES  100 /* fewer long traces than that are cut into windows */
-#define LONG_TRACE  1000
-#define WANTED	    300 /* windows to train with */
-#define LEAST_CALLS 100 /* of a window */
-#define MOST_CALLS  1000
-#define TRAIN_SHARE 0.6 /* of what is normal, where nothing says what to train with */
+#define MAX_NODES (8u << 20)
 
-BH_VEC_TYPE(traces, struct bh_trace);
+enum { OURS, STIDE, NGRAM, MEASURES, SCORES = MEASURES + BH_SEQ_MEASURES };
 
 struct options {
 	unsigned order;
 	long window; /* cut traces to this many calls; 0: whole files; -1: as it fits */
-	bool is_verbose;
+	bool is_verbose, is_json, is_help;
 	const char *name;
 	struct bh_set named;	  /* by --train and its like */
 	struct bh_paths searched; /* directories to search for sets */
+	json_t *all;		  /* with is_json: what is to be printed at the end */
 };
 
-struct data {
-	struct bh_words words;
-	struct traces part[BH_PARTS];
-	size_t window; /* 0: whole traces */
-};
-
-struct numbers {
-	double *v;
+/* All scores of all traces of a part. */
+struct scores {
+	double *v[SCORES];
 	size_t n;
 };
 
-static void traces_done(struct traces *t)
+struct models {
+	struct bh_seq *ours;
+	struct bh_compare others;
+};
+
+static void scores_done(struct scores *s)
 {
-	bh_vec_each (x, t)
-		free((void *)(uintptr_t)x->calls);
-	bh_vec_done(t);
+	for (int i = 0; i < SCORES; i++)
+		free(s->v[i]);
 }
 
-static void data_done(struct data *d)
+static int score(const struct models *m, const struct traces *t, struct scores *ret)
 {
-	for (int i = 0; i < BH_PARTS; i++)
-		traces_done(&d->part[i]);
-	bh_words_done(&d->words);
-}
-
-/* ---- reading ---- */
-
-static int add_trace(struct traces *out, const uint16_t *calls, size_t n)
-{
-	uint16_t *copy = malloc(n * sizeof(*copy) + 1);
-	struct bh_trace t = {.calls = copy, .n = n};
-
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, calls, n * sizeof(*copy));
-	return bh_vec_push(out, t);
-}
-
-static int read_file(const char *path, struct bh_words *words, struct traces *out)
-{
-	struct bh_calls c = {0};
-	struct bh_err err;
-	char *text = NULL;
-	size_t len;
-	int r = bh_fs_read(path, MAX_FILE, &text, &len, &err);
-
-	if (r) {
-		fprintf(stderr, "anomaly: %s\n", err.text);
-		return r;
-	}
-	r = bh_calls_parse(text, len, words, &c);
-	free(text);
-	if (!r && c.n)
-		r = add_trace(out, c.v, c.n);
-	bh_vec_done(&c);
-	return r;
-}
-
-static int read_part(const struct bh_paths *given, struct bh_words *words, struct traces *out)
-{
-	struct bh_paths files = {0};
-	int r = 0;
-
-	for (size_t i = 0; !r && i < given->n; i++) {
-		r = bh_paths_below(given->v[i], &files);
-		if (r)
-			fprintf(stderr, "anomaly: cannot read %s\n", given->v[i]);
-	}
-	for (size_t i = 0; !r && i < files.n; i++)
-		r = read_file(files.v[i], words, out);
-	bh_vec_each (x, &files)
-		free(*x);
-	bh_vec_done(&files);
-	return r;
-}
-
-/* The last piece of a cut trace counts when it is at least half as long as the others. */
-static int cut(struct traces *t, size_t window)
-{
-	struct traces out = {0};
-	int r = 0;
-
-	bh_vec_each (x, t) {
-		size_t from = 0, n = x->n;
-
-		for (; !r && n > window && n - from >= window; from += window)
-			r = add_trace(&out, x->calls + from, window);
-		if (!r && (n <= window || n - from >= window / 2))
-			r = add_trace(&out, x->calls + from, n - from);
-	}
-	traces_done(t);
-	*t = out;
-	return r;
-}
-
-static size_t calls_in(const struct traces *t)
-{
-	size_t n = 0;
-
-	bh_vec_each (x, t)
-		n += x->n;
-	return n;
-}
-
-/* A few long recordings say as little as one throw of a die each: cut, they are a distribution. */
-static size_t window_for(const struct data *d)
-{
-	const struct traces *normal =
-		d->part[BH_TRAIN].n ? &d->part[BH_TRAIN] : &d->part[BH_NORMAL];
-	size_t calls = calls_in(normal), least = normal->n, fits;
-
-	if (d->part[BH_NORMAL].n && d->part[BH_NORMAL].n < least)
-		least = d->part[BH_NORMAL].n;
-	if (least >= FEW_TRACES || calls / normal->n < LONG_TRACE)
-		return 0;
-	fits = calls / WANTED;
-	return fits < LEAST_CALLS ? LEAST_CALLS : fits > MOST_CALLS ? MOST_CALLS : fits;
-}
-
-/* Moves what is behind the share of `from` to the empty `to`. */
-static int split(struct traces *from, struct traces *to)
-{
-	size_t keep = (size_t)(TRAIN_SHARE * (double)from->n);
-
-	while (from->n > keep) {
-		if (bh_vec_push(to, from->v[from->n - 1]))
-			return -ENOMEM;
-		from->n--;
-	}
-	return 0;
-}
-
-static int read_set(const struct options *o, const struct bh_set *s, struct data *d)
-{
-	struct traces *train = &d->part[BH_TRAIN], *normal = &d->part[BH_NORMAL], swap;
-	int r = 0;
-
-	for (int i = 0; !r && i < BH_PARTS; i++)
-		r = read_part(&s->part[i], &d->words, &d->part[i]);
-	if (r)
-		return r;
-	if ((!train->n && !normal->n) || !d->part[BH_ATTACK].n) {
-		fprintf(stderr,
-			"anomaly: %s: %zu training, %zu normal and %zu attack traces found\n",
-			s->name, train->n, normal->n, d->part[BH_ATTACK].n);
-		return -ENODATA;
-	}
-	d->window = o->window < 0 ? window_for(d) : (size_t)o->window;
-	for (int i = 0; !r && d->window && i < BH_PARTS; i++)
-		r = cut(&d->part[i], d->window);
-	if (!r && !train->n) {
-		swap = *train;
-		*train = *normal;
-		*normal = swap;
-	}
-	if (!r && !normal->n)
-		r = split(train, normal);
-	if (!r && (!train->n || !normal->n)) {
-		fprintf(stderr, "anomaly: %s: one normal trace is too few\n", s->name);
-		return -ENODATA;
-	}
-	return r;
-}
-
-/* ---- figures ---- */
-
-static int number_cmp(const void *pa, const void *pb)
-{
-	double a = *(const double *)pa, b = *(const double *)pb;
-
-	return (a > b) - (a < b);
-}
-
-/* The chance that an attack scores above a normal trace; equal scores count half. Both are sorted.
- */
-static double auc(const struct numbers *normal, const struct numbers *attack)
-{
-	size_t below = 0, upto = 0, i;
-	double sum = 0;
-
-	for (i = 0; i < attack->n; i++) {
-		while (below < normal->n && normal->v[below] < attack->v[i])
-			below++;
-		while (upto < normal->n && normal->v[upto] <= attack->v[i])
-			upto++;
-		sum += (double)below + (double)(upto - below) / 2;
-	}
-	return sum / (double)normal->n / (double)attack->n;
-}
-
-/* Share of attacks above the score that at most `share` of the normal traces exceed. */
-static double detected(const struct numbers *normal, const struct numbers *attack, double share)
-{
-	size_t above = (size_t)(share * (double)normal->n), n = 0, i;
-	double limit = normal->v[normal->n - 1 - above];
-
-	for (i = 0; i < attack->n; i++)
-		n += attack->v[i] > limit;
-	return (double)n / (double)attack->n;
-}
-
-static double above(const struct numbers *scores, double limit)
-{
-	size_t n = 0, i;
-
-	for (i = 0; i < scores->n; i++)
-		n += scores->v[i] > limit;
-	return (double)n / (double)scores->n;
-}
-
-/* which < 0: the total. */
-static int score_all(const struct bh_seq *m, const struct traces *t, int which, struct numbers *ret)
-{
-	size_t i;
-
-	ret->v = malloc((t->n + 1) * sizeof(*ret->v));
 	ret->n = t->n;
-	if (!ret->v)
-		return -ENOMEM;
-	for (i = 0; i < t->n; i++) {
+	for (int i = 0; i < SCORES; i++) {
+		ret->v[i] = malloc((t->n + 1) * sizeof(*ret->v[i]));
+		if (!ret->v[i])
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < t->n; i++) {
 		struct bh_seq_score s;
 
-		bh_seq_score(m, &t->v[i], &s);
-		ret->v[i] = which < 0 ? s.total : s.z[which];
+		bh_seq_score(m->ours, &t->v[i], &s);
+		ret->v[OURS][i] = s.total;
+		ret->v[STIDE][i] = bh_compare_stide(&m->others, &t->v[i]);
+		ret->v[NGRAM][i] = bh_compare_ngram(&m->others, &t->v[i]);
+		for (int k = 0; k < BH_SEQ_MEASURES; k++)
+			ret->v[MEASURES + k][i] = s.z[k];
 	}
-	qsort(ret->v, ret->n, sizeof(*ret->v), number_cmp);
 	return 0;
 }
 
-static int print_row(const char *name, const struct bh_seq *m, const struct traces sets[2],
-		     int which)
-{
-	struct numbers normal = {0}, attack = {0};
-	double own = bh_seq_threshold(m, 0.01);
-	int r = score_all(m, &sets[0], which, &normal);
-
-	if (!r)
-		r = score_all(m, &sets[1], which, &attack);
-	if (!r) {
-		printf("%-16s %6.3f   %6.3f %6.3f %6.3f", name, auc(&normal, &attack),
-		       detected(&normal, &attack, 0.001), detected(&normal, &attack, 0.01),
-		       detected(&normal, &attack, 0.05));
-		if (which < 0)
-			printf("   %6.3f %6.3f", above(&normal, own), above(&attack, own));
-		printf("\n");
-	}
-	free(normal.v);
-	free(attack.v);
-	return r;
-}
-
-static int print_live(const char *name, const struct bh_seq *m, const struct data *d)
+/* Share of a part's traces of which the running daemon would have said something. */
+static double live(const struct bh_seq *m, const struct bh_data *d, enum bh_part part)
 {
 	double limit = bh_seq_threshold(m, 0.01);
 	uint64_t filter[BH_SEQ_WORDS] = {0};
-	size_t above[BH_PARTS] = {0};
+	size_t above = 0;
 
 	bh_live_filter(d->part[BH_TRAIN].v, d->part[BH_TRAIN].n, filter);
-	for (int i = BH_NORMAL; i < BH_PARTS; i++) {
-		bh_vec_each (t, &d->part[i])
-			above[i] += bh_live_score(m, filter, t) > limit;
-	}
-	printf("%-16s %34s %6.3f %6.3f\n", name, "live",
-	       (double)above[BH_NORMAL] / (double)d->part[BH_NORMAL].n,
-	       (double)above[BH_ATTACK] / (double)d->part[BH_ATTACK].n);
-	return 0;
+	bh_vec_each (t, &d->part[part])
+		above += bh_live_score(m, filter, t) > limit;
+	return (double)above / (double)d->part[part].n;
 }
 
-static int run_data(const struct options *o, const char *name, const struct data *d)
+/* ---- output ---- */
+
+static const char *score_name(int which, const char *set)
 {
-	struct bh_seq_options opt = {.order = o->order, .max_nodes = MAX_NODES};
-	BH_CLEANUP(bh_seq_freep) struct bh_seq *m = NULL;
-	const struct traces *train = &d->part[BH_TRAIN];
+	static const char *const names[] = {
+		[STIDE] = "  STIDE, 7 calls", [NGRAM] = "  6-gram model"};
+
+	if (which == OURS)
+		return set;
+	return which < MEASURES ? names[which]
+				: bh_seq_measure_name((enum bh_seq_measure)(which - MEASURES));
+}
+
+/* Sorts the scores. */
+static struct bh_figures figures(struct scores part[BH_PARTS], int which, const char *set)
+{
+	struct scores *normal = &part[BH_NORMAL], *attack = &part[BH_ATTACK];
+
+	return bh_figures_of(score_name(which, set), normal->v[which], normal->n, attack->v[which],
+			     attack->n);
+}
+
+static void print_head(const char *name, const struct bh_data *d, const struct bh_seq *m)
+{
+	const struct traces *part = d->part;
+	struct bh_map_entry *e;
 	struct bh_seq_stats stats;
-	struct bh_err err;
-	int i, r = bh_seq_new(&opt, &m, &err);
+	size_t pos = 0, n = 0;
+
+	bh_seq_stats(m, &stats);
+	printf("# %s: %zu training, %zu normal, %zu attack traces", name, part[BH_TRAIN].n,
+	       part[BH_NORMAL].n, part[BH_ATTACK].n);
+	if (d->window)
+		printf(" (windows of %zu calls)", d->window);
+	printf(", %zu calls, %zu different ones; model of %zu nodes, %.1f MB\n", d->calls,
+	       d->words.numbers.count, stats.nodes, (double)stats.bytes / 1e6);
+	if (stats.refused)
+		printf("# %s: %llu contexts found no room in the model\n", name,
+		       (unsigned long long)stats.refused);
+	if (d->words.beyond)
+		printf("# %s: more than %d different calls, %zu calls are one; is each number or "
+		       "word of these files a call?\n",
+		       name, BH_SEQ_CALLS - 2, d->words.beyond);
+	if (d->empty || d->left_out)
+		printf("# %s: %zu files without a call, %zu that could not be read\n", name,
+		       d->empty, d->left_out);
+	if (!d->words.odd.count)
+		return;
+	printf("# %s: %zu names that no system call has:", name, d->words.odd.count);
+	while ((e = bh_map_next(&d->words.odd, &pos)) && n++ < 8)
+		printf(" %s", (const char *)e->key);
+	printf("%s\n", e ? " ..." : "");
+}
+
+static void print_text(const struct options *o, const char *name, const struct bh_data *d,
+		       const struct bh_seq *m, struct scores part[BH_PARTS])
+{
+	double own = bh_seq_threshold(m, 0.01);
+
+	print_head(name, d, m);
+	for (int i = 0; i < (o->is_verbose ? SCORES : MEASURES); i++) {
+		struct bh_figures f = figures(part, i, name);
+
+		bh_figures_print(stdout, &f);
+		if (i == OURS)
+			printf("     %6.3f  %6.3f",
+			       bh_figures_above(part[BH_NORMAL].v[i], part[BH_NORMAL].n, own),
+			       bh_figures_above(part[BH_ATTACK].v[i], part[BH_ATTACK].n, own));
+		printf("\n");
+	}
+	if (o->is_verbose)
+		printf("%-18s %35s     %6.3f  %6.3f\n", "live", "", live(m, d, BH_NORMAL),
+		       live(m, d, BH_ATTACK));
+	fflush(stdout);
+}
+
+static int add_json(const struct options *o, const char *name, const struct bh_data *d,
+		    const struct bh_seq *m, struct scores part[BH_PARTS])
+{
+	static const char *const keys[] = {"bulkhead", "stide_7", "6_gram"};
+	double own = bh_seq_threshold(m, 0.01);
+	json_t *set = json_pack(
+		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:f, s:f}}", "set", name, "training",
+		(json_int_t)d->part[BH_TRAIN].n, "normal", (json_int_t)part[BH_NORMAL].n, "attacks",
+		(json_int_t)part[BH_ATTACK].n, "window", (json_int_t)d->window, "calls",
+		(json_int_t)d->calls, "files_left_out", (json_int_t)(d->empty + d->left_out),
+		"own_threshold", "false_positives",
+		bh_figures_above(part[BH_NORMAL].v[OURS], part[BH_NORMAL].n, own), "detected",
+		bh_figures_above(part[BH_ATTACK].v[OURS], part[BH_ATTACK].n, own));
+	json_t *measures = o->is_verbose ? json_object() : NULL;
+	int r = 0;
+
+	for (int i = 0; !r && i < (o->is_verbose ? SCORES : MEASURES); i++) {
+		struct bh_figures f = figures(part, i, "");
+
+		r = json_object_set_new(i < MEASURES ? set : measures,
+					i < MEASURES ? keys[i] : f.name, bh_figures_json(&f));
+	}
+	if (!r && o->is_verbose)
+		r = json_object_set(set, "measures", measures) ||
+		    json_object_set_new(set, "live",
+					json_pack("{s:f, s:f}", "false_positives",
+						  live(m, d, BH_NORMAL), "detected",
+						  live(m, d, BH_ATTACK)));
+	json_decref(measures);
+	if (!r)
+		return json_array_append_new(o->all, set);
+	json_decref(set);
+	return r;
+}
+
+/* ---- sets ---- */
+
+static int run_data(const struct options *o, const char *name, const struct bh_data *d,
+		    struct models *m, struct bh_err *err)
+{
+	const struct bh_seq_options opt = {.order = o->order, .max_nodes = MAX_NODES};
+	const struct traces *train = &d->part[BH_TRAIN];
+	struct scores part[BH_PARTS] = {0};
+	int r = bh_seq_new(&opt, &m->ours, err);
 
 	if (!r)
-		r = bh_seq_train(m, train->v, train->n, &err);
-	if (r) {
-		fprintf(stderr, "anomaly: %s\n", err.text);
-		return r;
-	}
-	bh_seq_stats(m, &stats);
-	printf("# %s: %zu training, %zu normal, %zu attack traces", name, train->n,
-	       d->part[BH_NORMAL].n, d->part[BH_ATTACK].n);
-	if (d->window)
-		printf(", windows of %zu calls", d->window);
-	printf("; %zu different calls; order %u, %zu nodes, %.1f MB\n", d->words.numbers.count,
-	       o->order, stats.nodes, (double)stats.bytes / 1e6);
-	if (stats.refused)
-		printf("# %s: %llu contexts found no room\n", name,
-		       (unsigned long long)stats.refused);
-	r = print_row(name, m, &d->part[BH_NORMAL], -1);
-	for (i = 0; !r && o->is_verbose && i < BH_SEQ_MEASURES; i++)
-		r = print_row(bh_seq_measure_name((enum bh_seq_measure)i), m, &d->part[BH_NORMAL],
-			      i);
-	return r || !o->is_verbose ? r : print_live(name, m, d);
+		r = bh_seq_train(m->ours, train->v, train->n, err);
+	if (!r)
+		r = bh_compare_train(&m->others, train->v, train->n, err);
+	for (int i = BH_NORMAL; !r && i < BH_PARTS; i++)
+		r = score(m, &d->part[i], &part[i]) ? bh_fail(err, ENOMEM, "%s", name) : 0;
+	if (!r && o->is_json)
+		r = add_json(o, name, d, m->ours, part) ? bh_fail(err, ENOMEM, "%s", name) : 0;
+	else if (!r)
+		print_text(o, name, d, m->ours, part);
+	for (int i = 0; i < BH_PARTS; i++)
+		scores_done(&part[i]);
+	return r;
 }
 
 static int run_set(const struct options *o, const char *name, const struct bh_set *s)
 {
-	struct data d = {0};
-	int r = read_set(o, s, &d);
+	struct bh_data d = {0};
+	struct models m = {0};
+	struct bh_err err;
+	int r = bh_data_read(s, o->window, &d, &err);
 
 	if (!r)
-		r = run_data(o, name, &d);
-	data_done(&d);
-	fflush(stdout);
+		r = run_data(o, name, &d, &m, &err);
+	if (r)
+		fprintf(stderr, "anomaly: %s: %s\n", name, err.text);
+	bh_seq_free(m.ours);
+	bh_compare_done(&m.others);
+	bh_data_done(&d);
 	return r;
 }
 
@@ -382,25 +270,21 @@ static int run_dir(const struct options *o, const char *dir)
 	return r;
 }
 
-static int usage(void)
+static void usage(FILE *out)
 {
-	fputs("usage: anomaly [-v] [--order N] [--window N] DIRECTORY...\n"
-	      "       anomaly [-v] [--name NAME] [--order N] [--window N]\n"
-	      "               --train PATH... --normal PATH... --attack PATH...\n"
-	      "\n"
-	      "A DIRECTORY is searched for sets: files or directories whose names say train, "
-	      "normal\n"
-	      "(benign, valid...) and attack (malicious, exploit...). Both shapes of files are "
-	      "read:\n"
-	      "numbers, one trace per file (ADFA-LD), and names, one call per line. Few long "
-	      "files\n"
-	      "are cut into windows; --window 0: never, --window N: into N calls. Without "
-	      "training\n"
-	      "data, the first 60 % of what is normal is trained with. --order 1 to 6 (6). -v: "
-	      "each\n"
-	      "measure for itself, and what the live path would say.\n",
-	      stderr);
-	return 2;
+	static const char text[] =
+		"usage: anomaly [-v] [--json] [--order N] [--window N] DIRECTORY...\n"
+		"       anomaly [-v] [--json] [--name NAME] [--order N] [--window N]\n"
+		"               --train PATH... --normal PATH... --attack PATH...\n\n"
+		"A DIRECTORY is searched for sets: files or directories whose names say train, "
+		"normal\n(benign, valid...) and attack (malicious, exploit...). Both shapes of "
+		"files are read:\nnumbers, one trace per file (ADFA-LD), and names, one call per "
+		"line. Few long files\nare cut into windows; --window 0: never, --window N: into "
+		"N calls. Without training\ndata, the first 60 % of what is normal is trained "
+		"with. --order 1 to 6 (6). -v: each\nmeasure for itself, and what the live path "
+		"would say. --json: one array of sets.\n";
+
+	fputs(text, out);
 }
 
 static int parse_number(const char *text, long least, long most, long *ret)
@@ -421,12 +305,13 @@ static int parse_args(struct options *o, int argc, char **argv)
 	static const struct option longs[] = {
 		{"train", 1, NULL, 't'}, {"normal", 1, NULL, 'n'},  {"attack", 1, NULL, 'a'},
 		{"adfa", 1, NULL, 'A'},	 {"order", 1, NULL, 'o'},   {"window", 1, NULL, 'w'},
-		{"name", 1, NULL, 'N'},	 {"verbose", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
+		{"name", 1, NULL, 'N'},	 {"verbose", 0, NULL, 'v'}, {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'},	 {NULL, 0, NULL, 0}};
 	struct bh_paths *into = &o->searched;
 	long order = o->order;
 	int c, r = 0;
 
-	while (!r && (c = getopt_long(argc, argv, "-vt:n:a:A:o:w:N:", longs, NULL)) != -1) {
+	while (!r && (c = getopt_long(argc, argv, "-vjht:n:a:A:o:w:N:", longs, NULL)) != -1) {
 		if (c == 't' || c == 'n' || c == 'a')
 			into = &o->named.part[c == 't'	 ? BH_TRAIN
 					      : c == 'n' ? BH_NORMAL
@@ -439,8 +324,8 @@ static int parse_args(struct options *o, int argc, char **argv)
 			r = parse_number(optarg, 1, BH_SEQ_MAX_ORDER, &order);
 		else if (c == 'w')
 			r = parse_number(optarg, 0, 1000000000, &o->window);
-		else if (c == 'v')
-			o->is_verbose = true;
+		else if (c == 'v' || c == 'j' || c == 'h')
+			*(c == 'v' ? &o->is_verbose : c == 'j' ? &o->is_json : &o->is_help) = true;
 		else if (c != 'N')
 			r = -EINVAL;
 		if (c == 'A' || c == 'N')
@@ -450,25 +335,45 @@ static int parse_args(struct options *o, int argc, char **argv)
 	return r;
 }
 
+static int run_all(struct options *o)
+{
+	int r = 0;
+
+	o->named.name = bh_strf("%s", o->name ? o->name : "set");
+	o->all = json_array();
+	if (!o->is_json)
+		printf("# set                 AUC     detected at 0.1 %%, 1 %%, 5 %% false "
+		       "positives"
+		       "; false positives and detected at its own threshold\n");
+	if (o->named.part[BH_ATTACK].n)
+		r = run_set(o, o->named.name, &o->named);
+	bh_vec_each (dir, &o->searched)
+		r |= run_dir(o, *dir);
+	if (o->is_json && !json_dumpf(o->all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)))
+		printf("\n");
+	json_decref(o->all);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = {.order = BH_SEQ_MAX_ORDER, .window = -1};
 	int r = parse_args(&o, argc, argv);
 	bool is_named = o.named.part[BH_ATTACK].n;
 
-	if (r || (!is_named && !o.searched.n) ||
-	    (is_named && !o.named.part[BH_TRAIN].n && !o.named.part[BH_NORMAL].n))
-		return usage();
-	printf("# set               AUC   DR at 0.1 %%   1 %%    5 %%   FP and DR at own "
-	       "threshold\n");
-	o.named.name = bh_strf("%s", o.name ? o.name : "set");
-	if (is_named)
-		r = run_set(&o, o.named.name, &o.named);
-	bh_vec_each (dir, &o.searched) {
-		r |= run_dir(&o, *dir);
-		free(*dir);
+	if (o.is_help) {
+		usage(stdout);
+		r = 0;
+	} else if (r || (!is_named && !o.searched.n) ||
+		   (is_named && !o.named.part[BH_TRAIN].n && !o.named.part[BH_NORMAL].n)) {
+		usage(stderr);
+		r = 2;
+	} else {
+		r = run_all(&o) ? 1 : 0;
 	}
+	bh_vec_each (dir, &o.searched)
+		free(*dir);
 	bh_vec_done(&o.searched);
 	bh_set_done(&o.named);
-	return r ? 1 : 0;
+	return r;
 }

@@ -13,10 +13,11 @@
 #include "base/own.h"
 #include "base/str.h"
 
-/* One file: what it is for, whose it is by what is above its part's name, and below it. */
+/* One file: what it is for, and whose it is: by what is above its part's name, and below it, and by
+ * all names of its path that say nothing else, without and with its own. */
 struct entry {
 	enum bh_part part;
-	char *set, *below;
+	char *set, *below, *dirs, *whole;
 	const char *path; /* borrowed */
 };
 BH_VEC_TYPE(entries, struct entry);
@@ -151,9 +152,39 @@ static void add_stem(struct bh_str *set, struct bh_str *below, const char *compo
 	add_words(below, at, strlen(at), "-");
 }
 
+static bool says_any(const char *word)
+{
+	return says(word, BH_TRAIN) || says(word, BH_NORMAL) || says(word, BH_ATTACK) ||
+	       !strncasecmp(word, "test", 4) || is_plain(word);
+}
+
+/* What is left of a component without all that says what it is for. A directory that says nothing
+ * of that is whole, numbers and all. */
+static void add_rest(struct bh_str *out, const char *component, bool is_file)
+{
+	BH_CLEANUP(bh_freep) char *copy = strdup(component);
+	const char *between = out->n ? "/" : "";
+	char *save = NULL, *word;
+
+	if (copy && !is_file && !says_any(copy)) {
+		bh_str_fmt(out, "%s%s", between, copy);
+		return;
+	}
+	if (copy && is_file)
+		copy[strcspn(copy, ".")] = '\0';
+	word = copy ? strtok_r(copy, "_- +=().0123456789", &save) : NULL;
+	out->failed |= !copy;
+	for (; word; word = strtok_r(NULL, "_- +=().0123456789", &save)) {
+		if (says_any(word))
+			continue;
+		bh_str_fmt(out, "%s%s", between, word);
+		between = "-";
+	}
+}
+
 static int note(struct entries *out, const char *dir, const char *path)
 {
-	BH_CLEANUP(bh_str_done) struct bh_str set = {0}, below = {0};
+	BH_CLEANUP(bh_str_done) struct bh_str set = {0}, below = {0}, rest = {0};
 	BH_CLEANUP(bh_freep) char *copy = strdup(path + strlen(dir));
 	char *c[64], *at = copy, *save = NULL, *word;
 	struct entry e = {.path = path};
@@ -170,9 +201,16 @@ static int note(struct entries *out, const char *dir, const char *path)
 	add_stem(&set, &below, c[which], e.part);
 	if (!below.n && which + 2 < n)
 		bh_str_add(&below, c[which + 1]);
+	for (i = 0; i + 1 < n; i++)
+		add_rest(&rest, c[i], false);
 	e.set = strdup(bh_str_text(&set));
 	e.below = strdup(bh_str_text(&below));
-	return !e.set || !e.below ? -ENOMEM : bh_vec_push(out, e);
+	e.dirs = says_any(c[n - 1]) ? NULL : strdup(bh_str_text(&rest));
+	add_rest(&rest, c[n - 1], true);
+	e.whole = strdup(bh_str_text(&rest));
+	if (!e.dirs && e.whole)
+		e.dirs = strdup(e.whole);
+	return !e.set || !e.below || !e.dirs || !e.whole ? -ENOMEM : bh_vec_push(out, e);
 }
 
 /* ---- sets ---- */
@@ -205,12 +243,36 @@ static bool below_is_set(const struct entries *all, const struct entry *one)
 	return is_any;
 }
 
+static const char *name_by(const struct entry *e, bool is_whole)
+{
+	return is_whole ? e->whole : e->dirs;
+}
+
+/* Do the names make sets that all have attacks and something normal? */
+static bool fits(const struct entries *all, bool is_whole)
+{
+	const char *last = "/";
+
+	bh_vec_each (e, all) {
+		bool has[2] = {false, false};
+
+		if (!strcasecmp(last, name_by(e, is_whole)))
+			continue;
+		last = name_by(e, is_whole);
+		bh_vec_each (x, all)
+			has[x->part == BH_ATTACK] |= !strcasecmp(last, name_by(x, is_whole));
+		if (!has[0] || !has[1])
+			return false;
+	}
+	return all->n > 0;
+}
+
 static struct bh_set *set_of(struct bh_sets *sets, const char *name)
 {
 	struct bh_set new = {0};
 
 	bh_vec_each (s, sets) {
-		if (!strcmp(s->name, name))
+		if (!strcasecmp(s->name, name))
 			return s;
 	}
 	new.name = strdup(name);
@@ -223,8 +285,8 @@ static struct bh_set *set_of(struct bh_sets *sets, const char *name)
 
 static int assign(const struct entries *all, struct bh_sets *ret)
 {
+	bool is_whole = fits(all, true), is_dirs = !is_whole && fits(all, false), is_below = false;
 	const char *known = NULL;
-	bool is_below = false;
 
 	bh_vec_each (e, all) {
 		BH_CLEANUP(bh_freep) char *name = NULL;
@@ -234,8 +296,11 @@ static int assign(const struct entries *all, struct bh_sets *ret)
 		if (!known || strcmp(known, e->set))
 			is_below = below_is_set(all, e);
 		known = e->set;
-		name = is_below ? bh_strf("%s%s%s", e->set, *e->set ? "/" : "", e->below)
-				: strdup(e->set);
+		if (is_whole || is_dirs)
+			name = strdup(name_by(e, is_whole));
+		else
+			name = is_below ? bh_strf("%s%s%s", e->set, *e->set ? "/" : "", e->below)
+					: strdup(e->set);
 		s = name ? set_of(ret, name) : NULL;
 		path = strdup(e->path);
 		if (!s || !path || bh_vec_push(&s->part[e->part], path)) {
@@ -251,6 +316,8 @@ static void entries_done(struct entries *all)
 	bh_vec_each (e, all) {
 		free(e->set);
 		free(e->below);
+		free(e->dirs);
+		free(e->whole);
 	}
 	bh_vec_done(all);
 }
@@ -276,6 +343,46 @@ void bh_sets_done(struct bh_sets *s)
 	bh_vec_done(s);
 }
 
+static bool has_normal(const struct bh_set *s)
+{
+	return s->part[BH_TRAIN].n || s->part[BH_NORMAL].n;
+}
+
+/* "ssh-bruteforce-attack" beside "ssh-normal": the longest name of a set with something normal
+ * that the name goes on from. NULL: there is none. */
+static struct bh_set *whole_of(struct bh_sets *s, const struct bh_set *kind)
+{
+	struct bh_set *best = NULL;
+
+	bh_vec_each (x, s) {
+		size_t n = strlen(x->name);
+
+		if (x == kind || !has_normal(x) || strncmp(kind->name, x->name, n) ||
+		    (n && !strchr("/-", kind->name[n])))
+			continue;
+		if (!best || n > strlen(best->name))
+			best = x;
+	}
+	return best;
+}
+
+static int join_kinds(struct bh_sets *s)
+{
+	bh_vec_each (x, s) {
+		struct bh_set *whole =
+			x->part[BH_ATTACK].n && !has_normal(x) ? whole_of(s, x) : NULL;
+
+		for (size_t i = 0; whole && i < x->part[BH_ATTACK].n; i++) {
+			if (bh_vec_push(&whole->part[BH_ATTACK], x->part[BH_ATTACK].v[i]))
+				return -ENOMEM;
+			x->part[BH_ATTACK].v[i] = NULL;
+		}
+		if (whole)
+			x->part[BH_ATTACK].n = 0;
+	}
+	return 0;
+}
+
 static void keep_whole(struct bh_sets *s)
 {
 	size_t n = 0;
@@ -283,10 +390,15 @@ static void keep_whole(struct bh_sets *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct bh_set *x = &s->v[i];
 
-		if (x->part[BH_ATTACK].n && (x->part[BH_TRAIN].n || x->part[BH_NORMAL].n))
+		if (x->part[BH_ATTACK].n && has_normal(x)) {
 			s->v[n++] = *x;
-		else
-			bh_set_done(x);
+			continue;
+		}
+		if (x->part[BH_ATTACK].n || has_normal(x))
+			fprintf(stderr, "anomaly: left out: %s has %s\n",
+				*x->name ? x->name : "what lies here",
+				has_normal(x) ? "no attacks" : "nothing normal");
+		bh_set_done(x);
 	}
 	s->n = n;
 }
@@ -303,6 +415,8 @@ int bh_sets_find(const char *dir, struct bh_sets *ret, struct bh_err *err)
 		r = note(&all, dir, files.v[i]);
 	if (!r)
 		r = assign(&all, ret);
+	if (!r)
+		r = join_kinds(ret);
 	if (r)
 		return bh_fail(err, ENOMEM, "%s", dir);
 	keep_whole(ret);

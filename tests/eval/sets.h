@@ -3,8 +3,10 @@
  *
  *   DIR/Training_Data_Master/..., DIR/Validation_Data_Master/..., DIR/Attack_Data_Master/NAME/...
  *   DIR/redis/train/..., DIR/redis/normal/..., DIR/redis/attack/...
- *   DIR/train/redis/..., DIR/attack/redis/...
- *   DIR/redis_normal.txt, DIR/redis_attack.txt */
+ *   DIR/train/redis/..., DIR/attack/redis/..., or DIR/train/redis.txt, DIR/attack/redis_2.txt
+ *   DIR/redis_normal.txt, DIR/redis_attack.txt, DIR/redis_bruteforce_attack.txt
+ *
+ * What has attacks only, or nothing but normal traces, is left out with a sentence on stderr. */
 #pragma once
 
 #include "base/err.h"
