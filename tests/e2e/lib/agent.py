@@ -4,6 +4,7 @@
 Started in the pod's network namespace; reads one JSON request a line from stdin and answers each on
 stdout with the same id. Requests run side by side in threads. Use traffic.Agent to talk to it.
 """
+import collections
 import errno
 import ipaddress
 import json
@@ -15,13 +16,12 @@ import sys
 import threading
 import time
 
+from sniffer import ETH_P_ALL, MAX_DATAGRAM, SO_TIMESTAMPNS, Sniffer, arrival
 from tcpinfo import lost
 
-ETH_P_ALL = 3
 IP_RECVERR, IPV6_RECVERR = 11, 25
-SO_NETNS_COOKIE = 71
-SO_TIMESTAMPNS = 35
-MAX_DATAGRAM = 65536
+PATIENCE_S = 10  # for a process to answer what its kernel has let in already
+KEPT = 512       # arrivals that a stream remembers
 
 lock = threading.Lock()
 
@@ -53,6 +53,13 @@ class Echo:
         threading.Thread(target=self.loop, daemon=True).start()
 
     def listen(self, proto, host, port):
+        """proto unix: port is the path of a socket, and there is no network."""
+        if proto == "unix":
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(port)
+            s.listen()
+            s.setblocking(False)
+            return self.add(s, "tcp", port)
         kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
         s = socket.socket(family_of(host), kind)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,7 +69,7 @@ class Echo:
         if proto == "tcp":
             s.listen(512)
         s.setblocking(False)
-        self.add(s, proto, port)
+        return self.add(s, proto, port)
 
     def add(self, s, kind, port):
         self.by_fd[s.fileno()] = (s, kind, port)
@@ -237,7 +244,8 @@ def crc32c(data):
 
 
 def do_probe(targets, timeout=0.6):
-    """targets: [proto, address, port, source?]. Datagrams are sent again while there is time."""
+    """targets: [proto, address, port, source?]. Datagrams are sent again while there is time. What came
+    in time counts also when we look late; a connection that was let in has PATIENCE_S to answer."""
     probes = [Probe(*t) for t in targets]
     deadline = time.monotonic() + timeout
     again = time.monotonic() + timeout / 3
@@ -248,22 +256,37 @@ def do_probe(targets, timeout=0.6):
             by_fd[p.sock.fileno()] = p
             poll.register(p.sock, p.wants())
     while by_fd and time.monotonic() < deadline:
-        for fd, _ in poll.poll(max(0.001, min(deadline, again) - time.monotonic())):
-            p = by_fd[fd]
-            p.ready()
-            if p.result is None:
-                poll.modify(fd, p.wants())
-            else:
-                poll.unregister(fd)
-                del by_fd[fd]
+        look(poll, by_fd, min(deadline, again) - time.monotonic())
         if time.monotonic() >= again:
             again += timeout / 3
             resend(by_fd.values())
+    while by_fd and look(poll, by_fd, 0):
+        continue
+    for fd in [fd for fd, p in by_fd.items() if not p.writable]:
+        poll.unregister(fd)
+        del by_fd[fd]
+    deadline = time.monotonic() + PATIENCE_S
+    while by_fd and time.monotonic() < deadline:
+        look(poll, by_fd, deadline - time.monotonic())
     results = [p.result or "timeout" for p in probes]
     for p in probes:
         if p.sock:
             p.sock.close()
     return results
+
+
+def look(poll, by_fd, wait):
+    """Goes on with whatever is ready within `wait` seconds; whether anything was."""
+    events = poll.poll(max(0.001, wait) if wait else 0)
+    for fd, _ in events:
+        p = by_fd[fd]
+        p.ready()
+        if p.result is None:
+            poll.modify(fd, p.wants())
+        else:
+            poll.unregister(fd)
+            del by_fd[fd]
+    return bool(events)
 
 
 def resend(probes):
@@ -279,7 +302,8 @@ def resend(probes):
 # ---- streams: a conversation that goes on ----
 
 class Stream(threading.Thread):
-    """Sends a number every interval and expects it back, on one connection (or one UDP socket)."""
+    """Sends a number every interval and expects it back, on one connection (or one UDP socket). Keeps
+    when answers arrived, as the kernel says, whenever we come to read them."""
 
     def __init__(self, proto, addr, port, interval, size):
         super().__init__(daemon=True)
@@ -288,11 +312,14 @@ class Stream(threading.Thread):
         self.error = None
         self.error_at = self.last = None
         self.max_gap = 0.0
+        self.arrivals = collections.deque(maxlen=KEPT)
         self.stopping = threading.Event()
-        kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
-        self.sock = socket.socket(family_of(addr), kind)
+        kind = socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM
+        family = socket.AF_UNIX if proto == "unix" else family_of(addr)
+        self.sock = socket.socket(family, kind)
         self.sock.settimeout(2)
-        self.sock.connect((addr, port))
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.sock.connect(addr if proto == "unix" else (addr, port))
         if proto == "tcp":
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.settimeout(0.05)
@@ -309,9 +336,10 @@ class Stream(threading.Thread):
                     self.sock.sendall(struct.pack("!Q", self.sent).rjust(self.size, b"."))
                     due = now + self.interval
                 self.sock.settimeout(max(0.001, due - time.monotonic()))
-                data = self.sock.recv(MAX_DATAGRAM)
-                if not data and self.proto == "tcp":
+                data, extra, _, _ = self.sock.recvmsg(MAX_DATAGRAM, 128)
+                if not data and self.proto != "udp":
                     raise ConnectionResetError(errno.ECONNRESET, "closed by the peer")
+                self.arrivals.append(arrival(extra))
                 buf += data
                 while len(buf) >= self.size:
                     self.note()
@@ -346,6 +374,11 @@ def do_stream_open(proto, addr, port, interval=0.02, size=16):
 
 def do_stream_state(stream):
     return streams[stream].state()
+
+
+def do_stream_arrivals(stream):
+    """Unix times of the latest answers."""
+    return list(streams[stream].arrivals)
 
 
 def do_stream_reset_gap(stream):
@@ -459,53 +492,6 @@ def do_frames(interface, frames):
     return taken
 
 
-class Sniffer(threading.Thread):
-    """Counts received frames that contain one of the marks, by mark and interface."""
-
-    def __init__(self, interface, marks, outgoing):
-        super().__init__(daemon=True)
-        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        if interface:
-            self.sock.bind((interface, 0))
-        self.sock.settimeout(0.05)
-        self.marks = {m: bytes.fromhex(m) for m in marks}
-        self.outgoing = outgoing
-        self.counts = {}
-        self.last = {}
-        self.frames = []
-        self.stopping = threading.Event()
-        self.start()
-
-    def run(self):
-        while not self.stopping.is_set():
-            try:
-                data, extra, _, who = self.sock.recvmsg(MAX_DATAGRAM, 128)
-            except socket.timeout:
-                continue
-            except OSError:
-                return
-            if who[2] == socket.PACKET_OUTGOING and not self.outgoing:
-                continue
-            for name, mark in self.marks.items():
-                if mark in data:
-                    key = f"{name}@{who[0]}"
-                    self.counts[key] = self.counts.get(key, 0) + 1
-                    self.last[key] = arrival(extra)
-                    if len(self.frames) < 64:
-                        self.frames.append([who[0], data[:256].hex()])
-
-
-def arrival(extra):
-    """Unix time at which the kernel took the frame."""
-    for level, kind, data in extra:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
-            seconds, nanoseconds = struct.unpack("qq", data[:16])
-            return seconds + nanoseconds / 1e9
-    return time.time()
-
-
 sniffers = {}
 
 
@@ -526,8 +512,8 @@ def do_sniff_mark(sniffer, mark):
 
 def do_sniff_stop(sniffer):
     s = sniffers[sniffer]
-    s.stopping.set()
-    s.join(3)
+    s.stopped_at = time.time()
+    s.join(10)
     s.sock.close()
     return do_sniff_state(sniffer)
 
@@ -536,11 +522,6 @@ def do_sniff_stop(sniffer):
 
 def do_now():
     return time.monotonic()
-
-
-def do_cookie():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        return struct.unpack("Q", s.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
 
 
 def do_addresses():

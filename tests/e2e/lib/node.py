@@ -23,7 +23,7 @@ from traffic import Agent
 
 SUBNET4, GATEWAY4 = "10.77.0.0/16", "10.77.255.254"
 SUBNET6, GATEWAY6 = "fd77::/16", "fd77:ffff::1"
-READY_S = 30
+READY_S = 60  # only a daemon that hangs takes so long, however slow the machine
 FAST6 = ("conf/all/accept_dad", "conf/default/accept_dad")
 
 
@@ -183,11 +183,11 @@ class Node:
     def stop(self):
         """SIGTERM; the exit code."""
         self.proc.send_signal(signal.SIGTERM)
-        return self.proc.wait(15)
+        return self.proc.wait(READY_S)
 
     def kill(self):
         self.proc.kill()
-        self.proc.wait(10)
+        self.proc.wait(READY_S)
 
     def restart(self, hard=False, binary=None):
         self.kill() if hard else self.stop()
@@ -233,7 +233,7 @@ class Node:
             raise RuntimeError(f"bulkhead {' '.join(args)}: exit {r.returncode}: {r.stderr}")
         return json.loads(r.stdout)
 
-    def sync(self, timeout="10s"):
+    def sync(self, timeout=f"{READY_S}s"):
         r = self.cli("sync", "--timeout", timeout)
         if r.returncode:
             raise RuntimeError(f"sync: exit {r.returncode}: {r.stderr.strip()}")

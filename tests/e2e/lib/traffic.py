@@ -8,6 +8,7 @@ import testing
 
 AGENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "agent.py")
 ALLOWED = ("open", "refused")  # what reaches a closed port was let through as well
+PATIENCE_S = 10  # what is let through answers at once; on a busy machine its process is late
 DENIED = ("timeout", "EPERM", "EACCES", "EHOSTUNREACH", "ENETUNREACH", "ECONNABORTED")
 
 
@@ -78,6 +79,10 @@ class Agent:
         """One attempt: "open", "refused", "timeout", or the errno's name."""
         return self.call("probe", targets=[[proto, addr, port]], timeout=timeout)[0]
 
+    def reach(self, proto, addr, port=0):
+        """The same where an answer is expected: as long as a busy machine may take for it."""
+        return self.probe(proto, addr, port, PATIENCE_S)
+
     def probes(self, targets, timeout=0.8):
         return self.call("probe", targets=targets, timeout=timeout)
 
@@ -106,6 +111,10 @@ class Stream:
     def reset_gap(self):
         self.agent.call("stream_reset_gap", stream=self.ident)
 
+    def arrivals(self):
+        """When the latest answers arrived: Unix times, of the kernel where there is a network."""
+        return self.agent.call("stream_arrivals", stream=self.ident)
+
     def close(self):
         return self.agent.call("stream_close", stream=self.ident)
 
@@ -117,7 +126,7 @@ class Stream:
             return s["error"] or (s["echoed"] == s["sent"] and not s["lost"])
         return comes_true(whole, timeout) is True
 
-    def lives(self, timeout=2):
+    def lives(self, timeout=PATIENCE_S):
         """True when it makes progress from now on."""
         before = self.state()["echoed"]
         try:
@@ -126,7 +135,7 @@ class Stream:
         except TimeoutError:
             return False
 
-    def is_cut(self, quiet=0.5, timeout=3):
+    def is_cut(self, quiet=0.5, timeout=PATIENCE_S):
         """True when nothing comes back any more: an error, or silence of `quiet` seconds."""
         def cut():
             s = self.state()
@@ -144,6 +153,27 @@ def comes_true(fn, timeout):
         return testing.wait_until(fn, timeout)
     except TimeoutError:
         return False
+
+
+class Pace:
+    """A conversation between the processes of two agents that passes no network: how long the machine
+    itself keeps them from talking."""
+
+    def __init__(self, client, server):
+        path = os.path.join(testing.tempdir(), "pace")
+        server.call("listen", ports=[["unix", path]], hosts=[""])
+        self.stream = client.stream("unix", path, 0)
+
+    def gap(self):
+        """The longest since reset(), what is going on now included."""
+        self.stream.lives()
+        return self.stream.state()["maxGap"]
+
+    def reset(self):
+        self.stream.reset_gap()
+
+    def close(self):
+        self.stream.close()
 
 
 def split(port):

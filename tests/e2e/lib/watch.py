@@ -2,10 +2,10 @@
 import os
 
 from node import namespace, network_policy, pods_peer
-from testing import check, equal
-from traffic import is_allowed
+from testing import check, equal, wait_until
+from traffic import Pace, is_allowed
 
-GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls this long
+GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls so long by itself
 POLICIES = [
     namespace("r"),
     network_policy("r", "client", {"app": "client"}, ["Egress"],
@@ -28,6 +28,7 @@ class Watch:
         self.client, self.good, self.bad = client, good, bad
         self.streams = [client.agent.stream(proto, addr, port) for addr in good.ips
                         for proto, port in (("tcp", 80), ("udp", 53))]
+        self.pace = Pace(client.agent, good.agent)
         self.mark = os.urandom(16).hex()
         self.sniffer = bad.agent.call("sniff_start", marks=[self.mark], interface="eth0")
         self.storm = client.agent.call("storm_start", addr=bad.ip4, udp_port=53, tcp_port=80,
@@ -37,14 +38,23 @@ class Watch:
         """Both hold, now and since the last time."""
         for s in self.streams:
             check(s.lives(), f"{why}: an allowed conversation goes on", s.state)
-            st = s.state()
-            check(not st["error"] and st["maxGap"] < GAP_S, f"{why}: and never stalled", st)
+        states = [s.state() for s in self.streams]
+        pace = self.pace.gap()
+        for st in states:
+            check(not st["error"] and st["maxGap"] < GAP_S + pace, f"{why}: and never stalled",
+                  (st, pace))
+        for s in (*self.streams, self.pace.stream):
             s.reset_gap()
+        wait_until(lambda: self.tried() > 20, 10, "attempts")
+        state = self.client.agent.call("storm_state", storm=self.storm)
+        check(state["connected"] == 0, f"{why}: of {self.tried()} attempts none connected", state)
         equal(self.bad.agent.call("sniff_state", sniffer=self.sniffer)["counts"], {},
               f"{why}: not one denied packet")
-        state = self.client.agent.call("storm_state", storm=self.storm)
-        tried = state["sent"] + sum(state["errors"].values())
-        check(tried > 20 and state["connected"] == 0, f"{why}: {tried} attempts, none connected")
-        equal(self.client.agent.probe("tcp", self.good.ip4, 80), "open", f"{why}: new allowed")
+        equal(self.client.agent.reach("tcp", self.good.ip4, 80), "open", f"{why}: new allowed")
         check(not is_allowed(self.client.agent.probe("tcp", self.bad.ip6, 80, timeout=0.3)),
               f"{why}: new denied")
+
+    def tried(self):
+        """How many denied packets and connections were tried."""
+        state = self.client.agent.call("storm_state", storm=self.storm)
+        return state["sent"] + sum(state["errors"].values())
