@@ -11,10 +11,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from node import Node, namespace, network_policy, pods_peer, segmentation_policy
 from testing import check, equal, part, wait_until
-from traffic import is_allowed
+from traffic import Pace, is_allowed
 
 SERVED = ("80/tcp", "81/tcp", "53/udp")
-GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls this long
+GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls so long by itself
+LATE_S = 0.3  # an answer is never so much later than one that no policy is about
 
 
 def allow(name, subject, peer, direction="Ingress", **more):
@@ -27,9 +28,10 @@ PEER_NS = {"namespaceSelector": {"matchLabels": {"team": "red"}}}
 
 
 class Talk:
-    """Conversations of every kind between two pods."""
+    """Conversations of every kind between two pods, and one beside them that passes no network."""
 
     def __init__(self, client, server):
+        self.pace = Pace(client.agent, server.agent)
         self.streams = {f"{proto} {addr}": client.agent.stream(proto, addr, port)
                         for addr in server.ips for proto, port in (("tcp", 80), ("udp", 53))}
         self.name = f"{client.name} -> {server.name}"
@@ -43,17 +45,29 @@ class Talk:
             check(s.is_cut(), f"{why}: {self.name} {what} is cut", s.state)
 
     def never_noticed(self, why):
-        for what, s in self.streams.items():
-            st = s.state()
-            check(not st["error"] and st["maxGap"] < GAP_S,
-                  f"{why}: {self.name} {what} did not notice", st)
+        states = {what: s.state() for what, s in self.streams.items()}
+        pace = self.pace.gap()
+        for what, st in states.items():
+            check(not st["error"] and st["maxGap"] < GAP_S + pace,
+                  f"{why}: {self.name} {what} did not notice", (st, pace))
+
+    def later_than(self, moment):
+        """{what: answers that the kernel took in after a moment (Unix time)}"""
+        return {what: sum(at > moment for at in s.arrivals()) for what, s in self.streams.items()}
+
+    def until(self, moment):
+        """{what: how much earlier its last answer before a moment came than that of the one beside}"""
+        def last(stream):
+            return max((at for at in stream.arrivals() if at < moment), default=0)
+        return {what: last(self.pace.stream) - last(s) for what, s in self.streams.items()}
 
     def reset(self):
         for s in self.streams.values():
             s.reset_gap()
+        self.pace.reset()
 
     def close(self):
-        for s in self.streams.values():
+        for s in (*self.streams.values(), self.pace):
             s.close()
 
 
@@ -69,10 +83,9 @@ def policy_change(node, a, b, server):
     other.reset()
     node.write("policy.yaml", OPEN_OUT, rules[1])
     node.sync()
-    frozen = {what: s.state()["echoed"] for what, s in one.streams.items()}
+    synced = time.time()
     one.all_cut("revoked at the server")
-    for what, s in one.streams.items():
-        late = s.state()["echoed"] - frozen[what]
+    for what, late in one.later_than(synced).items():
         check(late <= 1, f"cut at the next packet: {what}", f"{late} answers after sync")
     other.never_noticed("somebody else's rule went")
     for i in range(20):
@@ -158,29 +171,36 @@ def expiring(seconds):
     return segmentation_policy("c", "until", {"app": "server"}, ["Ingress"], ingress=[rule]), end
 
 
+def write_expiring(node):
+    """A rule that ends soon, and long enough after sync for what its end is about; its end."""
+    for seconds in (3, 10, 30):
+        policy, end = expiring(seconds)
+        node.write("policy.yaml", OPEN_OUT, policy,
+                   allow("b", {"app": "server"}, pods_peer(app="b")))
+        node.sync()
+        if time.time() < end - 1.5:
+            break
+    return end
+
+
 def expiry(node, a, b, server, dead):
     """The conversation ends at the second, not before and not noticeably after."""
     word = "with the daemon dead" if dead else "with the daemon alive"
-    policy, end = expiring(5)
-    node.write("policy.yaml", OPEN_OUT, policy,
+    node.write("policy.yaml", OPEN_OUT, allow("a", {"app": "server"}, pods_peer(app="a")),
                allow("b", {"app": "server"}, pods_peer(app="b")))
     node.sync()
     talk, other = Talk(a, server), Talk(b, server)
     talk.all_live(f"before its end, {word}")
+    end = write_expiring(node)
     if dead:
         node.kill()
     other.reset()
-    before = {}
-    while time.time() < end - 0.15:
-        before = {what: s.state() for what, s in talk.streams.items()}
-        time.sleep(0.05)
-    for what, s in before.items():
-        check(not s["error"] and s["quiet"] < 0.3, f"{word}: {what} lives until its second", s)
-    wait_until(lambda: time.time() > end + 0.1, 5)
-    counted = {what: s.state()["echoed"] for what, s in talk.streams.items()}
+    wait_until(lambda: time.time() > end + 0.1, 40)
+    before = talk.until(end)
     talk.all_cut(f"expired, {word}")
-    for what, s in talk.streams.items():
-        late = s.state()["echoed"] - counted[what]
+    for what, early in before.items():
+        check(early < LATE_S, f"{word}: {what} lives until its second", f"{early} s too early")
+    for what, late in talk.later_than(end + 0.1).items():
         check(late == 0, f"{word}: {what} ended at its second", f"{late} answers later than 0.1 s")
     check(not is_allowed(a.agent.probe("tcp", server.ip4, 80)), f"{word}: nothing new either")
     other.never_noticed(f"a rule that does not end, {word}")
