@@ -2,7 +2,7 @@
 #include "detect/rows.h"
 
 #define CHAIN_NS (600 * BH_S)
-#define LAG_NS	 (BH_S / 10)
+#define LAG_NS	 BH_S
 
 static bool is_images(enum bh_provenance p)
 {
@@ -53,7 +53,9 @@ bool bh_row_scan_edge(struct bh_judge *j)
 	const struct bh_act_edge *e = &j->a->u.edge;
 	char ip[BH_IP_TEXT];
 
-	/* packets carry the kernel's tick, which lags a little behind the clock of the refusals */
+	/* packets carry the kernel's tick, which lags behind the clock of the refusals: by little,
+	 * but on a virtual machine by as long as the host withholds the processor that counts the
+	 * ticks */
 	if (!e->is_egress || e->is_denied || !j->pod->scan_ns ||
 	    j->a->ts_ns + LAG_NS < j->pod->scan_ns || j->a->ts_ns > j->pod->scan_ns + CHAIN_NS)
 		return false;
