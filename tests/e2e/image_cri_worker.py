@@ -125,7 +125,8 @@ def fails(w):
     begin = time.monotonic()
     said = w.look()
     took = time.monotonic() - begin
-    t.check("error" in said and took < 8, "one that hangs", (said, took))
+    # it is given 4 s; whoever waited for the runtime would wait for ever
+    t.check("error" in said and took < 15, "one that hangs", (said, took))
     w.runtime.fault = None
     t.check("containers" in w.look(), "and all is well again")
 

@@ -17,7 +17,9 @@ import image_lib
 import image_worker
 from image_lib import r, t
 
-DEADLINE_S = 5  # of the question, in image_worker.question
+# image_worker.question sets a deadline of 5 s; without it those that wait take 20 s and more, and what
+# is between is for a machine that is busy or slow
+IN_TIME_S = 15
 MEMORY_KIB = 64 << 10
 CHUNK = b"0" * 65536
 
@@ -70,7 +72,7 @@ def judge(w, name, server, reference, want):
     took = time.monotonic() - worker_begin
     a = answers[0] or {}
     t.check(a.get("verdict") in want, f"{name}: {' or '.join(want)}", a)
-    t.check(took < DEADLINE_S + 3, f"{name}: in time", f"{took:.1f} s")
+    t.check(took < IN_TIME_S, f"{name}: in time", f"{took:.1f} s")
     t.check(worker.peak_kib < MEMORY_KIB, f"{name}: memory", f"{worker.peak_kib} KiB")
     print(f"      {a.get('reason')}, {took:.1f} s, {worker.peak_kib} KiB")
     return a
@@ -308,7 +310,7 @@ def certificates(w):
         worker.end()
         took = time.monotonic() - begin
         t.equal(a.get("verdict"), "reject", name)
-        t.check(took < DEADLINE_S + 3, f"{name}: in time", f"{took:.1f} s")
+        t.check(took < IN_TIME_S, f"{name}: in time", f"{took:.1f} s")
         t.check(worker.peak_kib < MEMORY_KIB, f"{name}: memory", f"{worker.peak_kib} KiB")
         print(f"      {a.get('reason')}, {took:.1f} s, {worker.peak_kib} KiB")
 

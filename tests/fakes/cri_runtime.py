@@ -66,11 +66,15 @@ class Runtime:
             while True:
                 client = server.accept()[0]
                 self.open.append(client)
+                if server is not self.server:  # stopped meanwhile
+                    client.close()
+                    return
                 threading.Thread(target=Connection(self, client).serve, daemon=True).start()
 
     def close(self):
         """As when the runtime is stopped: the socket file stays."""
-        for s in [self.server, *self.open]:
+        server, self.server = self.server, None
+        for s in [x for x in (server, *self.open) if x]:
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
             s.close()
@@ -236,6 +240,7 @@ class Connection:
             self.h2.end_stream(stream)
 
     def body(self, stream, data):
+        data = memoryview(data)  # a slice of it is no copy of all the rest
         while data:
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
             if room <= 0:
@@ -246,5 +251,5 @@ class Connection:
                 for event in self.h2.receive_data(more):
                     self.take(event)
                 continue
-            self.h2.send_data(stream, data[:room])
+            self.h2.send_data(stream, bytes(data[:room]))
             data = data[room:]
