@@ -1,6 +1,8 @@
 """containerd with a root, state, sockets, CNI configuration and cgroups of its own, on a node of the
 test. It runs in the node's network namespace and, as all of the test, in a private mount namespace:
 its mounts end with the test; its shims and cgroups are ended and removed here."""
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -14,6 +16,34 @@ from testing import BIN, on_exit, run, wait_until
 
 TOOLS = ("containerd", "ctr", "shim", "runc")
 SHIM_SOCKETS = "/run/containerd"  # compiled into the shim
+MADE_BY_TESTS = "bulkhead-tests"  # in a directory of the machine
+
+
+def enter_shared(path):
+    """Makes a directory that several tests use. (lock to hold meanwhile, whether a test made it)"""
+    mark = os.path.join(path, MADE_BY_TESTS)
+    while True:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path)
+                os.mkdir(mark)
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # the last one has just left it
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if os.path.exists(path) and os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock, os.path.exists(mark)
+        os.close(lock)
+
+
+def leave_shared(path, lock, is_ours):
+    """The last test in it removes it."""
+    with contextlib.suppress(OSError):  # another one is in it, or something else
+        if is_ours:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rmdir(os.path.join(path, MADE_BY_TESTS))
+            os.rmdir(path)
+    os.close(lock)
 
 
 class Containerd:
@@ -80,14 +110,14 @@ SystemdCgroup = false
 """
 
     def hide_sockets(self):
-        is_ours = not os.path.exists(SHIM_SOCKETS)
-        os.makedirs(SHIM_SOCKETS, exist_ok=True)
+        """The directory itself is the machine's, and another test may be in it at the same time: a
+        mount of its namespace would be gone with the directory."""
+        lock, is_ours = enter_shared(SHIM_SOCKETS)
         run("mount", "-t", "tmpfs", "tmpfs", SHIM_SOCKETS)
 
         def restore():
             run("umount", "-l", SHIM_SOCKETS, check=False)
-            if is_ours:
-                os.rmdir(SHIM_SOCKETS)
+            leave_shared(SHIM_SOCKETS, lock, is_ours)
         on_exit(restore)
         on_exit(self.clean)
 
