@@ -149,6 +149,8 @@ class Demo:
         title(2, "What policy allows works, everything else does not")
         testing.wait_until(lambda: "hello" in self.runtime.shell(
             "web", f"echo hello | nc -N -w 1 {self.address['db']} 5432").stdout, 10, "db's server")
+        testing.wait_until(lambda: self.outside.probes(
+            [["tcp", self.address["web"], 80, EVIL]], timeout=2) == ["open"], 10, "web's server")
         self.attempt("web", "db", 5432, True)
         self.attempt("web", "db", 22, False)
         self.attempt("web", "backup", 873, False)
@@ -183,8 +185,13 @@ class Demo:
             TCP(sport=4444, dport=5432, flags="S")
         sent = agent.call("frames", interface="eth0", frames=[bytes(frame).hex()] * 100)
         agent.stop()
-        drops = {d["reason"]: d["packets"] for d in self.node.ask("status")["drops"]}
-        forged = drops.get("spoofed-ip", 0)
+
+        def dropped():
+            drops = {d["reason"]: d["packets"] for d in self.node.ask("status")["drops"]}
+            return drops.get("spoofed-ip", 0)
+        # what was sent is on its way for a moment
+        testing.wait_until(lambda: dropped() >= sent, 5, "every forged frame's drop")
+        forged = dropped()
         expect(forged >= sent == 100, f"{sent} frames with the address of backup",
                paint("red", f"{forged} dropped as forged"))
 
