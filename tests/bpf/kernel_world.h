@@ -39,7 +39,9 @@ struct ke {
 	const struct bh_world *w; /* seen at at_s */
 	const struct bh_tables *t;
 	int64_t at_s;
-	bool is_contested; /* addresses may have several owners: the reference is one bound only */
+	uint64_t since_ns;  /* the kernel's time then */
+	bool is_left_alone; /* not published again: a publish has failed and is looked at */
+	bool is_contested;  /* addresses may have several owners: the reference is one bound only */
 	struct ke_tally tally;
 };
 
@@ -284,7 +286,18 @@ static inline void ke_enforce(struct ke *k, const struct bh_world *w, const stru
 	k->w = w;
 	k->t = t;
 	k->at_s = at_s;
+	k->since_ns = bh_datapath_now_ns();
 	for (uint32_t i = 1; i < KE_PODS; i++)
 		if (k->pod[i].is_live)
 			assert_int_equal(bh_datapath_set_flags(k->dp, i, 0, BH_SLOT_SHUT), 0);
+}
+
+/* The kernel's time goes on while it is asked. Before a second has gone by, it is set back. */
+static inline void ke_stay(struct ke *k)
+{
+	if (k->is_left_alone || bh_datapath_now_ns() - k->since_ns < 1000000000)
+		return;
+	ke_publish(k, k->t, k->at_s - 86400);
+	ke_publish(k, k->t, k->at_s);
+	k->since_ns = bh_datapath_now_ns();
 }

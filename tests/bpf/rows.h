@@ -263,6 +263,25 @@ static inline uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
+/* Egress is what RIG_RULES_OUT allows to RIG_WEB, for so long. Returns when it ends. */
+static inline uint64_t rules_end_in(struct rig *r, uint64_t ms)
+{
+	struct bh_ruleset rs = {.portmap = RIG_PORTMAP, .next = 0};
+	uint32_t id = RIG_RULES_SPARE;
+
+	rs.until_ns = now_ns() + ms * 1000000;
+	rig_put(r->pod->maps.ruleset, &id, &rs);
+	rig_row(r, id, RIG_WEB, (struct bh_row){.allow = {0xe}});
+	r->slots[RIG_SLOT].side[0].ruleset[OUT] = id;
+	return rs.until_ns;
+}
+
+static inline void wait_until(uint64_t end_ns)
+{
+	while (now_ns() < end_ns)
+		usleep(1000);
+}
+
 /* Rewrites the only flow. */
 static inline struct bh_flow edit_flow(struct rig *r, void (*edit)(struct bh_flow *f))
 {
@@ -287,11 +306,6 @@ static inline uint64_t edge_packets(struct rig *r, int verdict, int reason)
 	if (rig_edges(r, verdict, reason, NULL, &e) != 1)
 		return 0;
 	return e.packets;
-}
-
-static inline void sweep(struct rig *r, struct bh_sweep_args *a)
-{
-	assert_int_equal(rig_run(r->pod->progs.bh_sweep, a, sizeof(*a)), 0);
 }
 
 static inline int rows_setup(void **state)
