@@ -15,7 +15,9 @@
 #include "frame.h"
 #include "sock.skel.h"
 
-#define PODNS_CGROUP "bh-test-sock"
+#define PODNS_CGROUP	"bh-test-sock"
+#define PODNS_LOST_MS	20000 /* what takes longer than the slowest machine does not come */
+#define PODNS_MOMENT_MS 50    /* for what must not come */
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -242,7 +244,7 @@ static inline socklen_t podns_addr(union podns_addr *a, const char *text, uint16
 static inline int podns_socket(const char *like, int type)
 {
 	int fd = socket(strchr(like, ':') ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
-	struct timeval t = {.tv_sec = 1};
+	struct timeval t = {.tv_sec = PODNS_LOST_MS / 1000};
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
@@ -262,6 +264,14 @@ static inline int podns_bound(const char *addr, uint16_t port, int type)
 	if (type == SOCK_STREAM)
 		assert_int_equal(listen(fd, 1024), 0);
 	return fd;
+}
+
+/* How long recv() waits. */
+static inline void podns_patience(int fd, int ms)
+{
+	struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 }
 
 /* 0 or errno of connect(); the connected socket goes to *ret_fd. */

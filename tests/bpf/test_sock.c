@@ -152,39 +152,56 @@ static void test_hostnet_cgroup(void **state)
 	p->r->cfg->has_hostnet_quarantine = 0;
 }
 
+#define EVENT_PORT 4321
+
+struct taken {
+	struct bh_event_edge last;
+	int n;
+};
+
+/* What a test's connection announces. The kernel of the pod says things of its own accord, when it
+ * likes: ICMPv6, some of which is refused. */
 static int take_event(void *ctx, void *data, size_t n)
 {
-	struct bh_event_edge *ev = ctx;
+	struct taken *t = ctx;
+	struct bh_event_edge ev;
 
-	assert_int_equal(n, sizeof(*ev));
-	memcpy(ev, data, n);
+	assert_int_equal(n, sizeof(ev));
+	memcpy(&ev, data, n);
+	if (ev.key.proto == IPPROTO_ICMPV6)
+		return 0;
+	t->last = ev;
+	t->n++;
 	return 0;
 }
 
 static void test_event_names_the_process(void **state)
 {
 	struct podns *p = pod(state);
-	struct bh_event_edge ev = {.version = 0};
+	struct taken t = {.n = 0};
+	const struct bh_event_edge *ev = &t.last;
 	struct ring_buffer *rb =
-		ring_buffer__new(rig_fd(p->r->pod->maps.events), take_event, &ev, NULL);
+		ring_buffer__new(rig_fd(p->r->pod->maps.events), take_event, &t, NULL);
 	char self[BH_PATH_MAX] = "";
 	struct bh_edge e;
 
 	assert_non_null(rb);
 	ring_buffer__consume(rb);
+	t.n = 0;
 	podns_enter(p->pod_ns);
-	assert_int_equal(podns_connect("10.0.0.12", 4321, SOCK_STREAM, NULL), EPERM);
+	assert_int_equal(podns_connect("10.0.0.12", EVENT_PORT, SOCK_STREAM, NULL), EPERM);
 	podns_enter(p->host_ns);
-	assert_int_equal(ring_buffer__consume(rb), 1);
+	ring_buffer__consume(rb);
+	assert_int_equal(t.n, 1);
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-	assert_int_equal(ev.pid, getpid());
-	assert_int_equal(ev.uid, getuid());
-	assert_int_equal(ev.key.dir, BH_EGRESS);
-	assert_int_equal(ev.key.port, htons(4321));
-	assert_int_equal(ev.key.reason, BH_R_DEFAULT_DENY);
-	assert_int_equal(ev.path_len, strlen(self));
-	assert_string_equal(ev.path, self);
-	assert_int_equal(strncmp(ev.comm, strrchr(self, '/') + 1, 15), 0);
+	assert_int_equal(ev->pid, getpid());
+	assert_int_equal(ev->uid, getuid());
+	assert_int_equal(ev->key.dir, BH_EGRESS);
+	assert_int_equal(ev->key.port, htons(EVENT_PORT));
+	assert_int_equal(ev->key.reason, BH_R_DEFAULT_DENY);
+	assert_int_equal(ev->path_len, strlen(self));
+	assert_string_equal(ev->path, self);
+	assert_int_equal(strncmp(ev->comm, strrchr(self, '/') + 1, 15), 0);
 	assert_int_equal(rig_edges(p->r, BH_DENIED, BH_R_DEFAULT_DENY, NULL, &e), 1);
 	assert_int_equal(e.pid, getpid());
 	assert_int_equal(e.packets, 1);

@@ -24,11 +24,9 @@ static int datagram(int from, int to, const char *addr, uint16_t port, size_t n)
 	static char b[20000];
 	union podns_addr a;
 	socklen_t len = podns_addr(&a, addr, port);
-	struct timeval t = {.tv_usec = 300000};
 
 	if (sendto(from, b, n, 0, &a.sa, len) != (ssize_t)n)
 		return 0;
-	setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	return recv(to, b, sizeof(b), 0) == (ssize_t)n;
 }
 
@@ -94,21 +92,24 @@ static void put_backwards(struct podns *p, bool out, uint16_t port)
 static void test_fragments_backwards(void **state)
 {
 	struct podns *p = pod(state);
-	struct timeval t = {.tv_usec = 900000};
+	int fd, n_denied = 0;
 	char b[100];
-	int fd;
 
 	for (int out = 0; out < 2; out++) {
 		podns_enter(out ? p->host_ns : p->pod_ns);
 		fd = podns_bound(out ? "10.0.0.10" : "10.0.0.2", 53, SOCK_DGRAM);
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 		put_backwards(p, out, 54); /* denied: nothing is delivered, whoever listens */
 		put_backwards(p, out, 53);
 		assert_int_equal(recv(fd, b, sizeof(b), 0), 32);
 		assert_int_equal(recv(fd, b, sizeof(b), MSG_DONTWAIT), -1);
 		close(fd);
 	}
-	assert_int_equal(rig_edges(p->r, BH_DENIED, BH_R_DEFAULT_DENY, NULL, NULL), 2);
+	/* what was put onto the wire may be met a little later, on another CPU */
+	for (int i = 0; i < PODNS_LOST_MS && n_denied < 2; i++) {
+		usleep(i ? 1000 : 0);
+		n_denied = rig_edges(p->r, BH_DENIED, BH_R_DEFAULT_DENY, NULL, NULL);
+	}
+	assert_int_equal(n_denied, 2);
 }
 
 static int setup(void **state)
