@@ -133,25 +133,6 @@ static void copy_self(const char *to)
 	dp_sh("cp /proc/%d/exe %s && chmod 755 %s", (int)getpid(), to, to);
 }
 
-/* Until the child executes what it shall. */
-static void wait_comm(pid_t pid, const char *comm)
-{
-	const struct timespec pause = {.tv_nsec = 1000000};
-	char path[64], now[32] = "";
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	for (int i = 0; i < 5000 && strcmp(now, comm) != 0; i++) {
-		FILE *f = fopen(path, "re");
-
-		if (f && fgets(now, sizeof(now), f))
-			now[strcspn(now, "\n")] = '\0';
-		if (f)
-			fclose(f);
-		nanosleep(&pause, NULL);
-	}
-	assert_string_equal(now, comm);
-}
-
 /* ---- tests ---- */
 
 static void an_exec_is_told_with_its_pod(void **state)
@@ -182,23 +163,29 @@ static void an_exec_is_told_with_its_pod(void **state)
 	bh_trace_close(t);
 }
 
+/* A hundred at once, and twenty a second: a slow machine must repeat itself more often before most
+ * of it is not told. */
 static void what_repeats_is_counted_not_told(void **state)
 {
 	struct dp_env *e = *state;
 	struct bh_trace *t = trace_open(e, BH_TRACE_LIGHT);
-	struct bh_trace_slot b;
+	uint64_t start_ns = bh_datapath_now_ns();
+	struct bh_trace_slot b = {0};
 	struct seen s = {0};
+	uint64_t n = 0;
 
 	dp_attach(e, 0);
-	for (int i = 0; i < 300; i++)
+	for (; n < 300 || (b.deduplicated <= 100 && n < 3000); n++) {
 		assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
-	drain(t, &s);
-	b = bh_trace_books(t, e->pod[0].slot);
-	assert_int_equal(b.execs, 300);
+		drain(t, &s);
+		b = bh_trace_books(t, e->pod[0].slot);
+	}
+	assert_int_equal(b.execs, n);
 	assert_int_equal(b.lost, 0);
 	assert_int_equal(b.deferred, 0);
 	assert_true(b.deduplicated > 100);
-	assert_int_equal(s.n_exec + b.deduplicated, 300);
+	assert_true((uint64_t)s.n_exec <= 102 + (bh_datapath_now_ns() - start_ns) / 50000000);
+	assert_int_equal(s.n_exec + b.deduplicated, n);
 	assert_int_equal(s.n, b.delivered);
 	assert_balanced(t, e->pod[0].slot);
 	bh_trace_close(t);
@@ -442,24 +429,27 @@ static void what_runs_already_is_adopted(void **state)
 	struct bh_trace *t;
 	struct bh_err err;
 	char byte = '\n';
-	int go[2];
+	int go[2], up[2];
 	pid_t pid;
 
 	dp_attach(e, 0);
-	assert_int_equal(pipe(go), 0);
+	assert_int_equal(pipe(go) | pipe(up), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(go[0], 0);
+		dup2(up[1], 1);
 		close(go[1]);
 		if (setns(e->pod[0].ns, CLONE_NEWNET))
 			_exit(90);
-		execl("/bin/sh", "sh", "-c", "read x; /bin/true; exit 0", NULL);
+		execl("/bin/sh", "sh", "-c", "echo; read x; /bin/true; exit 0", NULL);
 		_exit(91);
 	}
 	close(go[0]);
-	wait_comm(pid, "sh");
+	close(up[1]);
+	assert_int_equal(read(up[0], &byte, 1), 1); /* its exec is over */
+	close(up[0]);
 	t = trace_open(e, BH_TRACE_LIGHT);
 	bh_assert_ok(&err, bh_trace_sweep(t, on_fact, &s, &err));
 	assert_true(s.n_exec >= 1);

@@ -170,7 +170,7 @@ static void grams_are_counted_exactly(void **state)
 }
 
 struct windows {
-	struct bh_trace_window last;
+	struct bh_trace_window first, last; /* where the machine is slow, there are more than one */
 	int n;
 };
 
@@ -180,7 +180,8 @@ static void on_window(const void *record, size_t len, void *arg)
 
 	assert_int_equal(len, sizeof(w->last));
 	memcpy(&w->last, record, len);
-	w->n++;
+	if (w->n++ == 0)
+		w->first = w->last;
 }
 
 static void a_window_to_learn_from_is_what_was_called(void **state)
@@ -193,17 +194,16 @@ static void a_window_to_learn_from_is_what_was_called(void **state)
 
 	run(&e->pod[0], 3);
 	assert_true(bh_trace_windows(t, 100, on_window, &w) >= 1);
-	assert_int_equal(w.last.slot, e->pod[0].slot);
-	assert_int_equal(w.last.n_unknown, 0);
-	assert_true(w.last.n >= BH_SEQ_WINDOW);
-	assert_true(strlen(w.last.path) > 0);
+	assert_int_equal(w.first.slot, e->pod[0].slot);
+	assert_int_equal(w.first.n_unknown, 0);
+	assert_int_equal(w.first.n, BH_SEQ_WINDOW);
+	assert_true(strlen(w.first.path) > 0);
 	/* from the first of our own calls on */
-	while (first < BH_SEQ_WINDOW &&
-	       w.last.call[(w.last.n + first) % BH_SEQ_WINDOW] != call_at(0, 3))
+	while (first < BH_SEQ_WINDOW && w.first.call[first] != call_at(0, 3))
 		first++;
-	for (i = 0; i < 20 && first + i < BH_SEQ_WINDOW; i++)
-		assert_int_equal(w.last.call[(w.last.n + first + i) % BH_SEQ_WINDOW],
-				 call_at(i, 3));
+	assert_true(first + 20 <= BH_SEQ_WINDOW);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(w.first.call[first + i], call_at(i, 3));
 	got = fetch(t, e->pod[0].slot);
 	fetched_done(&got);
 	bh_trace_close(t);
