@@ -3,6 +3,7 @@
 #include "dp_tables.h"
 
 #include <dirent.h>
+#include <sys/resource.h>
 
 static unsigned count_names(const char *dir)
 {
@@ -163,6 +164,21 @@ static void a_failed_attach_undoes_its_steps(void **state)
 	assert_int_equal(live_slots(e), 1);
 }
 
+/* What this process and those it waited for have had of the CPUs: neighbours do not count. */
+static uint64_t cpu_ns(void)
+{
+	uint64_t ns = 0;
+
+	for (int who = RUSAGE_CHILDREN; who <= RUSAGE_SELF; who++) {
+		struct rusage u;
+
+		assert_int_equal(getrusage(who, &u), 0);
+		ns += (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000000ull +
+		      (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000ull;
+	}
+	return ns;
+}
+
 static void a_new_handle_adopts_everything(void **state)
 {
 	struct dp_env *e = *state;
@@ -172,9 +188,11 @@ static void a_new_handle_adopts_everything(void **state)
 
 	dp_attach(e, 0);
 	bh_datapath_closep(&e->dp);
-	begin = bh_datapath_now_ns();
+	begin = cpu_ns();
 	dp_open(e);
-	assert_true(bh_datapath_now_ns() - begin < 3000000000ull);
+	print_message("adopted in %llu ms of CPU\n",
+		      (unsigned long long)(cpu_ns() - begin) / 1000000);
+	assert_true(cpu_ns() - begin < 3000000000ull);
 	assert_true(e->is_adopted);
 	assert_int_equal(live_slots(e), 1);
 	bh_assert_ok(&err, bh_datapath_check(e->dp, p->slot, p->link.host_ifindex, &err));
