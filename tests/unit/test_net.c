@@ -24,6 +24,8 @@ struct env {
 	ino_t home_ino;
 };
 
+#define HANGS_MS 60000 /* longer than anything takes on the slowest machine */
+
 static bool is_privileged;
 
 static void sh(const char *command)
@@ -31,6 +33,10 @@ static void sh(const char *command)
 	if (system(command) != 0)
 		fail_msg("failed: %s", command);
 }
+
+/* Interfaces made from now on have no address of the kernel's own: it comes, is tried and is
+ * announced when the kernel likes, between any two of our questions. */
+#define NO_OWN_ADDRESSES "echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode"
 
 static void in_pod(const struct env *e, const char *command)
 {
@@ -76,7 +82,8 @@ static int setup(void **state)
 	e->ns = open(e->path, O_RDONLY | O_CLOEXEC);
 	e->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	e->home_ino = own_ns();
-	sh("ip link set lo up");
+	sh("ip link set lo up; " NO_OWN_ADDRESSES);
+	in_pod(e, NO_OWN_ADDRESSES);
 	snprintf(line, sizeof(line), "ip link add bhn0 type veth peer name eth0 netns %d",
 		 (int)e->holder);
 	sh(line);
@@ -216,14 +223,17 @@ static void lists_and_watches_addresses(void **state)
 	bh_assert_ok(&err, bh_addr_watch_open(&w, &err));
 	p.fd = bh_addr_watch_fd(w);
 	bh_addr_watch_consume(w);
+	/* IPv6 addresses that are not tried first are announced a little after they are there, but
+	 * not any more when they are gone */
+	sh("ip -6 addr flush dev bhn0; ip -6 addr flush dev lo");
+	assert_int_equal(poll(&p, 1, HANGS_MS), 1);
+	assert_false(has_address("fd78::1"));
+	bh_addr_watch_consume(w);
 	sh("ip addr add 10.78.0.9/24 dev bhn0");
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, HANGS_MS), 1);
 	bh_addr_watch_consume(w);
 	assert_int_equal(poll(&p, 1, 0), 0);
 	assert_true(has_address("10.78.0.9"));
-	sh("ip -6 addr del fd78::1/64 dev bhn0");
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	assert_false(has_address("fd78::1"));
 	bh_addr_watch_close(w);
 	bh_addr_watch_close(NULL);
 }
