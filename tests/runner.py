@@ -2,8 +2,8 @@
 """Runs the tests that CMake registered, two at a time, counts every single case, and makes sure
 that nothing is left behind. Called by tests/run; see there.
 
-How a test says what happened: cmocka programs by their summary, scripts by a last line
-"N passed, N failed", fuzz targets by their exit code; exit code 77 means skipped. A skip counts as
+How a test says what happened: cmocka programs by their summary, scripts by a last
+line "N passed, N failed", fuzz targets by their exit code; exit code 77 means skipped. A skip counts as
 a failure when CI is set, for there everything is present.
 """
 import argparse
@@ -21,7 +21,8 @@ import leftovers
 
 TAIL_LINES, WIDTH = 60, 240
 KEY_LINES = re.compile(r"ERROR|\[   LINE|FAIL|runtime error|Traceback")
-GRACE_S = 10  # between asking a test to end and ending it
+GRACE_S = 30  # between asking a test to end and ending it; its clean-up may have much to do
+STRAY_S = 20  # for what is just about to end, on a machine that stands still now and then
 PR_SET_CHILD_SUBREAPER = 36
 
 CMOCKA = {
@@ -61,7 +62,9 @@ def count(test, code, output):
     """Fills in the test's numbers from its exit code and what it printed."""
     found = {k: sum(map(int, r.findall(output))) for k, r in CMOCKA.items()}
     lines = output.rstrip().splitlines()
-    script = SCRIPT.match(lines[-1].strip()) if lines else None
+    # the last one that says so: what a script started may say something while it ends
+    said = [m for m in (SCRIPT.match(line.strip()) for line in lines) if m]
+    script = said[-1] if said else None
     if code == 77:
         test.skipped = 1
         test.why = lines[-1].strip() if lines else "no reason given"
@@ -186,7 +189,7 @@ class Runner:
     def end_strays(mark):
         """Ends what the test left running and names it. A process that is just about to end is
         given a moment."""
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + STRAY_S
         pids = pids_with_mark(mark)
         while pids and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -257,8 +260,17 @@ def end_child(pid):
 
 def orphans():
     """Our children that no test accounts for; each is ended. Processes whose parent died come to
-    us, as we are their subreaper; so do the children of those that are ended here."""
+    us, as we are their subreaper; so do the children of those that are ended here. Those that end
+    by themselves are given the time."""
     found = []
+    deadline = time.monotonic() + STRAY_S
+    while children() and time.monotonic() < deadline:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except OSError:
+            pass
+        time.sleep(0.05)
     while pids := children():
         found += [what for what in map(end_child, pids) if what]
     return found
