@@ -18,6 +18,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/observe.h"
+#include "daemon/policy_news.h"
 #include "daemon/runtime.h"
 #include "daemon/sinks.h"
 #include "daemon/memory.h"
@@ -171,6 +172,13 @@ static void on_objects_change(void *arg)
 	bh_images_changed(d->images);
 	if (d->reconciler)
 		bh_reconcile_soon(d->reconciler);
+}
+
+static void on_manifests_read(void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	bh_policy_news_look(d->news);
 }
 
 static void on_ring(int fd, unsigned events, void *arg)
@@ -339,8 +347,10 @@ static int open_policy(struct bh_daemon *d, struct bh_err *err)
 	if (!r && d->cfg->manifests)
 		r = bh_manifests_open(d->loop, d->cfg->manifests, d->objects, on_objects_change, d,
 				      &d->manifests, err);
-	if (!r && d->cfg->manifests)
+	if (!r && d->cfg->manifests) {
+		bh_manifests_on_read(d->manifests, on_manifests_read);
 		r = bh_keeper_restore(d->keeper, err);
+	}
 	if (!r && d->manifests && bh_manifests_expect(d->manifests))
 		r = bh_fail(err, ENOMEM, "restored objects");
 	return r;
@@ -414,6 +424,8 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 	if (!r)
 		r = bh_images_open(d, &d->images, err);
 	if (!r)
+		r = bh_policy_news_open(d, &d->news, err);
+	if (!r)
 		r = listen_socket(d, err);
 	if (r < 0)
 		return r;
@@ -455,6 +467,7 @@ void bh_daemon_close(struct bh_daemon *d)
 	bh_runtime_close(d->runtime);
 	bh_observer_close(d->observer);
 	bh_isolation_close(d->isolation);
+	bh_policy_news_close(d->news);
 	bh_keeper_close(d->keeper);
 	bh_worlds_free(d->worlds);
 	bh_objects_free(d->objects);

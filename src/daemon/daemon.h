@@ -20,6 +20,7 @@ struct bh_isolation;   /* isolate.h */
 struct bh_keeper;      /* saved.h */
 struct bh_observer;    /* observe.h */
 struct bh_journal;     /* journal.h */
+struct bh_policy_news; /* policy_news.h */
 struct bh_sinks;       /* sinks.h */
 struct bh_http_server; /* http/server.h */
 struct bh_worlds;      /* world.h */
@@ -41,6 +42,7 @@ struct bh_daemon {
 	struct bh_runtime *runtime;
 	struct bh_images *images; /* NULL: images are not judged */
 	struct bh_journal *journal;
+	struct bh_policy_news *news;
 	struct bh_sinks *sinks;
 	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;
@@ -52,7 +54,7 @@ struct bh_daemon {
 	struct bh_ip *local_addresses; /* of the node, as of the last look */
 	size_t n_local_addresses;
 	int64_t started_s;
-	size_t mended;		 /* endpoints before this one were looked at by the sweep */
+	size_t mended;		  /* endpoints before this one were looked at by the sweep */
 	char http_trouble[128];	  /* why there is no HTTP listener; "" when all is well */
 	char socket_trouble[512]; /* the control socket could not be made again */
 	char log_trouble[224];	  /* the event log cannot be written */

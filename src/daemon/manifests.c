@@ -45,7 +45,7 @@ struct bh_manifests {
 	struct bh_loop *loop;
 	char *dir;
 	struct bh_objects *objects;
-	bh_loop_fn *on_change;
+	bh_loop_fn *on_change, *on_read; /* on_read: NULL, or see the header */
 	void *arg;
 	int inotify_fd;
 	struct bh_source *fd_source, *scan_timer, *poll_timer;
@@ -54,7 +54,7 @@ struct bh_manifests {
 	struct bh_map touched; /* path > itself: manifests that events named since the last scan */
 	struct bh_map writing; /* path > uint64_t: last written to, and not closed since */
 	unsigned scan_no;
-	bool is_missing, is_returning, is_scan_due, is_tree_new, has_changed;
+	bool is_missing, is_returning, is_scan_due, is_tree_new, has_changed, has_read;
 	uint64_t last_delete_ms, returned_ms;
 	uint64_t again_ms; /* when the scan at hand wants another one; 0: it does not */
 	char trouble[BH_ERR_TEXT];
@@ -201,6 +201,7 @@ static int load_file(struct bh_manifests *m, const char *path, const struct stat
 		return r;
 	}
 	m->has_changed |= changed;
+	m->has_read = true;
 	if (!stamp) {
 		stamp = calloc(1, sizeof(*stamp));
 		if (!stamp || bh_map_set_s(&m->files, path, stamp)) {
@@ -304,6 +305,7 @@ static uint64_t unload_missing(struct bh_manifests *m)
 		snprintf(path, sizeof(path), "%.*s", (int)e->key_len, (const char *)e->key);
 		bh_objects_unload(m->objects, path, &changed);
 		m->has_changed |= changed;
+		m->has_read = true;
 		bh_map_del_s(&m->files, path);
 	}
 	return again;
@@ -362,6 +364,9 @@ static void scan(struct bh_manifests *m)
 		m->has_changed = false;
 		m->on_change(m->arg);
 	}
+	if (m->has_read && m->on_read)
+		m->on_read(m->arg);
+	m->has_read = false;
 	m->is_scan_due = m->again_ms != 0;
 	if (m->is_scan_due) {
 		bh_source_after(m->scan_timer, m->again_ms);
@@ -487,6 +492,11 @@ int bh_manifests_settled(struct bh_manifests *m, bh_loop_fn *fn, void *arg)
 		return 0;
 	}
 	return bh_vec_push(&m->waiting, ((struct settle){fn, arg}));
+}
+
+void bh_manifests_on_read(struct bh_manifests *m, bh_loop_fn *fn)
+{
+	m->on_read = fn;
 }
 
 void bh_manifests_forget(struct bh_manifests *m, void *arg)

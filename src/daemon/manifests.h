@@ -23,9 +23,13 @@ int bh_manifests_open(struct bh_loop *loop, const char *dir, struct bh_objects *
 		      struct bh_err *err);
 void bh_manifests_close(struct bh_manifests *m);
 
-/* Objects were restored since: files that they name and that are not there any more will go like any
- * other that is deleted. 0 or -ENOMEM. */
+/* Objects were restored since: files that they name and that are not there any more will go like
+ * any other that is deleted. 0 or -ENOMEM. */
 int bh_manifests_expect(struct bh_manifests *m);
+
+/* fn runs, with on_change's arg, after files were read or given up, also when that left the objects
+ * as they were: then what is wrong with them may differ. */
+void bh_manifests_on_read(struct bh_manifests *m, bh_loop_fn *fn);
 
 /* Calls fn once everything written before this call has been loaded: at once when nothing is
  * pending, else from the loop. */

@@ -147,8 +147,9 @@ struct bh_policy_state {
 	/* this version, one of the two; both NULL when it is not valid */
 	const struct bh_policy *policy;
 	const struct bh_runtime_policy *runtime;
-	bool is_live;	 /* the version in the file is the one in force */
-	const char *why; /* sentence when not */
+	bool is_live;	  /* the version in the file is the one in force */
+	const char *why;  /* sentence when not */
+	bool is_restored; /* from the database, its file was not read yet */
 };
 /* Walks all policies, live or not (also refused new ones), sorted. Strings are borrowed. */
 int bh_objects_policies(const struct bh_objects *o,

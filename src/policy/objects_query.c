@@ -204,6 +204,7 @@ static int tell(const struct bh_claim *c, const struct bh_claim *winner,
 		.runtime = c->kind == BH_KIND_RUNTIME_POLICY ? c->obj : NULL,
 		.is_live = !why,
 		.why = why,
+		.is_restored = c->state == BH_CLAIM_RESTORED,
 	};
 
 	return is_ok ? fn(&s, arg) : -ENOMEM;

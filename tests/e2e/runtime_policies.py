@@ -114,6 +114,25 @@ def bad_input(node):
               f"policy check: {text.strip()}", said)
 
 
+def news(node):
+    """Of what becomes of RuntimePolicies; a refused one leaves its last good version in force."""
+    def told(words):
+        r = node.cli("events", "--class", "policy", "-o", "json")
+        rows = [e for e in map(json.loads, r.stdout.splitlines()) if "shop/news" in e["message"]]
+        e = rows[-1] if rows else {"message": "", "unmapped": {"bulkhead": {}}}
+        check(words in e["message"], f"told: {words}", [x["message"] for x in rows])
+        return e["unmapped"]["bulkhead"]
+    text = HEAD.format("news")
+    for body, words in ((" users: {deny: [7]}", "news added"), (" users: {deny: [8]}", "news changed"),
+                        (" users: {deny: [x]}", "stays in force"), (" users: {deny: [9]}", "news changed")):
+        node.write("news.yaml", text + " " + body + "\n")
+        node.sync()
+        check("news.yaml" in told(words)["place"], f"{words}: with its place")
+    node.remove("news.yaml")
+    node.sync()
+    told("news removed")
+
+
 def main():
     node = Node(config={"runtime": {"mode": "light", "startup": "0s"}}).start()
     node.write("wide.yaml", WIDE)
@@ -124,6 +143,7 @@ def main():
     for name, fn in (("executions", lambda: executions(node, box, pod.name)),
                      ("files", lambda: files(node, box, pod.name)),
                      ("system calls, users, age", lambda: calls_and_users(node)),
+                     ("news", lambda: news(node)),
                      ("what is wrong", lambda: bad_input(node))):
         with part(name):
             fn()
