@@ -12,6 +12,15 @@ static const struct bh_option options[] = {
 	{0},
 };
 
+/* Whose it is, where the sentence does not begin with that. */
+static const char *pod_of(const json_t *e)
+{
+	const json_t *ours = json_object_get(json_object_get(e, "unmapped"), "bulkhead");
+	const char *pod = json_string_value(json_object_get(ours, "pod"));
+
+	return pod && strncmp(bh_show_str(e, "message"), pod, strlen(pod)) ? pod : "";
+}
+
 static void print_event(const struct bh_cli *cli, const json_t *e)
 {
 	long long ms = bh_show_int(e, "time");
@@ -19,13 +28,15 @@ static void print_event(const struct bh_cli *cli, const json_t *e)
 	const char *severity = bh_show_str(e, "severity");
 	bool is_bad = !strcmp(severity, "High") || !strcmp(severity, "Critical") ||
 		      !strcmp(severity, "Medium");
+	const char *pod = pod_of(e);
 	char at[32] = "";
 	struct tm tm;
 
 	if (gmtime_r(&t, &tm))
 		strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);
-	bh_out_line(&cli->out, is_bad ? BH_WARN : BH_PLAIN, "%s.%03lldZ %-13s %s: %s", at,
-		    ms % 1000, severity, bh_show_str(e, "class_name"), bh_show_str(e, "message"));
+	bh_out_line(&cli->out, is_bad ? BH_WARN : BH_PLAIN, "%s.%03lldZ %-13s %s: %s%s%s", at,
+		    ms % 1000, severity, bh_show_str(e, "class_name"), pod, *pod ? ": " : "",
+		    bh_show_str(e, "message"));
 }
 
 /* One result of the stream: an event, or the end of what was asked for. */
@@ -34,6 +45,11 @@ static int on_result(const json_t *result, void *arg)
 	const struct bh_cli *cli = arg;
 	const json_t *e = json_object_get(result, "event");
 
+	if (json_object_get(result, "lost"))
+		fprintf(stderr,
+			"bulkhead: %lld events were not shown: they came faster than they "
+			"were read; the log has them\n",
+			bh_show_int(result, "lost"));
 	if (!e)
 		return 0;
 	if (cli->wants_json)

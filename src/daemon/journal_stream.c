@@ -21,7 +21,7 @@ struct stream {
 	struct bh_event_reader *reader; /* NULL: history is done */
 	struct bh_follower *follower;	/* NULL: does not follow */
 	struct bh_source *timer;
-	json_t *stuck; /* the client had no room for it */
+	json_t *stuck; /* the client had no room for it: a result */
 	char *pod;
 	struct bh_journal *journal;
 	struct bh_event_filter filter; /* its pod is the one above */
@@ -55,21 +55,34 @@ static void on_wake(void *arg)
 	bh_source_after(s->timer, 0);
 }
 
-/* 1: next event; 0: none now; -EAGAIN: look again after a turn of the loop. */
-static int next_event(struct stream *s, json_t **ret)
+/* What a follower that is too slow does not get is told in its place. */
+static json_t *next_live(struct stream *s)
 {
 	uint64_t lost = 0;
+	json_t *event = s->follower ? bh_follower_take(s->follower, &lost) : NULL;
+
+	if (lost)
+		return json_pack("{sI so*}", "lost", (json_int_t)lost, "event", event);
+	return event ? json_pack("{so}", "event", event) : NULL;
+}
+
+/* 1: the next result; 0: none now; -EAGAIN: look again after a turn of the loop. */
+static int next_result(struct stream *s, json_t **ret)
+{
+	json_t *event = NULL;
 	struct bh_err err;
 	int r;
 
 	if (s->reader) {
-		r = bh_event_reader_next(s->reader, ret, &err);
+		r = bh_event_reader_next(s->reader, &event, &err);
+		if (r == 1)
+			*ret = json_pack("{so}", "event", event);
 		if (r == 1 || r == -EAGAIN)
 			return r;
 		bh_event_reader_close(s->reader);
 		s->reader = NULL;
 	}
-	*ret = s->follower ? bh_follower_take(s->follower, &lost) : NULL;
+	*ret = next_live(s);
 	return *ret != NULL;
 }
 
@@ -113,8 +126,8 @@ static void pump(void *arg)
 	if (!has_begun(s))
 		return;
 	for (;;) {
-		json_t *event = BH_TAKE(s->stuck);
-		int r = event ? 1 : next_event(s, &event);
+		json_t *result = BH_TAKE(s->stuck);
+		int r = result ? 1 : next_result(s, &result);
 
 		if (r == -EAGAIN) {
 			bh_source_after(s->timer, 0);
@@ -122,12 +135,12 @@ static void pump(void *arg)
 		}
 		if (r != 1)
 			break;
-		r = bh_request_more(s->rq, json_pack("{sO}", "event", event));
+		r = bh_request_more(s->rq, json_incref(result));
 		if (r == -EAGAIN) {
-			s->stuck = event; /* on_room goes on */
+			s->stuck = result; /* on_room goes on */
 			return;
 		}
-		json_decref(event);
+		json_decref(result);
 		if (r < 0)
 			return; /* on_gone follows */
 	}
