@@ -242,3 +242,19 @@ void bh_config_runtime_done(struct bh_runtime_settings *c)
 	free(c->exempt);
 	c->exempt = NULL;
 }
+
+const char *const *bh_config_exempt(const struct bh_runtime_settings *c)
+{
+	static const char *const usual[] = {"kube-system", NULL};
+
+	return c->exempt ? (const char *const *)c->exempt : usual;
+}
+
+bool bh_config_may_kill(const struct bh_runtime_settings *c, const char *ns)
+{
+	const char *const *name = bh_config_exempt(c);
+
+	while (*name && strcmp(*name, ns))
+		name++;
+	return !c->is_dry_run && !*name;
+}

@@ -45,7 +45,7 @@ struct bh_runtime_settings {
 	struct bh_learning_settings learning;
 	bool has_fanotify;
 	bool is_dry_run;
-	char **exempt; /* NULL-terminated; NULL: none named, the default counts */
+	char **exempt; /* NULL-terminated; NULL: none named, see bh_config_exempt */
 	unsigned pods_per_hour, kills_per_hour, node_per_hour; /* 0 is none at all */
 	double least_share;				       /* 0 to 1 */
 };
@@ -55,3 +55,7 @@ void bh_config_runtime_defaults(struct bh_runtime_settings *c);
 int bh_config_runtime(const struct bh_yaml *m, struct bh_runtime_settings *c,
 		      struct bh_yaml_err *err);
 void bh_config_runtime_done(struct bh_runtime_settings *c);
+/* Namespaces that are never answered in, NULL-terminated; borrowed. */
+const char *const *bh_config_exempt(const struct bh_runtime_settings *c);
+/* Whether pods of the namespace may be killed without a person's asking. */
+bool bh_config_may_kill(const struct bh_runtime_settings *c, const char *ns);

@@ -90,11 +90,22 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_act(ocsf, &a), ev->ticket);
 	}
+}
+
+/* The detectors have found out which rule it broke. */
+static void log_kill(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		     const struct bh_trace_event *ev)
+{
+	struct bh_ocsf_rule rule = bh_detection_broken(rt->detection);
+	BH_CLEANUP(bh_freep)
+	char *why = rule.name ? bh_strf("%s refuses it", rule.name) : NULL;
+	struct bh_ocsf_kill k = {.time_ms = bh_wall_ms(ev->ts_ns),
+				 .event = ev,
+				 .reason = why ? why : "its RuntimePolicy refuses it",
+				 .rule = rule};
+
 	if (ev->flags & BH_TRACE_F_KILLED)
-		bh_journal_kill(rt->d->journal, ep,
-				&(struct bh_ocsf_kill){.time_ms = time_ms,
-						       .event = ev,
-						       .reason = "its RuntimePolicy refuses it"});
+		bh_journal_kill(rt->d->journal, ep, &k);
 }
 
 static void on_digest(uint64_t ticket, const char *sha256, const char *why, void *arg)
@@ -121,6 +132,7 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 	bh_digests_ask(rt->digests, ev);
 	log_event(rt, ep, ev);
 	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
+	log_kill(rt, ep, ev);
 }
 
 /* Refused before it began: nothing was executed, there is nothing to hash. */
@@ -344,12 +356,12 @@ static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 				(const char *const *)rules->allow, rules->n_allow, err);
 	if (r < 0)
 		return r;
-	r = bh_guard_set(rt->guard, ep,
-			 rules->kernel.origins && (rules->kernel.flags & BH_TRACE_P_KILL), err);
-	if (r < 0)
-		return r;
 	rt->rules[ep->slot] = sum;
 	bh_detection_set_policies(rt->detection, ep, &set, bh_wall_ms(bh_datapath_now_ns()));
+	/* without it what is refused is killed instead */
+	if (bh_guard_set(rt->guard, ep,
+			 rules->kernel.origins && (rules->kernel.flags & BH_TRACE_P_KILL), err) < 0)
+		bh_warn("%s/%s: %s", ep->ns, ep->name, err->text);
 	return 0;
 }
 

@@ -69,6 +69,8 @@ static void set_process(const struct bh_trace_event *ev, struct bh_act_process *
 	/* no image yet: a runtime's own code, which is about to become the container */
 	if (ev->kind != BH_TRACE_EXEC && ev->kind != BH_TRACE_DNS && !ev->exec_id)
 		p->flags = BH_PROC_RUNTIME;
+	if (ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED))
+		p->flags |= BH_PROC_STOPPED;
 	if (ev->kind != BH_TRACE_EXEC)
 		return;
 	p->cwd = ev->cwd;
@@ -76,7 +78,7 @@ static void set_process(const struct bh_trace_event *ev, struct bh_act_process *
 	p->args = ev->args;
 	p->args_len = ev->args_len;
 	p->caps = ev->caps;
-	p->flags = process_flags(ev->flags);
+	p->flags |= process_flags(ev->flags);
 	p->inode = ev->ino;
 	p->dev = ev->dev;
 	p->sha256 = ev->sha256 ? ev->sha256 : "";

@@ -19,7 +19,7 @@ struct wish {
 	enum bh_response response;
 	uint32_t pid;
 	uint64_t ts_ns;
-	char text[256];
+	char text[BH_WISH_TEXT];
 };
 
 struct bh_runtime_answers {
@@ -85,6 +85,8 @@ void bh_runtime_answers_count(const struct bh_endpoint *ep, struct bh_detection_
 
 	bh_whose_name(x->d, ep->ns, ep->name, workload);
 	*ret = (struct bh_detection_replicas){.is_isolated = is_cut(x, ep)};
+	if (ret->is_isolated) /* nothing more is done to it, and it may go on raising findings */
+		return;
 	bh_vec_each (it, &x->d->endpoints.eps) {
 		if (!(*it)->owns_cookie || !is_of(x, (*it)->ns, (*it)->name, workload))
 			continue;

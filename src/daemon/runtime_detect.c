@@ -21,6 +21,9 @@
 #include "respond/respond.h"
 
 #define CALL_WORDS (BH_TRACE_CALLS / 64)
+#define RULE_NAME  344 /* "RuntimePolicy NS/NAME" */
+
+_Static_assert(BH_WISH_TEXT == BH_ANSWER_TEXT, "a wish is an answer's sentence");
 
 struct bh_detection {
 	struct bh_detection_options opt;
@@ -34,6 +37,8 @@ struct bh_detection {
 	int64_t wall_ms;
 	bool is_repeat; /* it was judged before, and is only still so */
 	bool is_remembered;
+	struct bh_ocsf_rule broken; /* what it breaks */
+	char broken_name[RULE_NAME];
 };
 
 /* ---- whose ---- */
@@ -80,31 +85,37 @@ static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh
 	struct bh_detection_replicas n = {0};
 	struct bh_replicas replicas;
 
-	if (f->response != BH_RESPOND_ALERT)
+	if (f->response == BH_RESPOND_QUARANTINE || f->response == BH_RESPOND_FREEZE)
 		x->opt.count(x->ep, &n, x->opt.arg);
 	replicas = (struct bh_replicas){n.all, n.isolated, n.is_isolated};
 	bh_respond_decide(x->respond, f, &replicas, ret);
-	if (ret->response == BH_RESPOND_QUARANTINE || ret->response == BH_RESPOND_FREEZE)
-		bh_runtime_memory_isolated(x->memory, f->activity->subject, f->activity->ts_ns);
+	if (ret->response != BH_RESPOND_ALERT)
+		bh_runtime_memory_spent(x->memory, f->activity->subject, ret->response,
+					f->activity->ts_ns);
+}
+
+/* The name is written to out. */
+static struct bh_ocsf_rule rule_of(const struct bh_finding *f, char out[RULE_NAME])
+{
+	if (!f->policy)
+		return (struct bh_ocsf_rule){0};
+	snprintf(out, RULE_NAME, "RuntimePolicy %s/%s", f->policy->ns, f->policy->name);
+	return (struct bh_ocsf_rule){out, f->policy->place.file, f->line};
 }
 
 static void log_finding(const struct bh_detection *x, const struct bh_finding *f,
 			const struct bh_answer *a)
 {
 	struct bh_whose whose;
-	BH_CLEANUP(bh_freep)
-	char *rule =
-		f->policy ? bh_strf("RuntimePolicy %s/%s", f->policy->ns, f->policy->name) : NULL;
+	char name[RULE_NAME];
 	struct bh_ocsf_finding o = {
-		.rule = rule,
-		.file = f->policy ? f->policy->place.file : NULL,
-		.line = f->line,
+		.rule = rule_of(f, name),
 		.time_ms = x->wall_ms,
 		.detector = f->detector->name,
 		.title = f->detector->title,
 		.key = f->key,
 		.text = f->text,
-		.response = bh_response_name(a->response),
+		.response = bh_response_name(a->held == BH_HELD_STOPPED ? a->wished : a->response),
 		.answer = a->wished == BH_RESPOND_ALERT ? NULL : a->text,
 		.attack = f->detector->attack,
 		.severity = (int)f->severity,
@@ -130,6 +141,8 @@ static void on_finding(const struct bh_finding *f, void *arg)
 
 	if (!x->ep)
 		return;
+	if (f->is_violation)
+		x->broken = rule_of(f, x->broken_name);
 	decide(x, f, &answer);
 	/* a finding is told once for its workload; what is done about it, or not, once for the pod
 	 */
@@ -204,6 +217,7 @@ static void look_at(struct bh_detection *x, const struct bh_endpoint *ep,
 	x->ep = ep;
 	x->ev = ev;
 	x->wall_ms = wall_ms;
+	x->broken = (struct bh_ocsf_rule){0};
 }
 
 static void look_away(struct bh_detection *x)
@@ -231,6 +245,11 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 	else if (a.kind != BH_ACT_NONE)
 		feed(x, &a);
 	look_away(x);
+}
+
+struct bh_ocsf_rule bh_detection_broken(const struct bh_detection *x)
+{
+	return x->broken;
 }
 
 void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -389,11 +408,12 @@ void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
 	bh_respond_pod_gone(x->respond, id);
 }
 
-static void spent_before(const struct bh_subject *s, uint64_t ts_ns, void *arg)
+static void spent_before(const struct bh_subject *s, enum bh_response response, uint64_t ts_ns,
+			 void *arg)
 {
 	struct bh_detection *x = arg;
 
-	bh_respond_spent(x->respond, s, ts_ns);
+	bh_respond_spent(x->respond, s, response, ts_ns);
 }
 
 static void detection_freep(struct bh_detection **x)
@@ -404,11 +424,10 @@ static void detection_freep(struct bh_detection **x)
 int bh_detection_open(const struct bh_detection_options *opt, struct bh_detection **ret,
 		      struct bh_err *err)
 {
-	static const char *const exempt[] = {"kube-system", NULL};
 	const struct bh_runtime_settings *c = opt->settings;
 	const struct bh_respond_options respond = {
 		.is_dry_run = c->is_dry_run,
-		.exempt = c->exempt ? (const char *const *)c->exempt : exempt,
+		.exempt = bh_config_exempt(c),
 		.pods_per_hour = c->pods_per_hour,
 		.kills_per_hour = c->kills_per_hour,
 		.node_per_hour = c->node_per_hour,

@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "base/ip.h"
-#include "event/trace.h"
+#include "event/ocsf_process.h"
 #include "policy/runtime.h"
 
 struct bh_daemon;
@@ -20,6 +20,8 @@ struct bh_store;
 struct bh_runtime_settings;
 struct bh_activity;
 struct bh_subject;
+
+#define BH_WISH_TEXT 512
 
 /* What a finding calls for, beyond telling. Called while an event is fed: it may only take note. */
 struct bh_detection_wish {
@@ -52,6 +54,9 @@ void bh_detection_close(struct bh_detection *x);
 /* Feeds one event of the endpoint's pod; wall_ms: Unix time of it. */
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms);
+/* The policy that what was fed last breaks, its name NULL when it breaks none. Borrowed until the
+ * next is fed. */
+struct bh_ocsf_rule bh_detection_broken(const struct bh_detection *x);
 /* The same of what was fed before, for the baseline alone. is_remembered: nobody knows when. */
 void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
 			     const struct bh_trace_event *ev, int64_t wall_ms, bool is_remembered);

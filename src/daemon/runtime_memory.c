@@ -22,7 +22,7 @@ struct bh_runtime_memory {
 	struct bh_store *store;
 	pid_t pids[PIDS]; /* ours first */
 	size_t n_pids;
-	json_t *deeds; /* [{"ns", "kind", "owner", "at"}], owned */
+	json_t *deeds; /* [{"ns", "kind", "owner", "response", "at"}], owned */
 	char *boot;    /* number of this boot; process numbers and times mean nothing in another */
 };
 
@@ -116,16 +116,17 @@ static uint64_t time_of(const json_t *deed)
 	return (uint64_t)json_integer_value(json_object_get(deed, "at"));
 }
 
-void bh_runtime_memory_isolated(struct bh_runtime_memory *m, const struct bh_subject *s,
-				uint64_t ts_ns)
+void bh_runtime_memory_spent(struct bh_runtime_memory *m, const struct bh_subject *s,
+			     enum bh_response response, uint64_t ts_ns)
 {
 	while (json_array_size(m->deeds) &&
 	       (json_array_size(m->deeds) >= MAX_DEEDS ||
 		time_of(json_array_get(m->deeds, 0)) + HOUR_NS < ts_ns))
 		json_array_remove(m->deeds, 0);
 	json_array_append_new(m->deeds,
-			      json_pack("{ss ss ss sI}", "ns", s->ns, "kind", s->owner_kind,
-					"owner", s->owner, "at", (json_int_t)ts_ns));
+			      json_pack("{ss ss ss ss sI}", "ns", s->ns, "kind", s->owner_kind,
+					"owner", s->owner, "response", bh_response_name(response),
+					"at", (json_int_t)ts_ns));
 	save(m);
 }
 
@@ -137,9 +138,11 @@ static const char *text_of(const json_t *deed, const char *key)
 }
 
 void bh_runtime_memory_each(const struct bh_runtime_memory *m,
-			    void (*fn)(const struct bh_subject *s, uint64_t ts_ns, void *arg),
+			    void (*fn)(const struct bh_subject *s, enum bh_response response,
+				       uint64_t ts_ns, void *arg),
 			    void *arg)
 {
+	enum bh_response response;
 	const json_t *deed;
 	size_t i;
 
@@ -149,6 +152,9 @@ void bh_runtime_memory_each(const struct bh_runtime_memory *m,
 					     .owner_kind = text_of(deed, "kind"),
 					     .owner = text_of(deed, "owner")};
 
-		fn(&s, time_of(deed), arg);
+		/* a daemon that noted none of them knew isolation only */
+		if (bh_response_parse(text_of(deed, "response"), &response))
+			response = BH_RESPOND_QUARANTINE;
+		fn(&s, response, time_of(deed), arg);
 	}
 }

@@ -105,10 +105,10 @@ static void add_calls(struct bh_runtime_rules *r, const struct bh_runtime_policy
 /* What the kernel does by itself about one kind of refusal: its strictest answer. */
 static bool is_deadly(const struct bh_runtime_set *set, const char *detector)
 {
-	enum bh_response response = BH_RESPOND_ALERT;
+	struct bh_runtime_answer answer;
 
-	return bh_runtime_answer(set, detector, "violation", &response) &&
-	       response == BH_RESPOND_KILL;
+	return bh_runtime_answer(set, detector, "violation", &answer) &&
+	       answer.response == BH_RESPOND_KILL;
 }
 
 /* Execs are refused for two reasons, with one answer in the kernel: when only one of them is deadly
@@ -133,14 +133,15 @@ static int add_rules(struct bh_runtime_rules *r, bool takes_execs, bool takes_us
 	return res;
 }
 
-static int put_together(struct bh_runtime_rules *r)
+static int put_together(struct bh_runtime_rules *r, bool may_kill)
 {
 	const struct bh_runtime_set set = {r->policies.v, r->policies.n};
-	bool execs = is_deadly(&set, "policy-exec"), users = is_deadly(&set, "policy-user");
+	bool execs = may_kill && is_deadly(&set, "policy-exec");
+	bool users = may_kill && is_deadly(&set, "policy-user");
 
 	if (execs || users)
 		r->kernel.flags |= BH_TRACE_P_KILL;
-	if (is_deadly(&set, "policy-syscall"))
+	if (may_kill && is_deadly(&set, "policy-syscall"))
 		r->kernel.flags |= BH_TRACE_P_KILL_CALLS;
 	return add_rules(r, execs || !users, users || !execs);
 }
@@ -182,7 +183,7 @@ int bh_runtime_rules_make(const struct bh_daemon *d, const struct bh_runtime_pol
 		if (bh_runtime_policy_selects(policies->v[i], pod))
 			r = add_policy(&rules, policies->v[i]);
 	if (!r)
-		r = put_together(&rules);
+		r = put_together(&rules, bh_config_may_kill(&d->cfg->runtime, ep->ns));
 	if (r < 0) {
 		bh_runtime_rules_done(&rules);
 		return bh_fail(err, -r, "RuntimePolicies of pod '%s/%s'", ep->ns, ep->name);

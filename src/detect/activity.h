@@ -95,6 +95,7 @@ enum {
 	 * code, which mounts, changes roots and ids before the container's first instruction. */
 	BH_PROC_RUNTIME = 1u << 7,
 	BH_PROC_CONNECTED = 1u << 8, /* exec: what executed it had connected outside of the pod */
+	BH_PROC_STOPPED = 1u << 9,   /* the kernel killed it for this, or did not let it happen */
 };
 
 struct bh_act_process {

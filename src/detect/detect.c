@@ -181,10 +181,39 @@ bool bh_detect_pod_is_suspect(const struct bh_detect *d, uint64_t pod_id)
 
 /* ---- findings ---- */
 
+/* Jobs and new images are workloads of their own: the one that has no pod any more, and found
+ * nothing for longest, makes room. */
+static void forget_workload(struct bh_detect *d)
+{
+	BH_CLEANUP(bh_map_done) struct bh_map live = {0};
+	const struct bh_map_entry *e, *oldest = NULL;
+	uint64_t oldest_ns = UINT64_MAX;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&d->pods, &pos))) {
+		const struct bh_pod_state *p = e->value;
+
+		if (bh_map_set(&live, &p->workload, sizeof(p->workload), e->value))
+			return;
+	}
+	for (pos = 0; (e = bh_map_next(&d->workloads, &pos));) {
+		const struct bh_workload_state *w = e->value;
+
+		if (w->last_ns >= oldest_ns || bh_map_get(&live, e->key, e->key_len))
+			continue;
+		oldest_ns = w->last_ns;
+		oldest = e;
+	}
+	if (oldest)
+		bh_map_del(&d->workloads, oldest->key, oldest->key_len);
+}
+
 static struct bh_workload_state *workload_get(struct bh_detect *d, uint64_t id)
 {
 	struct bh_workload_state *w = bh_map_get(&d->workloads, &id, sizeof(id));
 
+	if (!w && d->workloads.count >= d->opt.max_workloads)
+		forget_workload(d);
 	if (w || d->workloads.count >= d->opt.max_workloads)
 		return w;
 	w = calloc(1, sizeof(*w));
@@ -219,6 +248,7 @@ static struct bh_found_state *found_get(struct bh_detect *d, const struct bh_det
 
 	if (!w)
 		return NULL;
+	w->last_ns = j->a->ts_ns;
 	snprintf(key, sizeof(key), "%s %s", row->name, j->key);
 	f = bh_map_get_s(&w->findings, key);
 	if (f)
@@ -239,32 +269,34 @@ static bool is_violation(const struct bh_detector *row, const struct bh_judge *j
 }
 
 /* `anomaly` answers whatever is not a violation, unless it is too slight to act upon. */
-static enum bh_response response_of(const struct bh_detector *row, const struct bh_judge *j)
+static struct bh_runtime_answer answer_to(const struct bh_detector *row, const struct bh_judge *j)
 {
-	enum bh_response response = row->response;
+	struct bh_runtime_answer answer = {.response = row->response};
 	const char *kind = NULL;
 
 	if (is_violation(row, j))
 		kind = "violation";
 	else if (j->signal != BH_SIGNAL_POSTURE && j->severity >= BH_SEVERITY_MEDIUM)
 		kind = "anomaly";
-	bh_runtime_answer(&j->pod->policies, row->name, kind, &response);
-	return response;
+	bh_runtime_answer(&j->pod->policies, row->name, kind, &answer);
+	return answer;
 }
 
 static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 			  const struct bh_judge *j)
 {
 	struct bh_found_state *f = found_get(d, row, j);
+	const struct bh_runtime_answer answer = answer_to(row, j);
 	struct bh_finding out = {.detector = row,
 				 .activity = j->a,
 				 .severity = j->severity,
 				 .signal = j->signal,
-				 .response = response_of(row, j),
+				 .response = answer.response,
 				 .key = j->key,
 				 .text = j->text,
-				 .policy = j->policy,
-				 .line = j->line,
+				 .policy = j->policy ? j->policy : answer.policy,
+				 .line = j->policy ? j->line : answer.line,
+				 .is_violation = j->policy,
 				 .score = j->score,
 				 .usual = j->usual,
 				 .first_ns = j->a->ts_ns,
@@ -426,6 +458,7 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 		j.signal = row->signal;
 		j.policy = NULL;
 		j.line = 0;
+		j.score = j.usual = 0;
 		j.key[0] = j.text[0] = '\0';
 		if (is_wanted(row, &j) && row->on(&j))
 			raise_finding(d, row, &j);

@@ -71,15 +71,18 @@ struct bh_finding {
 	enum bh_response response;	    /* of the RuntimePolicy, else the detector's */
 	const char *key, *text;
 	double score, usual; /* what was measured, and what is normal at most; 0: nothing was */
-	const struct bh_runtime_policy *policy; /* that decided; NULL: none did */
-	unsigned line;				/* of its file; 0: not known */
-	uint64_t first_ns, last_ns, count;	/* of workload and key */
-	bool is_new;				/* first of its workload and key */
-	bool is_raised;				/* new, or graver than any before: worth an event */
+	/* that it breaks, else that says how to answer; NULL: none does */
+	const struct bh_runtime_policy *policy;
+	unsigned line;			   /* of its file; 0: not known */
+	bool is_violation;		   /* it breaks the policy */
+	uint64_t first_ns, last_ns, count; /* of workload and key */
+	bool is_new;			   /* first of its workload and key */
+	bool is_raised;			   /* new, or graver than any before: worth an event */
 };
 
 struct bh_detect_options {
-	size_t max_workloads, max_findings; /* findings: per workload */
+	size_t max_workloads, max_findings; /* with findings, whose pods are gone make room;
+					       findings: per workload */
 	size_t max_pods;
 	uint64_t start_ns; /* so long after its start a pod is starting */
 	uint64_t busy_ns;  /* so long far above its normal is worth a finding */

@@ -100,6 +100,7 @@ struct bh_found_state {
 };
 struct bh_workload_state {
 	struct bh_map findings; /* "detector key" > struct bh_found_state */
+	uint64_t last_ns;	/* of the newest of them */
 };
 
 struct bh_detect {

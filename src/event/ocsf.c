@@ -280,6 +280,7 @@ json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *x)
 	json_t *ours = json_pack("{s:s, s:s}", "verdict", is_allowed ? "allowed" : "denied",
 				 "reason", reason_name(ev->reason));
 	BH_CLEANUP(bh_freep) char *pod = pod_text(&x->pod);
+	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_edge(x, reason_name(ev->reason));
 
 	bh_ocsf_put_pod(e, ours, &x->pod);
 	bh_ocsf_put_text(ours, "peer", x->peer);
@@ -297,7 +298,7 @@ json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *x)
 		bh_ocsf_put(e, "actor",
 			    json_pack("{s:o*}", "process",
 				      process((pid_t)ev->pid, ev->comm, ev->path, ev->uid)));
-	return bh_ocsf_finish(e, ours, NULL);
+	return bh_ocsf_finish(e, ours, message);
 }
 
 /* ---- 5002 ---- */

@@ -140,11 +140,13 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
 	const struct bh_ocsf_head h = {c.class_uid, c.activity_id, c.activity,
 				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, a->time_ms};
+	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_act(ev, a->call);
 	json_t *e = bh_ocsf_base(o, &h, "security_control");
-	json_t *ours =
-		json_pack("{s:s, s:[I, I, I, I]}", "provenance", bh_trace_origin_name(ev->origin),
-			  "arguments", (json_int_t)ev->arg[0], (json_int_t)ev->arg[1],
-			  (json_int_t)ev->arg[2], (json_int_t)ev->arg[3]);
+	json_t *ours = json_pack("{s:s, s:s, s:[I, I, I, I]}", "provenance",
+				 bh_trace_origin_name(ev->origin), "processProvenance",
+				 bh_trace_origin_name(ev->parent_origin), "arguments",
+				 (json_int_t)ev->arg[0], (json_int_t)ev->arg[1],
+				 (json_int_t)ev->arg[2], (json_int_t)ev->arg[3]);
 
 	bh_ocsf_put_pod(e, ours, &a->pod);
 	put_object(e, a, c.class_uid);
@@ -155,5 +157,5 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
 	put_act_flags(ours, ev->flags);
 	bh_ocsf_put_outcome(e, is_killed);
-	return bh_ocsf_finish(e, ours, NULL);
+	return bh_ocsf_finish(e, ours, message);
 }

@@ -4,8 +4,7 @@
 
 #include "base/ip.h"
 #include "base/str.h"
-#include "event/ocsf_parts.h"
-#include "event/ocsf_process.h"
+#include "event/ocsf_trace.h"
 
 static json_t *server(const struct bh_trace_event *ev)
 {
@@ -44,6 +43,7 @@ json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x)
 	const struct bh_ocsf_head h = {BH_OCSF_DNS, ev->is_answer ? 2 : 1,
 				       ev->is_answer ? "Response" : "Query", BH_SEV_INFO,
 				       x->time_ms};
+	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_name(ev);
 	json_t *e = bh_ocsf_base(o, &h, NULL);
 	json_t *ours = json_object();
 	char type[16];
@@ -69,5 +69,5 @@ json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x)
 		bh_ocsf_put(e, "actor", process(ev));
 	if (ev->count > 1)
 		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
-	return bh_ocsf_finish(e, ours, NULL);
+	return bh_ocsf_finish(e, ours, message);
 }

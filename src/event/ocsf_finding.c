@@ -14,6 +14,26 @@ static json_t *evidences(const struct bh_trace_event *ev)
 	return json_pack("[{s:o, s:o*}]", "process", bh_ocsf_process_of(ev, 0), "file", file);
 }
 
+/* Of the bytes that it is about, and of the program that acts. */
+static void put_provenance(json_t *ours, const struct bh_trace_event *ev)
+{
+	bool is_exec = ev->kind == BH_TRACE_EXEC;
+
+	if (is_exec || ev->kind == BH_TRACE_FILE || ev->kind == BH_TRACE_MAP)
+		bh_ocsf_put_text(ours, "provenance", bh_trace_origin_name(ev->origin));
+	if (!is_exec && ev->exec_id && ev->kind)
+		bh_ocsf_put_text(ours, "processProvenance",
+				 bh_trace_origin_name(ev->parent_origin));
+}
+
+static void put_rule(json_t *ours, const struct bh_ocsf_rule *r)
+{
+	bh_ocsf_put_text(ours, "rule", r->name);
+	bh_ocsf_put_text(ours, "file", r->file);
+	if (r->line)
+		bh_ocsf_put(ours, "line", json_integer(r->line));
+}
+
 /* How a pod is made, held against what Kubernetes recommends. Status 3: fail. */
 static json_t *compliance(const struct bh_ocsf_finding *f)
 {
@@ -54,10 +74,8 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 	bh_ocsf_put_text(ours, "answer", f->answer);
 	if (f->usual > 0)
 		bh_ocsf_put(e, "anomaly_analyses", anomaly(f));
-	bh_ocsf_put_text(ours, "rule", f->rule);
-	bh_ocsf_put_text(ours, "file", f->file);
-	if (f->line)
-		json_object_set_new(ours, "line", json_integer(f->line));
+	put_rule(ours, &f->rule);
+	put_provenance(ours, f->event);
 	for (size_t i = 0; i < 3 && f->attack[i]; i++)
 		json_array_append_new(attacks, json_pack("{s:s, s:{s:s}}", "version", "14.1",
 							 "technique", "uid", f->attack[i]));
@@ -88,6 +106,9 @@ json_t *bh_ocsf_kill(struct bh_ocsf *o, const struct bh_ocsf_kill *k)
 
 	bh_ocsf_put_pod(e, ours, &k->pod);
 	bh_ocsf_put_text(ours, "reason", k->reason);
+	put_rule(ours, &k->rule);
+	if (k->event)
+		put_provenance(ours, k->event);
 	bh_ocsf_put(e, "command_uid", uid);
 	bh_ocsf_put(e, "process",
 		    k->event ? bh_ocsf_process_of(k->event, 0)

@@ -22,5 +22,7 @@ void bh_ocsf_put(json_t *obj, const char *key, json_t *take_value);
 void bh_ocsf_put_text(json_t *obj, const char *key, const char *value);
 /* The container, and pod and namespace among ours. */
 void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p);
+/* A sentence about it, the caller's; NULL without memory. */
+char *bh_ocsf_say_edge(const struct bh_ocsf_edge *x, const char *reason);
 /* Adds ours as unmapped.bulkhead. message may be NULL. */
 json_t *bh_ocsf_finish(json_t *take_e, json_t *take_ours, const char *message);

@@ -206,7 +206,7 @@ json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *
 	bh_ocsf_put(e, "process", json_deep_copy(json_object_get(event, "process")));
 	bh_ocsf_put(e, "actor", json_deep_copy(json_object_get(event, "actor")));
 	bh_ocsf_put(e, "container", json_deep_copy(json_object_get(event, "container")));
-	e = bh_ocsf_finish(e, ours, NULL);
+	e = bh_ocsf_finish(e, ours, "the digest of what was started");
 	bh_ocsf_put_digest(e, sha256, NULL);
 	return e;
 }
@@ -228,6 +228,7 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 	bool is_killed = ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED);
 	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 1, "Launch",
 				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, x->time_ms};
+	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_exec(ev);
 	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = details(ev);
 
@@ -235,5 +236,5 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 	bh_ocsf_put(e, "process", bh_ocsf_process_of(ev, x->time_ms));
 	bh_ocsf_put(e, "actor", actor(ev));
 	bh_ocsf_put_outcome(e, is_killed);
-	return bh_ocsf_finish(e, ours, NULL);
+	return bh_ocsf_finish(e, ours, message);
 }

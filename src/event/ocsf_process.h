@@ -27,16 +27,21 @@ struct bh_ocsf_name {
 };
 json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x);
 
+/* The policy that decided; what is not known is NULL or 0. */
+struct bh_ocsf_rule {
+	const char *name, *file; /* "RuntimePolicy shop/web" */
+	unsigned line;		 /* of the file */
+};
+
 struct bh_ocsf_finding {
 	int64_t time_ms;
 	const char *detector, *title, *key, *text, *response;
 	const char
 		*answer; /* what is done about it, or why it is not; NULL: nothing was asked for */
 	const char *const *attack; /* three ATT&CK ids, the rest NULL */
-	const char *rule, *file; /* the policy that decided, and its file; NULL: none, not known */
-	unsigned line;		 /* of the file; 0: not known */
-	int severity;		 /* OCSF's numbers */
-	uint64_t count;		 /* so often so far */
+	struct bh_ocsf_rule rule;  /* that it breaks, else that says how to answer */
+	int severity;		   /* OCSF's numbers */
+	uint64_t count;		   /* so often so far */
 	bool is_new;
 	bool is_posture;		    /* how the pod is made: class 2003 instead of 2004 */
 	double score, usual;		    /* of an anomaly; 0: nothing was measured */
@@ -53,6 +58,7 @@ struct bh_ocsf_kill {
 	uint32_t pid;	     /* of the process, without event */
 	const char *reason;  /* one sentence */
 	const char *failure; /* NULL: it is dead */
+	struct bh_ocsf_rule rule;
 	struct bh_ocsf_pod pod;
 };
 json_t *bh_ocsf_kill(struct bh_ocsf *o, const struct bh_ocsf_kill *k);

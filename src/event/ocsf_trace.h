@@ -12,3 +12,7 @@ json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms);
 void bh_ocsf_put_flags(json_t *ours, uint32_t flags);
 /* Security control: what became of it. */
 void bh_ocsf_put_outcome(json_t *e, bool is_killed);
+/* Sentences, the caller's; NULL without memory. */
+char *bh_ocsf_say_exec(const struct bh_trace_event *ev);
+char *bh_ocsf_say_act(const struct bh_trace_event *ev, const char *call);
+char *bh_ocsf_say_name(const struct bh_trace_event *ev);

@@ -55,6 +55,7 @@ static bool is_path(struct bh_parse *p, const struct bh_yaml *at)
 	else if (star && star[1])
 		bh_parse_refuse(p, at, "'%s': '*' may only stand at the end", at->text);
 	else if (strstr(at->text, "//") || strstr(at->text, "/../") || strstr(at->text, "/./") ||
+		 (n > 1 && !strcmp(at->text + n - 2, "/.")) ||
 		 (n > 2 && !strcmp(at->text + n - 3, "/..")))
 		bh_parse_refuse(p, at, "'%s' has '//', '.' or '..' in it, as no real path has",
 				at->text);
@@ -257,14 +258,17 @@ static void parse_one(struct bh_parse *p, const struct bh_yaml_pair *pair,
 	if (!strcmp(pair->key->text, "violation")) {
 		r->has_violation = true;
 		r->on_violation = response;
+		r->line.violation = line_of(p, pair->key);
 	} else if (!strcmp(pair->key->text, "anomaly")) {
 		r->has_anomaly = true;
 		r->on_anomaly = response;
+		r->line.anomaly = line_of(p, pair->key);
 	} else if (!bh_runtime_is_detector(pair->key->text)) {
 		bh_parse_refuse(p, pair->key, "there is no detector '%s'", pair->key->text);
 	} else {
 		r->on[r->n_on].detector = bh_parse_strdup(p, pair->key->text);
 		r->on[r->n_on].response = response;
+		r->on[r->n_on].line = line_of(p, pair->key);
 		r->n_on += r->on[r->n_on].detector != NULL;
 	}
 }

@@ -122,42 +122,48 @@ bool bh_runtime_is_detector(const char *name)
 	return false;
 }
 
-const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
-					     const char *detector)
+const struct bh_runtime_on *bh_runtime_policy_on(const struct bh_runtime_policy *p,
+						 const char *detector)
 {
 	size_t i;
 
 	for (i = 0; i < p->n_on; i++) {
 		if (!strcmp(p->on[i].detector, detector))
-			return &p->on[i].response;
+			return &p->on[i];
 	}
 	return NULL;
 }
 
-static const enum bh_response *answer_of(const struct bh_runtime_policy *p, const char *detector,
-					 const char *kind)
+static bool answer_of(const struct bh_runtime_policy *p, const char *detector, const char *kind,
+		      struct bh_runtime_answer *ret)
 {
-	const enum bh_response *own = bh_runtime_policy_on(p, detector);
+	const struct bh_runtime_on *own = bh_runtime_policy_on(p, detector);
 
-	if (own || !kind)
-		return own;
-	if (!strcmp(kind, "violation"))
-		return p->has_violation ? &p->on_violation : NULL;
-	return p->has_anomaly ? &p->on_anomaly : NULL;
+	if (own) {
+		*ret = (struct bh_runtime_answer){own->response, p, own->line};
+		return true;
+	}
+	if (kind && !strcmp(kind, "violation")) {
+		*ret = (struct bh_runtime_answer){p->on_violation, p, p->line.violation};
+		return p->has_violation;
+	}
+	*ret = (struct bh_runtime_answer){p->on_anomaly, p, p->line.anomaly};
+	return kind && p->has_anomaly;
 }
 
 bool bh_runtime_answer(const struct bh_runtime_set *set, const char *detector, const char *kind,
-		       enum bh_response *ret)
+		       struct bh_runtime_answer *ret)
 {
+	struct bh_runtime_answer one;
 	bool is_said = false;
 	size_t i;
 
 	for (i = 0; i < set->n; i++) {
-		const enum bh_response *one = answer_of(set->v[i], detector, kind);
-
-		if (one && (!is_said || *one > *ret))
-			*ret = *one;
-		is_said = is_said || one;
+		if (!answer_of(set->v[i], detector, kind, &one))
+			continue;
+		if (!is_said || one.response > ret->response)
+			*ret = one;
+		is_said = true;
 	}
 	return is_said;
 }

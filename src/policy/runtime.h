@@ -38,6 +38,7 @@ enum bh_baseline_use { BH_BASELINE_OFF, BH_BASELINE_OBSERVE, BH_BASELINE_REQUIRE
 /* Lines of the sections, 0: not written. */
 struct bh_runtime_lines {
 	unsigned origin, allow, writable, syscalls, users, lifetime, baseline;
+	unsigned violation, anomaly; /* of `on` */
 };
 
 struct bh_paths { /* absolute, sorted; a final '*' matches any rest */
@@ -49,6 +50,7 @@ struct bh_paths { /* absolute, sorted; a final '*' matches any rest */
 struct bh_runtime_on {
 	char *detector;
 	enum bh_response response;
+	unsigned line;
 };
 
 struct bh_runtime_policy {
@@ -92,12 +94,18 @@ struct bh_runtime_set {
 	struct bh_runtime_policy *const *v;
 	size_t n;
 };
+/* What is to be done about a finding, and who says so. */
+struct bh_runtime_answer {
+	enum bh_response response;
+	const struct bh_runtime_policy *policy; /* borrowed */
+	unsigned line;				/* of its file; 0: not known */
+};
 /* The strictest answer that one of them gives to a detector by its name, else to its kind
- * ("violation", "anomaly" or NULL); false when none of them says anything. */
+ * ("violation", "anomaly" or NULL); false when none of them says anything, *ret is as it was. */
 bool bh_runtime_answer(const struct bh_runtime_set *set, const char *detector, const char *kind,
-		       enum bh_response *ret);
+		       struct bh_runtime_answer *ret);
 /* The strictest of what they say, observe where none says anything. */
 enum bh_baseline_use bh_runtime_baseline_use(const struct bh_runtime_set *set);
-/* The response written for this detector, NULL when there is none. */
-const enum bh_response *bh_runtime_policy_on(const struct bh_runtime_policy *p,
-					     const char *detector);
+/* What is written for this detector, NULL when there is nothing. */
+const struct bh_runtime_on *bh_runtime_policy_on(const struct bh_runtime_policy *p,
+						 const char *detector);

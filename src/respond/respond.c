@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "detect/names.h"
 
 #define HOUR_NS	   (3600ull * 1000000000ull)
 #define WINDOW_NS  (600ull * 1000000000ull)
@@ -95,8 +96,22 @@ static void spend(struct budget *b)
 	b->spent[b->minute % MINUTES]++;
 }
 
+/* Who has its whole budget needs no record: jobs come under a new name each time. */
+static void forget_owners(struct bh_respond *r, uint64_t now_ns)
+{
+	struct bh_map_entry *e;
+	size_t pos = 0;
+
+	while ((e = bh_map_next(&r->owners, &pos))) {
+		struct owner *o = e->value;
+
+		if (!spent(&o->pods, now_ns) && !spent(&o->kills, now_ns))
+			bh_map_del(&r->owners, e->key, e->key_len);
+	}
+}
+
 /* NULL without room: then nothing is done, only told. */
-static struct owner *owner_of(struct bh_respond *r, const struct bh_subject *s)
+static struct owner *owner_of(struct bh_respond *r, const struct bh_subject *s, uint64_t now_ns)
 {
 	BH_CLEANUP(bh_freep) char *key = NULL;
 	struct owner *o;
@@ -106,6 +121,8 @@ static struct owner *owner_of(struct bh_respond *r, const struct bh_subject *s)
 		return NULL;
 	}
 	o = bh_map_get_s(&r->owners, key);
+	if (!o && r->owners.count >= MAX_OWNERS)
+		forget_owners(r, now_ns);
 	if (o || r->owners.count >= MAX_OWNERS)
 		return o;
 	o = calloc(1, sizeof(*o));
@@ -180,7 +197,7 @@ static enum bh_held hold_pod(struct bh_respond *r, const struct bh_finding *f,
 			     const struct bh_replicas *replicas, const struct evidence *e)
 {
 	uint64_t now = f->activity->ts_ns;
-	struct owner *o = owner_of(r, f->activity->subject);
+	struct owner *o = owner_of(r, f->activity->subject, now);
 
 	if (replicas->is_isolated)
 		return BH_HELD_DONE;
@@ -198,7 +215,7 @@ static enum bh_held hold_pod(struct bh_respond *r, const struct bh_finding *f,
 
 static enum bh_held hold_kill(struct bh_respond *r, const struct bh_finding *f)
 {
-	struct owner *o = owner_of(r, f->activity->subject);
+	struct owner *o = owner_of(r, f->activity->subject, f->activity->ts_ns);
 
 	if (f->activity->process.pid <= 1)
 		return BH_HELD_TARGET;
@@ -217,6 +234,8 @@ static enum bh_held hold(struct bh_respond *r, const struct bh_finding *f,
 		return BH_HELD_WISH;
 	if (f->signal == BH_SIGNAL_POSTURE)
 		return BH_HELD_POSTURE;
+	if (f->response == BH_RESPOND_KILL && (f->activity->process.flags & BH_PROC_STOPPED))
+		return BH_HELD_STOPPED;
 	if (is_exempt(r, f->activity->subject->ns))
 		return BH_HELD_EXEMPT;
 	held = f->response == BH_RESPOND_KILL ? hold_kill(r, f) : hold_pod(r, f, replicas, e);
@@ -236,12 +255,19 @@ static void explain(const struct bh_finding *f, struct bh_answer *a)
 		[BH_HELD_DONE] = ", and it is isolated already",
 		[BH_HELD_TARGET] = ", but no process to kill is known",
 		[BH_HELD_POSTURE] = ", but how a pod is made is not an attack",
+		[BH_HELD_STOPPED] = ", and the kernel has stopped it",
 	};
 	const struct bh_subject *s = f->activity->subject;
+	const struct bh_runtime_policy *p = f->policy;
+	size_t n;
 
 	snprintf(a->text, sizeof(a->text), "%s%s for %s/%s because of %s%s",
-		 a->held == BH_HELD_NOT ? "" : "wanted: ", bh_response_name(a->wished), s->ns,
-		 s->pod, f->detector->name, why[a->held]);
+		 a->held == BH_HELD_NOT || a->held == BH_HELD_STOPPED ? "" : "wanted: ",
+		 bh_response_name(a->wished), s->ns, s->pod, f->detector->name, why[a->held]);
+	n = strlen(a->text);
+	if (p && p->place.file && f->line)
+		snprintf(a->text + n, sizeof(a->text) - n, " (RuntimePolicy %s/%s, %s:%u)", p->ns,
+			 p->name, bh_path_base(p->place.file), f->line);
 }
 
 void bh_respond_decide(struct bh_respond *r, const struct bh_finding *f,
@@ -263,14 +289,20 @@ void bh_respond_decide(struct bh_respond *r, const struct bh_finding *f,
 		e->told[f->response] |= (uint16_t)(1u << ret->held);
 }
 
-void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, uint64_t ts_ns)
+static void take_from(struct budget *b, uint64_t ts_ns)
 {
-	struct owner *o = owner_of(r, s);
+	spent(b, ts_ns);
+	spend(b);
+}
 
-	if (o) {
-		spent(&o->pods, ts_ns);
-		spend(&o->pods);
-	}
-	spent(&r->node, ts_ns);
-	spend(&r->node);
+void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, enum bh_response response,
+		      uint64_t ts_ns)
+{
+	bool is_kill = response == BH_RESPOND_KILL;
+	struct owner *o = owner_of(r, s, ts_ns);
+
+	if (o)
+		take_from(is_kill ? &o->kills : &o->pods, ts_ns);
+	if (!is_kill)
+		take_from(&r->node, ts_ns);
 }

@@ -5,7 +5,8 @@
  * exempt namespaces alone, and quarantine needs either code that is not the image's or two signals
  * of different families. An owner of a single pod has no share to keep: its pod may be isolated.
  * Everything it holds back is named, so that an operator sees what a dry run, or a larger budget,
- * would have done. Pure: time is that of the activities; the daemon acts.
+ * would have done. Owners that had no answer within the hour are forgotten when there are too many.
+ * Pure: time is that of the activities; the daemon acts.
  */
 #pragma once
 
@@ -46,22 +47,26 @@ enum bh_held {
 	BH_HELD_DONE,	 /* the pod is isolated already */
 	BH_HELD_TARGET,	 /* no process to kill is known */
 	BH_HELD_POSTURE, /* how a pod is made is not an attack */
+	BH_HELD_STOPPED, /* nothing is left to kill: the kernel did it */
 };
+
+#define BH_ANSWER_TEXT 512
 
 struct bh_answer {
 	enum bh_response wished, response; /* response is ALERT unless held is BH_HELD_NOT */
 	enum bh_held held;
-	bool is_news;	/* the first time that this pod got this answer: worth an event */
-	uint32_t pid;	/* of the process to kill */
-	char text[256]; /* one sentence: what and why, or why not */
+	bool is_news; /* the first time that this pod got this answer: worth an event */
+	uint32_t pid; /* of the process to kill */
+	char text[BH_ANSWER_TEXT]; /* one sentence: what and why, or why not, and who wants it */
 };
 
 /* Decides about one finding, and remembers it as evidence. What it decides to do counts against the
  * budget, in a dry run too. */
 void bh_respond_decide(struct bh_respond *r, const struct bh_finding *f,
 		       const struct bh_replicas *replicas, struct bh_answer *ret);
-/* What was spent before this one began: a pod of the owner was isolated at ts_ns. Call it before
- * any decision, the oldest first. */
-void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, uint64_t ts_ns);
+/* What was spent before this one began: the owner got that answer at ts_ns. Call it before any
+ * decision, the oldest first. */
+void bh_respond_spent(struct bh_respond *r, const struct bh_subject *s, enum bh_response response,
+		      uint64_t ts_ns);
 /* Forgets a pod's evidence. */
 void bh_respond_pod_gone(struct bh_respond *r, uint64_t pod_id);

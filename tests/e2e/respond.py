@@ -26,6 +26,12 @@ def on(name, ns="shop", **answers):
                      "on": {k.replace("_", "-"): v for k, v in answers.items()}}}
 
 
+def only_image(name, ns="shop"):
+    p = on(name, ns, violation="kill")
+    p["spec"]["exec"] = {"origin": ["image"]}
+    return p
+
+
 def settings(node, **response):
     """Other settings, and the daemon with them; what it remembers of answers is for this boot."""
     node.extra = {"runtime": {**WATCH, "response": response}}
@@ -202,12 +208,17 @@ def held_back(node):
     box.sh(DROP)
     told(node, "shop/dry", "wanted: quarantine for shop/dry because of foreign-code, but this is a dry run")
     alone(node, "shop/dry", "dry run")
+    policy(node, only_image("dry"))
+    equal(box.sh("cp /bin/true /opt/dry; /opt/dry")[0], 0, "shop/dry: nor does the kernel kill")
+    told(node, "shop/dry", "wanted: kill for shop/dry because of policy-exec, but this is a dry run")
     settings(node, exemptNamespaces=["spared"])
-    policy(node, on("spare", ns="spared", foreign_code="quarantine"), on("not", foreign_code="quarantine"))
+    policy(node, on("spare", ns="spared", foreign_code="quarantine"), on("not", foreign_code="quarantine"),
+           only_image("kill", "spared"))
     spared, other = container(node, "a", ns="spared"), container(node, "b")
-    spared.sh(DROP)
+    equal(spared.sh(DROP)[0], 0, "spared/a: nor does the kernel kill")
     other.sh(DROP)
     told(node, "spared/a", "but its namespace is exempt")
+    told(node, "spared/a", "wanted: kill for spared/a because of policy-exec, but its namespace is exempt")
     alone(node, "spared/a", "its namespace is exempt")
     isolated(node, "shop/b")
     release(node, "shop/b")

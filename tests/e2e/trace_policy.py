@@ -84,6 +84,16 @@ def killing(node, box, pod):
     got = [e for e in events(node, "process", pod) if e["unmapped"]["bulkhead"].get("killed")]
     names = {e["process"]["file"]["path"] for e in got}
     equal(sorted(names), ["/memfd:h", "/mnt/t", "/opt/x/dropped"], "the log says what was killed")
+    told = events(node, "kill", pod)
+    pids = [e["process"]["pid"] for e in told]
+    own = [e["unmapped"]["bulkhead"] for e in told]
+    check(len(told) >= 6 and all(e["status"] == "Success" for e in told) and
+          len(pids) == len(set(pids)), "and each death once, for it is the kernel that kills", told[-3:])
+    check(all(o.get("rule") == "RuntimePolicy shop/only-image" and o.get("line", 0) > 5 and
+              o.get("file", "").endswith("runtime.yaml") for o in own), "with the rule and its line", own[-3:])
+    answers = {e["unmapped"]["bulkhead"].get("answer", "") for e in events(node, "finding", pod)
+               if e["unmapped"]["bulkhead"]["detector"].startswith("policy-")}
+    check(answers and all("the kernel has stopped it" in a for a in answers), "findings say so", answers)
 
 
 def without_daemon(node, box):

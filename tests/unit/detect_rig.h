@@ -14,6 +14,7 @@ struct rig_finding {
 	enum bh_response response;
 	char key[BH_FINDING_KEY], text[BH_FINDING_TEXT];
 	uint64_t count;
+	double score;
 	bool is_new, is_raised;
 };
 
@@ -38,6 +39,7 @@ static inline void rig_on_finding(const struct bh_finding *f, void *arg)
 				    .severity = f->severity,
 				    .response = f->response,
 				    .count = f->count,
+				    .score = f->score,
 				    .is_new = f->is_new,
 				    .is_raised = f->is_raised};
 	snprintf(out->key, sizeof(out->key), "%s", f->key);

@@ -276,6 +276,60 @@ static void test_baseline_use(void **state)
 	}
 }
 
+/* What one detector measured is not another one's. */
+static void test_scores_are_their_own(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	struct bh_err err;
+	struct rig r;
+
+	(void)state;
+	begin(&r, "  exec: {allow: [/usr/sbin/app]}\n");
+	bh_assert_ok(&err, bh_baseline_new(&r.subject, NULL, &b, &err));
+	b->units = 100;
+	bh_baseline_close(b);
+	assert_int_equal(bh_detect_set_baseline(r.d, &r.subject, b), 0);
+	for (int i = 0; i < 9 && !rig_found(&r, "anomaly"); i++) {
+		char path[24];
+
+		rig_clear(&r);
+		snprintf(path, sizeof(path), "/bin/odd%d", i);
+		rig_exec(&r, path);
+	}
+	assert_true(rig_found(&r, "anomaly")->score > 0);
+	assert_true(rig_found(&r, "policy-exec")->score == 0);
+	rig_done(&r);
+}
+
+/* A full table of workloads has room for one more when the pods of another are gone. */
+static void test_gone_workloads_make_room(void **state)
+{
+	struct bh_detect_stats stats;
+	struct bh_detect_options opt = {.max_workloads = 2, .on_finding = rig_on_finding};
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	bh_detect_free(r.d);
+	opt.arg = &r;
+	assert_int_equal(bh_detect_new(&opt, &r.d, &(struct bh_err){0}), 0);
+	for (uint64_t i = 1; i <= 4; i++) {
+		r.subject.pod_id = i;
+		r.subject.workload = i;
+		exec_from(&r, "/opt/x", BH_PROV_NEW);
+		exec_from(&r, "/opt/x", BH_PROV_NEW);
+		assert_int_equal(rig_found(&r, "foreign-code")->count, 2);
+		if (i > 1) /* the first one's pod goes on */
+			bh_detect_pod_gone(r.d, i);
+	}
+	r.subject.pod_id = r.subject.workload = 1;
+	exec_from(&r, "/opt/x", BH_PROV_NEW);
+	assert_int_equal(rig_found(&r, "foreign-code")->count, 3);
+	bh_detect_stats(r.d, &stats);
+	assert_int_equal(stats.no_memory, 0);
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +340,8 @@ int main(void)
 		cmocka_unit_test(test_baseline_of_several),
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_baseline_use),
+		cmocka_unit_test(test_scores_are_their_own),
+		cmocka_unit_test(test_gone_workloads_make_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,13 +168,73 @@ static void test_spent_before(void **state)
 	(void)state;
 	finding(&p, "fileless", BH_RESPOND_QUARANTINE, 1);
 	p.activity.ts_ns = 100000 * S;
-	bh_respond_spent(r, &p.subject, p.activity.ts_ns - 4000 * S);
-	bh_respond_spent(r, &p.subject, p.activity.ts_ns - 100 * S);
+	bh_respond_spent(r, &p.subject, BH_RESPOND_FREEZE, p.activity.ts_ns - 4000 * S);
+	bh_respond_spent(r, &p.subject, BH_RESPOND_QUARANTINE, p.activity.ts_ns - 100 * S);
 	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_NOT);
 	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_BUDGET);
 	bh_respond_freep(&r);
 	r = respond(&(struct bh_respond_options){.node_per_hour = 9});
 	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_BUDGET);
+}
+
+/* Kills are counted apart, before a restart too. */
+static void test_kills_spent_before(void **state)
+{
+	BH_CLEANUP(bh_respond_freep)
+	struct bh_respond *r = respond(&(struct bh_respond_options){
+		.pods_per_hour = 1, .node_per_hour = 1, .kills_per_hour = 2});
+	struct pod p;
+
+	(void)state;
+	finding(&p, "fileless", BH_RESPOND_KILL, 1);
+	p.activity.ts_ns = 100000 * S;
+	bh_respond_spent(r, &p.subject, BH_RESPOND_KILL, p.activity.ts_ns - 100 * S);
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_NOT);
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_BUDGET);
+	p.finding.response = BH_RESPOND_QUARANTINE;
+	assert_int_equal(decide(r, &p, 9, 0).held, BH_HELD_NOT);
+}
+
+/* Every job is an owner of its own; there is room for those that come after thousands. */
+static void test_owners_are_forgotten(void **state)
+{
+	BH_CLEANUP(bh_respond_freep)
+	struct bh_respond *r = respond(&(struct bh_respond_options){.kills_per_hour = 1});
+	char owner[16];
+	struct pod p;
+
+	(void)state;
+	finding(&p, "fileless", BH_RESPOND_KILL, 1);
+	p.subject.owner = owner;
+	for (unsigned i = 0; i < 9000; i++) {
+		snprintf(owner, sizeof(owner), "job-%u", i);
+		p.activity.ts_ns += 2 * S;
+		assert_int_equal(decide(r, &p, 1, 0).held, BH_HELD_NOT);
+	}
+	assert_int_equal(decide(r, &p, 1, 0).held, BH_HELD_BUDGET);
+}
+
+/* What the kernel has killed itself needs no second kill, and costs no budget. */
+static void test_stopped_by_the_kernel(void **state)
+{
+	BH_CLEANUP(bh_respond_freep)
+	struct bh_respond *r = respond(&(struct bh_respond_options){.kills_per_hour = 1});
+	struct bh_answer a;
+	struct pod p;
+
+	(void)state;
+	finding(&p, "policy-exec", BH_RESPOND_KILL, 1);
+	p.activity.process.flags = BH_PROC_STOPPED;
+	for (int i = 0; i < 3; i++) {
+		a = decide(r, &p, 1, 0);
+		assert_int_equal(a.held, BH_HELD_STOPPED);
+		assert_int_equal(a.wished, BH_RESPOND_KILL);
+		assert_string_equal(a.text,
+				    "kill for shop/web-1 because of policy-exec, "
+				    "and the kernel has stopped it");
+	}
+	p.activity.process.flags = 0;
+	assert_int_equal(decide(r, &p, 1, 0).held, BH_HELD_NOT);
 }
 
 /* Each answer is told once for each pod, and so is each reason to do nothing. */
@@ -229,6 +289,9 @@ int main(void)
 		cmocka_unit_test(test_replicas_stay),
 		cmocka_unit_test(test_budgets),
 		cmocka_unit_test(test_spent_before),
+		cmocka_unit_test(test_kills_spent_before),
+		cmocka_unit_test(test_owners_are_forgotten),
+		cmocka_unit_test(test_stopped_by_the_kernel),
 		cmocka_unit_test(test_news),
 		cmocka_unit_test(test_exempt_dry_and_targets),
 	};

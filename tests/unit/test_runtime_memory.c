@@ -55,10 +55,11 @@ static void leave_row(const char *boot)
 	bh_assert_ok(&err, bh_store_put(fx.store, "meta", "runtime", text, &err));
 }
 
-static void count(const struct bh_subject *s, uint64_t ts_ns, void *arg)
+static void count(const struct bh_subject *s, enum bh_response response, uint64_t ts_ns, void *arg)
 {
 	size_t *n = arg;
 
+	assert_int_equal(response, BH_RESPOND_QUARANTINE);
 	assert_int_equal(strlen(s->owner), 253);
 	assert_int_equal(ts_ns, *n);
 	++*n;
@@ -96,11 +97,41 @@ static void test_forgets_another_boot(void **state)
 	assert_int_equal(remembered(), 0);
 }
 
+static void note(const struct bh_subject *s, enum bh_response response, uint64_t ts_ns, void *arg)
+{
+	char **text = arg;
+	char *more = bh_strf("%s%s %s %llu;", *text ? *text : "", s->owner,
+			     bh_response_name(response), (unsigned long long)ts_ns);
+
+	free(*text);
+	*text = more;
+}
+
+/* Kills as well as pods that were cut off. */
+static void test_remembers_what_it_was(void **state)
+{
+	const struct bh_subject s = {.ns = "shop", .owner_kind = "Deployment", .owner = "web"};
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	struct bh_runtime_memory *m = NULL;
+	struct bh_err err;
+
+	(void)state;
+	bh_assert_ok(&err, bh_runtime_memory_open(fx.store, &m, &err));
+	bh_runtime_memory_spent(m, &s, BH_RESPOND_KILL, 10);
+	bh_runtime_memory_spent(m, &s, BH_RESPOND_FREEZE, 20);
+	bh_runtime_memory_close(m);
+	bh_assert_ok(&err, bh_runtime_memory_open(fx.store, &m, &err));
+	bh_runtime_memory_each(m, note, &text);
+	bh_runtime_memory_close(m);
+	assert_string_equal(text, "web kill 10;web freeze 20;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_remembers_all_of_this_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgets_another_boot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_remembers_what_it_was, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

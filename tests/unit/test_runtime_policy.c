@@ -63,7 +63,7 @@ static void test_full(void **state)
 	assert_int_equal(p->denied_users[1], 33);
 	assert_int_equal(p->on_violation, BH_RESPOND_KILL);
 	assert_int_equal(p->on_anomaly, BH_RESPOND_QUARANTINE);
-	assert_int_equal(*bh_runtime_policy_on(p, "fileless"), BH_RESPOND_FREEZE);
+	assert_int_equal(bh_runtime_policy_on(p, "fileless")->response, BH_RESPOND_FREEZE);
 	assert_null(bh_runtime_policy_on(p, "cron"));
 	assert_int_equal(p->place.line, 1);
 }
@@ -83,6 +83,8 @@ static void test_bad_input(void **state)
 		 "f:6:18: error: %'/a*b': '*' may only stand at the end\n"},
 		{HEAD "  files: {writable: [/a/../b]}\n",
 		 "f:6:22: error: %'/a/../b' has '//', '.' or '..' in it, as no real path has\n"},
+		{HEAD "  files: {writable: [/a/.]}\n",
+		 "f:6:22: error: %'/a/.' has '//', '.' or '..' in it, as no real path has\n"},
 		{HEAD "  files: {writable: /tmp}\n",
 		 "f:6:21: error: %'writable': expected a list, found a string\n"},
 		{HEAD "  syscalls: {deny: [open_all]}\n",
