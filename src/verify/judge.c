@@ -19,6 +19,15 @@ static struct bh_trusts trusts_of(const struct bh_judging *j)
 
 /* ---- when ---- */
 
+static int64_t earliest(const struct bh_times *times)
+{
+	int64_t min = times->v[0];
+
+	for (size_t i = 1; i < times->n; i++)
+		min = times->v[i] < min ? times->v[i] : min;
+	return min;
+}
+
 static void add_stamps(const struct bh_judging *j, struct bh_times *times, struct bh_flaw *worst)
 {
 	const struct bh_evidence *ev = j->ev;
@@ -43,6 +52,7 @@ static void add_stamps(const struct bh_judging *j, struct bh_times *times, struc
 static size_t add_entries(const struct bh_judging *j, const struct bh_key *key, X509 *leaf,
 			  struct bh_times *times, struct bh_flaw *worst)
 {
+	int64_t seen_s = times->n ? earliest(times) : j->now_s;
 	size_t n_good = 0;
 
 	for (size_t i = 0; i < j->ev->n_tlog; i++) {
@@ -53,6 +63,7 @@ static size_t add_entries(const struct bh_judging *j, const struct bh_key *key, 
 			.leaf = leaf,
 			.trusts = trusts_of(j),
 			.now_s = j->now_s,
+			.seen_s = seen_s,
 		};
 		struct bh_flaw flaw;
 		bool has_time;
@@ -93,15 +104,6 @@ int bh_judge_times(const struct bh_judging *j, const struct bh_key *key, X509 *l
 }
 
 /* ---- keys ---- */
-
-static int64_t earliest(const struct bh_times *times)
-{
-	int64_t min = times->v[0];
-
-	for (size_t i = 1; i < times->n; i++)
-		min = times->v[i] < min ? times->v[i] : min;
-	return min;
-}
 
 struct bh_vouched bh_times_vouch(const struct bh_times *times)
 {

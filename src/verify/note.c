@@ -93,6 +93,15 @@ static bool line_is_by(const struct line *l, const struct line *origin, const st
 	return ok;
 }
 
+/* host: of the log's URL. Its port need not be part of the origin. */
+static bool is_of_host(const struct line *origin, const char *host)
+{
+	const char *colon = strrchr(host, ':');
+
+	return is_origin(origin, host, strlen(host)) ||
+	       (colon && !strchr(colon, ']') && is_origin(origin, host, (size_t)(colon - host)));
+}
+
 /* The last empty line parts text and signatures. */
 static const char *last_gap(const char *note)
 {
@@ -118,7 +127,7 @@ int bh_checkpoint_verify(const char *note, const struct bh_log *log, struct bh_c
 	r = parse_text(note, &origin, &found, flaw);
 	if (r)
 		return r;
-	if (log->host && !is_origin(&origin, log->host, strlen(log->host)))
+	if (log->host && !is_of_host(&origin, log->host))
 		return bad(flaw, "of another log");
 	at = gap + 2;
 	for (int i = 0; i < MAX_LINES && next_line(&at, &line); i++) {

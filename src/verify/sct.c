@@ -56,18 +56,15 @@ static bool signed_bytes(const SCT *sct, X509 *leaf, const struct bh_key *issuer
 	return !ret->failed;
 }
 
-static int check_one(const SCT *sct, X509 *leaf, const struct bh_key *issuer,
-		     const struct bh_trust *trust, struct bh_flaw *flaw)
+static int check_log(const SCT *sct, X509 *leaf, const struct bh_key *issuer,
+		     const struct bh_log *log, struct bh_flaw *flaw)
 {
-	unsigned char *id, *sig;
-	size_t n_id = SCT_get0_log_id(sct, &id), n_sig = SCT_get0_signature(sct, &sig);
-	const struct bh_log *log = bh_log_find(&trust->ctlogs, id, n_id);
+	unsigned char *sig;
+	size_t n_sig = SCT_get0_signature(sct, &sig);
 	struct bh_str text = {0};
 	struct bh_blob message, signature = {sig, n_sig};
 	int r;
 
-	if (SCT_get_version(sct) != SCT_VERSION_V1 || !log)
-		return bh_flaw(flaw, BH_WORD_SCT_INVALID, "the SCT is of a log nobody trusts");
 	if (!bh_within((int64_t)(SCT_get_timestamp(sct) / 1000), log->start_s, log->end_s))
 		return bh_flaw(flaw, BH_WORD_SCT_INVALID, "the log did not count at that time");
 	if (!signed_bytes(sct, leaf, issuer, &text)) {
@@ -79,6 +76,24 @@ static int check_one(const SCT *sct, X509 *leaf, const struct bh_key *issuer,
 	if (r)
 		r = bh_flaw(flaw, BH_WORD_SCT_INVALID, "the SCT's signature does not verify");
 	bh_str_done(&text);
+	return r;
+}
+
+static int check_one(const SCT *sct, X509 *leaf, const struct bh_key *issuer,
+		     const struct bh_trust *trust, struct bh_flaw *flaw)
+{
+	unsigned char *id;
+	size_t n = SCT_get0_log_id(sct, &id);
+	int r = bh_flaw(flaw, BH_WORD_SCT_INVALID, "the SCT is of a log nobody trusts");
+
+	if (SCT_get_version(sct) != SCT_VERSION_V1)
+		return r;
+	bh_vec_each (log, &trust->ctlogs) {
+		if (bh_log_is(log, id, n))
+			r = check_log(sct, leaf, issuer, log, flaw);
+		if (!r)
+			return 0;
+	}
 	return r;
 }
 

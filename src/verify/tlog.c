@@ -7,16 +7,6 @@
 #include "verify/note.h"
 #include "verify/stamp.h"
 
-static const struct bh_log *find_log(const struct bh_tlog_query *q)
-{
-	const struct bh_blob *id = &q->entry->log_id;
-	const struct bh_log *log = NULL;
-
-	for (size_t i = 0; i < q->trusts.n && !log; i++)
-		log = bh_log_find(&q->trusts.v[i]->tlogs, id->v, id->n);
-	return log;
-}
-
 /* The log signs the entry as JSON with sorted keys and without blanks. */
 static int verify_set(const struct bh_tlog_query *q, const struct bh_log *log, struct bh_flaw *flaw)
 {
@@ -40,8 +30,6 @@ static int verify_set(const struct bh_tlog_query *q, const struct bh_log *log, s
 		return bh_flaw(flaw, BH_WORD_TLOG_SET, "the log's promise does not verify");
 	if (!e->integrated_s || e->integrated_s > q->now_s + BH_SKEW_S)
 		return bh_flaw(flaw, BH_WORD_TLOG_SET, "the log's time is in the future");
-	if (!bh_within(e->integrated_s, log->start_s, log->end_s))
-		return bh_flaw(flaw, BH_WORD_TLOG_UNKNOWN, "the log did not count at that time");
 	return 0;
 }
 
@@ -66,35 +54,56 @@ static int verify_proof(const struct bh_tlog_entry *e, const struct bh_log *log,
 	return 0;
 }
 
-int bh_tlog_verify(const struct bh_tlog_query *q, bool *ret_has_time, int64_t *ret_s,
-		   struct bh_flaw *flaw)
+static int verify_with(const struct bh_tlog_query *q, const struct bh_log *log, bool has_set,
+		       struct bh_flaw *flaw)
 {
 	const struct bh_tlog_entry *e = q->entry;
-	const struct bh_log *log = find_log(q);
-	bool is_v2, has_set, needs_proof;
-	int r;
+	bool needs_proof = q->ev->needs_proof || !has_set;
+	int r = has_set ? verify_set(q, log, flaw) : 0;
 
-	if (!log || q->now_s < log->start_s)
-		return bh_flaw(flaw, BH_WORD_TLOG_UNKNOWN, "the entry is of a log nobody trusts");
-	r = bh_tlog_bind(q, &is_v2, flaw);
 	if (r)
 		return r;
-	has_set = e->set.n && !is_v2;
-	needs_proof = q->ev->needs_proof || !has_set;
-	if (has_set) {
-		r = verify_set(q, log, flaw);
-		if (r)
-			return r;
-	}
+	/* without a time of its own an entry was made when the signature was */
+	if (!bh_within(has_set ? e->integrated_s : q->seen_s, log->start_s, log->end_s))
+		return bh_flaw(flaw, BH_WORD_TLOG_UNKNOWN, "the log did not count at that time");
 	if (!e->has_proof && needs_proof)
 		return bh_flaw(flaw, BH_WORD_TLOG_PROOF, "there is no inclusion proof");
 	/* bundles 0.1 may bring a proof without a checkpoint: worth nothing, but no harm */
-	if (e->has_proof && (needs_proof || e->checkpoint)) {
-		r = verify_proof(e, log, flaw);
-		if (r)
-			return r;
+	return e->has_proof && (needs_proof || e->checkpoint) ? verify_proof(e, log, flaw) : 0;
+}
+
+/* By the log that the entry names, in whichever of its listings. */
+static int verify_by_id(const struct bh_tlog_query *q, bool has_set, struct bh_flaw *flaw)
+{
+	const struct bh_blob *id = &q->entry->log_id;
+	struct bh_flaw worst = {.word = BH_WORD_OK};
+
+	for (size_t i = 0; i < q->trusts.n; i++) {
+		bh_vec_each (log, &q->trusts.v[i]->tlogs) {
+			struct bh_flaw one;
+
+			if (!bh_log_is(log, id->v, id->n))
+				continue;
+			if (!verify_with(q, log, has_set, &one))
+				return 0;
+			bh_flaw_keep(&worst, &one);
+		}
 	}
-	*ret_has_time = has_set;
-	*ret_s = e->integrated_s;
-	return 0;
+	if (!worst.word)
+		return bh_flaw(flaw, BH_WORD_TLOG_UNKNOWN, "the entry is of a log nobody trusts");
+	*flaw = worst;
+	return -1;
+}
+
+int bh_tlog_verify(const struct bh_tlog_query *q, bool *ret_has_time, int64_t *ret_s,
+		   struct bh_flaw *flaw)
+{
+	bool is_v2;
+	int r = bh_tlog_bind(q, &is_v2, flaw);
+
+	if (r)
+		return r;
+	*ret_has_time = q->entry->set.n && !is_v2;
+	*ret_s = q->entry->integrated_s;
+	return verify_by_id(q, *ret_has_time, flaw);
 }

@@ -12,6 +12,7 @@ struct bh_tlog_query {
 	X509 *leaf;		  /* when it was a certificate's; the entry must hold it then */
 	struct bh_trusts trusts;
 	int64_t now_s;
+	int64_t seen_s; /* when somebody else has seen the signature; now, if nobody has */
 };
 
 /* Verifies the entry. *ret_has_time: a SET vouches for *ret_s; only version 1 has them. TLOG_*. */

@@ -34,14 +34,9 @@ void bh_trust_done(struct bh_trust *t)
 	bh_vec_done(&t->tsas);
 }
 
-const struct bh_log *bh_log_find(const struct bh_logs *logs, const void *id, size_t n)
+bool bh_log_is(const struct bh_log *log, const void *id, size_t n)
 {
-	if (n != BH_SHA256_LEN)
-		return NULL;
-	bh_vec_each (log, logs)
-		if (!memcmp(log->id, id, n))
-			return log;
-	return NULL;
+	return n == sizeof(log->id) && !memcmp(log->id, id, n);
 }
 
 /* Without a start nobody knows since when an authority counts: refused. */

@@ -34,8 +34,8 @@ struct bh_trust {
 int bh_trust_parse(const void *json, size_t n, struct bh_trust *ret, struct bh_flaw *flaw);
 void bh_trust_done(struct bh_trust *t);
 
-/* The log with this id; NULL when it is not trusted. */
-const struct bh_log *bh_log_find(const struct bh_logs *logs, const void *id, size_t n);
+/* true when that is its id. One log may be listed several times, with other spans of time. */
+bool bh_log_is(const struct bh_log *log, const void *id, size_t n);
 
 static inline bool bh_within(int64_t at_s, int64_t start_s, int64_t end_s)
 {

@@ -204,6 +204,21 @@ static void test_checkpoint(void **state)
 	assert_false(holds(r, "log.test\n42\n", "", "log.test"));
 }
 
+/* The port of the log's URL may be left out of the origin, and nothing else may. */
+static void test_checkpoint_port(void **state)
+{
+	struct rig *r = *state;
+	char *host = r->log.host;
+
+	r->log.host = strdup("log.test:8443");
+	assert_true(holds(r, "log.test\n42\n" ROOT "\n", "", "log.test"));
+	assert_true(holds(r, "log.test:8443 - 9\n42\n" ROOT "\n", "", "log.test:8443"));
+	assert_false(holds(r, "log.test:1\n42\n" ROOT "\n", "", "log.test:1"));
+	assert_false(holds(r, "log\n42\n" ROOT "\n", "", "log"));
+	free(r->log.host);
+	r->log.host = host;
+}
+
 /* The signature must be over the text that was read. */
 static void test_checkpoint_changed(void **state)
 {
@@ -224,9 +239,8 @@ static void test_checkpoint_changed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_leaf),
-		cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_checkpoint),
+		cmocka_unit_test(test_every_leaf),	   cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_checkpoint),	   cmocka_unit_test(test_checkpoint_port),
 		cmocka_unit_test(test_checkpoint_changed),
 	};
 
