@@ -135,13 +135,22 @@ static bool token_is_by(PKCS7 *token, const struct bh_ca *ca, const struct bh_bl
 		bh_certs_free(certs);
 		return false;
 	}
-	TS_VERIFY_CTX_set_flags(ctx, TS_VFY_SIGNATURE | TS_VFY_VERSION | TS_VFY_DATA);
+	TS_VERIFY_CTX_set_flags(ctx,
+				TS_VFY_SIGNATURE | TS_VFY_VERSION | TS_VFY_DATA | TS_VFY_SIGNER);
 	TS_VERIFY_CTX_set_store(ctx, store);
 	TS_VERIFY_CTX_set_certs(ctx, certs);
 	TS_VERIFY_CTX_set_data(ctx, data);
 	ok = TS_RESP_verify_token(ctx, token) == 1;
 	ERR_clear_error();
 	return ok;
+}
+
+/* OpenSSL counts the second of notAfter as too late, RFC 5280 does not: a second before that is
+ * right, and one before any other moment shows no more. */
+static bool token_is_good(PKCS7 *token, const struct bh_ca *ca, const struct bh_blob *message,
+			  int64_t at_s)
+{
+	return token_is_by(token, ca, message, at_s) || token_is_by(token, ca, message, at_s - 1);
 }
 
 int bh_stamp_verify(const struct bh_stamp_query *q, int64_t *ret_s, struct bh_flaw *flaw)
@@ -163,7 +172,7 @@ int bh_stamp_verify(const struct bh_stamp_query *q, int64_t *ret_s, struct bh_fl
 	for (size_t i = 0; i < q->trusts.n; i++) {
 		bh_vec_each (tsa, &q->trusts.v[i]->tsas) {
 			if (bh_within(at_s, tsa->ca.start_s, tsa->ca.end_s) &&
-			    token_is_by(token, &tsa->ca, q->message, at_s)) {
+			    token_is_good(token, &tsa->ca, q->message, at_s)) {
 				*ret_s = at_s;
 				return 0;
 			}
