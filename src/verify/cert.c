@@ -97,12 +97,16 @@ static char *der_text(const ASN1_OCTET_STRING *value)
 	const unsigned char *start = ASN1_STRING_get0_data(value), *at = start;
 	int n = ASN1_STRING_length(value);
 	ASN1_TYPE *any = d2i_ASN1_TYPE(NULL, &at, n);
+	unsigned char *again = NULL;
 	char *text = NULL;
 
-	if (any && at == start + n &&
+	/* encoded again it must be the same bytes: lengths have one form in DER */
+	if (any && at == start + n && i2d_ASN1_TYPE(any, &again) == n &&
+	    !memcmp(again, start, (size_t)n) &&
 	    (any->type == V_ASN1_UTF8STRING || any->type == V_ASN1_IA5STRING ||
 	     any->type == V_ASN1_PRINTABLESTRING))
 		text = text_of(any->value.asn1_string);
+	OPENSSL_free(again);
 	ASN1_TYPE_free(any);
 	ERR_clear_error();
 	return text;

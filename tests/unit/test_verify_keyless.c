@@ -2,6 +2,8 @@
  * taken away or bent, one at a time. */
 #include "verify_bundle.h"
 
+#include "verify/cert.h"
+
 /* Member of the first log entry. */
 static json_t *entry_of(struct rig *r)
 {
@@ -177,6 +179,86 @@ static void test_kind_differs(void **state)
 	world_expect(&r->w, r->p, BH_IMAGE_REJECT, BH_WORD_TLOG_BODY);
 }
 
+/* ---- when a log counted ---- */
+
+/* Lists the logs of `kind` for another span of time; with `beside` they stay for all of it too. */
+static void relist(struct rig *r, const char *kind, const char *start, const char *end, bool beside)
+{
+	struct bh_blob *text = &r->p->trust_roots.v[0].json;
+	json_t *root = json_loadb((char *)text->v, text->n, 0, NULL);
+	json_t *list = json_object_get(root, kind), *old = json_deep_copy(list), *log;
+	size_t i;
+
+	json_array_foreach(list, i, log)
+	{
+		json_object_set_new(json_object_get(log, "publicKey"), "validFor",
+				    json_pack("{s:s,s:s}", "start", start, "end", end));
+	}
+	if (beside)
+		json_array_extend(list, old);
+	bh_blob_done(text);
+	text->v = (unsigned char *)json_dumps(root, 0);
+	text->n = strlen((char *)text->v);
+	json_decref(old);
+	json_decref(root);
+}
+
+/* SIGNED_S is 2026-11-27T17:20:00Z. A version 2 entry has the time of the timestamp. */
+static void test_log_windows(void **state)
+{
+	static const struct {
+		const char *start, *end;
+		enum bh_image_word word;
+	} rows[] = {
+		{"2026-11-27T17:20:00Z", "2026-11-27T17:20:00Z", BH_WORD_OK},
+		{"2026-01-01T00:00:00Z", "2026-11-27T17:19:59Z", BH_WORD_TLOG_UNKNOWN},
+		{"2026-11-27T17:20:01Z", "2026-12-31T00:00:00Z", BH_WORD_TLOG_UNKNOWN},
+	};
+
+	for (size_t i = 0; i < 2 * BH_ARRAY_SIZE(rows); i++) {
+		struct rig *r;
+
+		drop_rig(state);
+		make_rig(state);
+		r = *state;
+		r->is_v2 = i % 2;
+		r->stamps_s[0] = r->is_v2 ? SIGNED_S : 0;
+		relist(r, "tlogs", rows[i / 2].start, rows[i / 2].end, false);
+		expect(r, rows[i / 2].word);
+	}
+}
+
+/* A log that was taken out of use and put into it again is listed twice. */
+static void test_log_listed_twice(void **state)
+{
+	static const char *const kinds[] = {"tlogs", "ctlogs"};
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(kinds); i++) {
+		struct rig *r;
+
+		drop_rig(state);
+		make_rig(state);
+		r = *state;
+		relist(r, kinds[i], "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", true);
+		expect(r, BH_WORD_OK);
+	}
+}
+
+/* A retired log vouches for nothing that may have been made since. */
+static void test_log_retired_no_time(void **state)
+{
+	struct rig *r = *state;
+	struct bh_image_signer signer = key_signer("key", r->pki.leaf_key);
+
+	bh_image_signer_done(&r->p->signers.v[0]);
+	signer.require.tlog = true;
+	r->p->signers.v[0] = signer;
+	r->has_key = r->is_v2 = true;
+	expect(r, BH_WORD_OK);
+	relist(r, "tlogs", "2026-01-01T00:00:00Z", "2026-11-30T00:00:00Z", false);
+	world_expect(&r->w, r->p, BH_IMAGE_REJECT, BH_WORD_TLOG_UNKNOWN);
+}
+
 /* ---- timestamps ---- */
 
 static void test_stamp_of_other(void **state)
@@ -239,6 +321,46 @@ static void test_issuers(void **state)
 	bent(state, (struct leaf_knobs){.issuer = "", .issuer_1 = ISSUER}, BH_WORD_OK);
 	bent(state, (struct leaf_knobs){.issuer = "https://o.test", .issuer_1 = ISSUER},
 	     BH_WORD_ISSUER_MISMATCH);
+}
+
+/* The issuer's text has one form in DER. */
+static void test_issuer_form(void **state)
+{
+	static const struct {
+		const char *der;
+		size_t n;
+		bool is_text;
+	} rows[] = {
+		{"\x0c\x03"
+		 "abc",
+		 5, true},
+		{"\x0c\x81\x03"
+		 "abc",
+		 6, false}, /* the length in a long form */
+		{"\x0c\x03"
+		 "abcd",
+		 6, false},
+		{"\x0c\x03"
+		 "a\0c",
+		 5, false},
+		{"abc", 3, false},
+	};
+	EVP_PKEY *key = new_key();
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		X509 *cert = new_cert("x", key, SIGNED_S, NOW_S);
+		struct bh_flaw flaw;
+		char *text = NULL;
+
+		add_bytes_ext(cert, FULCIO "8", rows[i].der, rows[i].n);
+		assert_int_equal(!bh_cert_issuer(cert, &text, &flaw), rows[i].is_text);
+		if (text)
+			assert_string_equal(text, "abc");
+		free(text);
+		X509_free(cert);
+	}
+	EVP_PKEY_free(key);
 }
 
 static void test_uses(void **state)
@@ -361,11 +483,15 @@ int main(void)
 		T(test_no_proof),
 		T(test_no_checkpoint),
 		T(test_kind_differs),
+		T(test_log_windows),
+		T(test_log_listed_twice),
+		T(test_log_retired_no_time),
 		T(test_stamp_of_other),
 		T(test_stamp_missing),
 		T(test_stamp_outside_authority),
 		T(test_names),
 		T(test_issuers),
+		T(test_issuer_form),
 		T(test_uses),
 		T(test_life),
 		T(test_scts),
