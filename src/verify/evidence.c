@@ -29,6 +29,8 @@ void bh_evidence_free(struct bh_evidence *ev)
 	bh_blob_done(&ev->payload);
 	free(ev->payload_type);
 	bh_blob_done(&ev->signature);
+	for (size_t i = 0; i < BH_MAX_OTHERS; i++)
+		bh_blob_done(&ev->others[i]);
 	bh_blob_done(&ev->stamped);
 	X509_free(ev->leaf);
 	bh_certs_free(ev->hints);
@@ -44,6 +46,19 @@ void bh_evidence_freep(struct bh_evidence **ev)
 {
 	bh_evidence_free(*ev);
 	*ev = NULL;
+}
+
+bool bh_evidence_next(struct bh_evidence *ev)
+{
+	struct bh_blob *next;
+
+	if (!ev->n_others)
+		return false;
+	next = &ev->others[--ev->n_others];
+	bh_blob_done(&ev->signature);
+	ev->signature = *next;
+	*next = (struct bh_blob){0};
+	return true;
 }
 
 size_t bh_evidence_hash(const struct bh_evidence *ev, unsigned int bits, unsigned char *out)

@@ -10,6 +10,7 @@
 
 #define BH_MAX_TLOG   4
 #define BH_MAX_STAMPS 4
+#define BH_MAX_OTHERS 7 /* signatures of one envelope beside the first */
 
 struct bh_tlog_entry {
 	int64_t log_index, integrated_s;
@@ -40,6 +41,8 @@ struct bh_evidence {
 	struct bh_blob payload; /* what the DSSE envelope holds */
 	char *payload_type;	/* what the envelope says it is */
 	struct bh_blob signature;
+	struct bh_blob others[BH_MAX_OTHERS]; /* of the same envelope; bh_evidence_next() */
+	size_t n_others;
 	struct bh_blob stamped; /* the bytes timestamps are about; empty: the signature */
 	/* What came along and cannot be read; it only matters to who asks for it. OK: nothing. */
 	struct bh_flaw leaf_flaw, tlog_flaw, stamp_flaw;
@@ -56,6 +59,9 @@ struct bh_evidence {
 struct bh_evidence *bh_evidence_new(void);
 void bh_evidence_free(struct bh_evidence *ev);
 void bh_evidence_freep(struct bh_evidence **ev);
+
+/* Goes on to the next signature of the envelope; false: that was the last. */
+bool bh_evidence_next(struct bh_evidence *ev);
 
 /* SHA-2 of the message, of 256, 384 or 512 bits; 0 when only another hash of it is known. */
 size_t bh_evidence_hash(const struct bh_evidence *ev, unsigned int bits, unsigned char *out);

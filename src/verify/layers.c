@@ -86,8 +86,11 @@ static void gather_layer(struct bh_trial *t, const struct bh_image_source *sourc
 	}
 	bh_blob_done(&blob); /* as for bundles */
 	ev->where = strdup(where);
-	if (ev->where)
+	if (!ev->where)
+		return;
+	do
 		bh_trial_offer(t, ev, use);
+	while (bh_evidence_next(ev));
 }
 
 void bh_gather_layers(struct bh_trial *t, const struct bh_image_source *source,

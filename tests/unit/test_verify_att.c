@@ -289,16 +289,51 @@ static void test_classic(void **state)
 	json_decref(envelope);
 }
 
+/* Whoever else has signed the same envelope is no harm there. */
+static void test_classic_several(void **state)
+{
+	struct rig *r = *state;
+	EVP_PKEY *other = new_key();
+	const char *type = "https://spdx.dev/Document";
+	json_t *envelope = new_envelope(&r->w, r->attester, type, json_object());
+	json_t *foreign = new_envelope(&r->w, other, type, json_object());
+	json_t *sigs = json_object_get(envelope, "signatures");
+	json_t *sig = json_array_get(json_object_get(foreign, "signatures"), 0);
+
+	demand(r, "spdx");
+	for (int i = 0; i < 9; i++) {
+		char *text = json_dumps(envelope, 0), digest[BH_DIGEST_TEXT];
+
+		world_add(&r->w, text, digest);
+		put_layers(&r->w, r->w.att_tag,
+			   json_pack("[{s:s,s:s,s:I}]", "mediaType", T_DSSE, "digest", digest,
+				     "size", (json_int_t)strlen(text)));
+		expect(r, i < 8 ? BH_WORD_OK : BH_WORD_ATT_MISSING); /* eight are enough */
+		json_array_insert(sigs, i % 2 ? json_array_size(sigs) : 0, sig);
+		free(text);
+	}
+	json_decref(envelope);
+	json_decref(foreign);
+	EVP_PKEY_free(other);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_rig, drop_rig)
 	const struct CMUnitTest tests[] = {
-		T(test_missing),  T(test_attester_is_no_signer),
-		T(test_builder),  T(test_builder_v02),
-		T(test_severity), T(test_grype),
-		T(test_unusable), T(test_newest),
-		T(test_age),	  T(test_exceptions),
-		T(test_classic),  T(test_attestation_only),
+		T(test_missing),
+		T(test_attester_is_no_signer),
+		T(test_builder),
+		T(test_builder_v02),
+		T(test_severity),
+		T(test_grype),
+		T(test_unusable),
+		T(test_newest),
+		T(test_age),
+		T(test_exceptions),
+		T(test_classic),
+		T(test_attestation_only),
+		T(test_classic_several),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
