@@ -37,6 +37,11 @@ static void bio_freep(BIO **bio)
 	*bio = NULL;
 }
 
+static BIO *open_text(const void *pem, size_t n)
+{
+	return n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
+}
+
 struct block {
 	char *name, *header;
 	unsigned char *der;
@@ -51,48 +56,98 @@ static void block_done(struct block *b)
 	*b = (struct block){0};
 }
 
-/* true when a block of this kind follows with nothing but blanks before it: PEM readers skip what
- * they do not know, and two readers skip differently. */
-static bool next_block(BIO *bio, const char *kind, struct block *b)
+static long blanks(const char *text, long n)
 {
-	char *text;
-	long left = BIO_get_mem_data(bio, &text);
-	long blank = 0;
+	long i = 0;
 
-	while (blank < left && isspace((unsigned char)text[blank]))
-		blank++;
-	if (blank == left || text[blank] != '-')
-		return false;
-	return PEM_read_bio(bio, &b->name, &b->header, &b->der, &b->n) && !*b->header &&
-	       !strcmp(b->name, kind);
+	while (i < n && isspace((unsigned char)text[i]))
+		i++;
+	return i;
 }
 
-static bool at_end(BIO *bio)
+/* Where the operator wrote the file, text around the blocks is a comment. In what was sent it is
+ * refused: readers of PEM skip what they do not know, and two of them skip differently. */
+enum text { TEXT_REFUSED, TEXT_SKIPPED };
+
+static bool begins_here(const char *text, long n, long at)
+{
+	static const char mark[] = "-----BEGIN ";
+	long len = (long)sizeof(mark) - 1;
+
+	return (!at || text[at - 1] == '\n') && n - at >= len &&
+	       !memcmp(text + at, mark, (size_t)len);
+}
+
+static bool at_end(BIO *bio, enum text around)
 {
 	char *text;
 	long left = BIO_get_mem_data(bio, &text);
 
+	if (around == TEXT_REFUSED)
+		return blanks(text, left) == left;
 	for (long i = 0; i < left; i++)
-		if (!isspace((unsigned char)text[i]))
+		if (begins_here(text, left, i))
 			return false;
 	return true;
 }
 
+/* The next block, which has no headers: what is encrypted would ask a terminal for a passphrase. */
+static bool next_block(BIO *bio, enum text around, struct block *b)
+{
+	char *text;
+	long left = BIO_get_mem_data(bio, &text), blank = blanks(text, left);
+
+	if (around == TEXT_REFUSED && (blank == left || text[blank] != '-'))
+		return false;
+	return PEM_read_bio(bio, &b->name, &b->header, &b->der, &b->n) && !*b->header;
+}
+
+static EVP_PKEY *key_of(const struct block *b)
+{
+	const unsigned char *at = b->der;
+	BH_CLEANUP(bh_pkey_freep) EVP_PKEY *key = NULL;
+
+	if (!strcmp(b->name, "PUBLIC KEY"))
+		key = d2i_PUBKEY(NULL, &at, b->n);
+	else if (!strcmp(b->name, "RSA PUBLIC KEY"))
+		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, b->n);
+	return key && at == b->der + b->n ? BH_TAKE(key) : NULL;
+}
+
 EVP_PKEY *bh_pem_public_key(const void *pem, size_t n)
 {
-	BH_CLEANUP(bio_freep) BIO *bio = n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
-	BH_CLEANUP(bh_pkey_freep) EVP_PKEY *key = NULL;
+	BH_CLEANUP(bio_freep) BIO *bio = open_text(pem, n);
 	BH_CLEANUP(block_done) struct block b = {0};
-	const unsigned char *at;
+	EVP_PKEY *key = NULL;
 
-	if (bio && next_block(bio, "PUBLIC KEY", &b) && at_end(bio)) {
-		at = b.der;
-		key = d2i_PUBKEY(NULL, &at, b.n);
-		if (key && at == b.der + b.n)
-			return BH_TAKE(key);
-	}
+	if (bio && next_block(bio, TEXT_REFUSED, &b) && !strcmp(b.name, "PUBLIC KEY") &&
+	    at_end(bio, TEXT_REFUSED))
+		key = key_of(&b);
 	ERR_clear_error();
-	return NULL;
+	return key;
+}
+
+int bh_pem_key_file(const void *pem, size_t n, EVP_PKEY **ret, struct bh_flaw *flaw)
+{
+	BH_CLEANUP(bio_freep) BIO *bio = open_text(pem, n);
+	BH_CLEANUP(block_done) struct block b = {0};
+	EVP_PKEY *key = NULL;
+
+	if (!bio || !next_block(bio, TEXT_SKIPPED, &b)) {
+		ERR_clear_error();
+		return bh_flaw(flaw, BH_WORD_MALFORMED, "holds no public key in PEM");
+	}
+	if (at_end(bio, TEXT_SKIPPED))
+		key = key_of(&b);
+	ERR_clear_error();
+	if (key) {
+		*ret = key;
+		return 0;
+	}
+	if (!at_end(bio, TEXT_SKIPPED))
+		return bh_flaw(flaw, BH_WORD_MALFORMED,
+			       "holds more than one block; a key has a file of its own");
+	return bh_flaw(flaw, BH_WORD_MALFORMED, "holds a '%s', not a public key in PEM", b.name);
 }
 
 X509 *bh_der_cert(const unsigned char *der, size_t n)
@@ -123,18 +178,14 @@ static int take_cert(const struct block *b, STACK_OF(X509) * certs, int max, str
 	return 0;
 }
 
-int bh_pem_certs(const void *pem, size_t n, int max, STACK_OF(X509) * *ret, struct bh_flaw *flaw)
+static int read_certs(BIO *bio, enum text around, int max, STACK_OF(X509) * certs,
+		      struct bh_flaw *flaw)
 {
-	BH_CLEANUP(bio_freep) BIO *bio = n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
-	BH_CLEANUP(bh_certs_freep) STACK_OF(X509) *certs = sk_X509_new_null();
-
-	if (!bio || !certs)
-		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
-	while (!at_end(bio)) {
+	while (!at_end(bio, around)) {
 		BH_CLEANUP(block_done) struct block b = {0};
 		int r;
 
-		if (!next_block(bio, "CERTIFICATE", &b)) {
+		if (!next_block(bio, around, &b) || strcmp(b.name, "CERTIFICATE") != 0) {
 			ERR_clear_error();
 			return bh_flaw(flaw, BH_WORD_MALFORMED, "no certificate in PEM");
 		}
@@ -144,6 +195,34 @@ int bh_pem_certs(const void *pem, size_t n, int max, STACK_OF(X509) * *ret, stru
 	}
 	if (!sk_X509_num(certs))
 		return bh_flaw(flaw, BH_WORD_MALFORMED, "no certificate in PEM");
-	*ret = BH_TAKE(certs);
 	return 0;
+}
+
+static int certs_of(BIO *bio, enum text around, int max, STACK_OF(X509) * *ret,
+		    struct bh_flaw *flaw)
+{
+	BH_CLEANUP(bh_certs_freep) STACK_OF(X509) *certs = sk_X509_new_null();
+	int r;
+
+	if (!bio || !certs)
+		return bh_flaw(flaw, BH_WORD_INTERNAL, "out of memory");
+	r = read_certs(bio, around, max, certs, flaw);
+	if (!r)
+		*ret = BH_TAKE(certs);
+	return r;
+}
+
+int bh_pem_certs(const void *pem, size_t n, int max, STACK_OF(X509) * *ret, struct bh_flaw *flaw)
+{
+	BH_CLEANUP(bio_freep) BIO *bio = open_text(pem, n);
+
+	return certs_of(bio, TEXT_REFUSED, max, ret, flaw);
+}
+
+int bh_pem_certs_file(const void *pem, size_t n, int max, STACK_OF(X509) * *ret,
+		      struct bh_flaw *flaw)
+{
+	BH_CLEANUP(bio_freep) BIO *bio = open_text(pem, n);
+
+	return certs_of(bio, TEXT_SKIPPED, max, ret, flaw);
 }

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -19,18 +20,41 @@ bool bh_pattern_matches(const struct bh_pattern *p, const char *text)
 	       (size_t)all.rm_eo == strlen(text);
 }
 
-/* Backreferences make matching exponential. */
-static bool has_backreference(const char *regex)
+/* Behind the bracket expression that begins at `at`. */
+static const char *behind_bracket(const char *at)
 {
-	for (; *regex; regex++) {
-		if (*regex != '\\')
-			continue;
-		if (!*++regex)
-			return true;
-		if (*regex >= '1' && *regex <= '9')
-			return true;
+	at += at[1] == '^' ? 2 : 1;
+	at += *at == ']';
+	while (*at && *at != ']') {
+		const char *end = *at == '[' && at[1] == ':' ? strstr(at, ":]") : NULL;
+
+		at = end ? end + 2 : at + 1;
 	}
-	return false;
+	return at + (*at == ']');
+}
+
+/* Backreferences make matching exponential. Other escapes of letters are other dialects': "\\d" is
+ * a 'd' here, and in brackets a backslash is itself. */
+static int check_escapes(const char *regex, struct bh_err *err)
+{
+	const char *at = regex, *escape = NULL;
+
+	while (*at && !escape) {
+		bool is_bracket = *at == '[';
+		const char *end = is_bracket ? behind_bracket(at) : at + 1 + (*at == '\\' && at[1]);
+
+		for (const char *c = at; c < end && !escape; c += is_bracket ? 1 : 2)
+			if (*c == '\\' && (!c[1] || isalnum((unsigned char)c[1])) &&
+			    (is_bracket || !c[1] || !strchr("wWsSbB", c[1])))
+				escape = c;
+		at = end;
+	}
+	if (!escape)
+		return 0;
+	return bh_fail(err, EINVAL,
+		       "expression '%s': '%.2s' means nothing to POSIX expressions; '[0-9]' is a "
+		       "digit, '[[:alnum:]_]' a letter of a word",
+		       regex, escape);
 }
 
 static int pattern_init(struct bh_pattern *p, const char *text, const char *regex,
@@ -44,10 +68,11 @@ static int pattern_init(struct bh_pattern *p, const char *text, const char *rege
 		p->text = text;
 		return *text ? 0 : bh_fail(err, EINVAL, "an empty text matches nobody");
 	}
-	if (!*regex || strlen(regex) > BH_MAX_REGEX || has_backreference(regex))
-		return bh_fail(err, EINVAL,
-			       "an expression has 1 to %d characters and no backreferences",
-			       BH_MAX_REGEX);
+	if (!*regex || strlen(regex) > BH_MAX_REGEX)
+		return bh_fail(err, EINVAL, "an expression has 1 to %d characters", BH_MAX_REGEX);
+	r = check_escapes(regex, err);
+	if (r)
+		return r;
 	r = regcomp(&p->regex, regex, REG_EXTENDED);
 	if (r) {
 		char why[128];
@@ -90,13 +115,12 @@ static int init_keys(struct bh_image_rules *rules, struct bh_signer_rule *s, str
 	bh_vec_each (from, &s->p->keys) {
 		struct bh_flaw flaw;
 		struct bh_key key;
-		EVP_PKEY *pkey;
+		EVP_PKEY *pkey = NULL;
 
 		if (from->not_before_s > from->not_after_s)
 			return bh_fail(err, EINVAL, "%s ends before it begins", from->file);
-		pkey = bh_pem_public_key(from->pem.v, from->pem.n);
-		if (!pkey)
-			return bh_fail(err, EINVAL, "%s holds no public key in PEM", from->file);
+		if (bh_pem_key_file(from->pem.v, from->pem.n, &pkey, &flaw))
+			return bh_fail(err, EINVAL, "%s %s", from->file, flaw.err.text);
 		if (bh_key_init(&key, pkey, &flaw))
 			return bh_fail(err, EINVAL, "%s: %s", from->file, flaw.err.text);
 		if (bh_vec_push(&s->keys, key)) {
@@ -141,7 +165,7 @@ static int init_roots(struct bh_signer_rule *s, struct bh_err *err)
 	struct bh_flaw flaw;
 	size_t n;
 
-	if (bh_pem_certs(s->p->roots.v, s->p->roots.n, BH_MAX_KEYS, &certs, &flaw))
+	if (bh_pem_certs_file(s->p->roots.v, s->p->roots.n, BH_MAX_KEYS, &certs, &flaw))
 		return bh_fail(err, EINVAL, "%s: %s", s->p->roots_file ? s->p->roots_file : "roots",
 			       flaw.err.text);
 	n = (size_t)sk_X509_num(certs);

@@ -7,6 +7,7 @@
 #include <openssl/rsa.h>
 
 #include "base/own.h"
+#include "base/str.h"
 #include "verify/key.h"
 #include "verify/pem.h"
 
@@ -203,12 +204,99 @@ static void test_pem(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* ---- files of the operator ---- */
+
+/* The sentence about what is wrong with the file; "" when it is good. The caller frees it. */
+static char *file_flaw(const char *before, const char *pem, const char *after)
+{
+	char *text = bh_strf("%s%s%s", before, pem, after);
+	EVP_PKEY *key = NULL;
+	struct bh_flaw flaw;
+	int r = bh_pem_key_file(text, strlen(text), &key, &flaw);
+
+	free(text);
+	EVP_PKEY_free(key);
+	return strdup(r ? flaw.err.text : "");
+}
+
+static void file_is(const char *before, const char *pem, const char *after, const char *want)
+{
+	char *got = file_flaw(before, pem, after);
+
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void test_key_file(void **state)
+{
+	static const char several[] = "holds more than one block; a key has a file of its own";
+	EVP_PKEY *key = make("EC", "P-256", 0), *rsa = make("RSA", NULL, 2048);
+	char *pem = pem_of(key), *crlf = strdup(""), *text;
+	BIO *bio = BIO_new(BIO_s_mem());
+	unsigned char *der = NULL;
+	const char *at;
+	int n;
+
+	(void)state;
+	for (at = pem; *at; at++) {
+		text = bh_strf("%s%s%c", crlf, *at == '\n' ? "\r" : "", *at);
+		free(crlf);
+		crlf = text;
+	}
+	file_is("", pem, "", "");
+	file_is("", crlf, "", "");
+	file_is("release key of 2026\n# of acme\n\n", pem, "the end\n", "");
+	file_is("", pem, pem, several);
+	file_is("", "", "", "holds no public key in PEM");
+	file_is("indented ", pem, "", "holds no public key in PEM");
+	assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+	BIO_write(bio, "", 1);
+	BIO_get_mem_data(bio, &text);
+	file_is("", text, "", "holds a 'PRIVATE KEY', not a public key in PEM");
+	(void)BIO_reset(bio);
+	n = i2d_PublicKey(rsa, &der);
+	assert_true(PEM_write_bio(bio, "RSA PUBLIC KEY", "", der, n) > 0);
+	OPENSSL_free(der);
+	BIO_write(bio, "", 1);
+	BIO_get_mem_data(bio, &text);
+	file_is("", text, "", "");
+	BIO_free(bio);
+	free(crlf);
+	free(pem);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(rsa);
+}
+
+/* With the neutral point as "key", R neutral and S zero is a signature of every message. */
+static void test_small_order(void **state)
+{
+	unsigned char point[32] = {1}, sig[64] = {1};
+	struct bh_blob m = {(unsigned char *)"m", 1}, signature = {sig, sizeof(sig)};
+	struct bh_flaw flaw;
+	struct bh_key k;
+
+	(void)state;
+	for (int sign = 0; sign < 2; sign++) {
+		point[31] = (unsigned char)(sign << 7);
+		assert_int_equal(bh_key_init(&k,
+					     EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
+									 point, sizeof(point)),
+					     &flaw),
+				 0);
+		assert_true(k.is_weak);
+		assert_int_not_equal(bh_key_verify(&k, BH_SIG_CLASSIC, &m, &signature, &flaw), 0);
+		assert_int_equal(flaw.word, BH_WORD_KEY_WEAK);
+		bh_key_done(&k);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hashes), cmocka_unit_test(test_der),
-		cmocka_unit_test(test_rsa),    cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_pem),
+		cmocka_unit_test(test_hashes),	    cmocka_unit_test(test_der),
+		cmocka_unit_test(test_rsa),	    cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_pem),	    cmocka_unit_test(test_key_file),
+		cmocka_unit_test(test_small_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -232,10 +232,35 @@ static void test_identities(void **state)
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject = "s", .subject_regex = "s"},
 	      "either");
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = "(a"}, "expression");
-	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = "(a)\\1"},
-	      "backreferences");
+	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = "(a)\\1"}, "'\\1'");
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = longest}, "256");
 	free(longest);
+}
+
+/* Expressions of other dialects would silently match something else. */
+static void test_escapes(void **state)
+{
+	static const struct {
+		const char *regex, *refusal;
+	} rows[] = {
+		{"a\\.b\\\\d[]\\]+", NULL},
+		{"\\w+@[[:alnum:].]+", NULL},
+		{"[^]\\/]+", NULL},
+		{"v\\d+", "'\\d' means nothing"},
+		{"[\\w.]+", "'\\w' means nothing"},
+		{"[]a\\d]", "'\\d' means nothing"},
+		{"\\Aa\\z", "'\\A' means nothing"},
+		{"a\\", "'\\' means nothing"},
+		{"(a)(b)\\2", "'\\2' means nothing"},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		struct bh_image_identity id = {.issuer = "i"};
+
+		id.subject_regex = (char *)rows[i].regex;
+		id_is(r, id, rows[i].refusal);
+	}
 }
 
 static void test_extension_names(void **state)
@@ -300,6 +325,7 @@ int main(void)
 		T(test_keys),	      T(test_nothing),	  T(test_needs),
 		T(test_attestations), T(test_trust_root), T(test_patterns),
 		T(test_identities),   T(test_subjects),	  T(test_extension_names),
+		T(test_escapes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
