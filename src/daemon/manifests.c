@@ -19,9 +19,8 @@
 	(IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |        \
 	 IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
-#define MODIFY_QUIET_MS 50 /* a writer may go on at once */
-#define WRITER_MAX_MS                                                                              \
-	5000 /* one that keeps its file open and does not go on: it is read as it is */
+#define MODIFY_QUIET_MS 50   /* a writer may go on at once */
+#define WRITER_MAX_MS	5000 /* one that has it open and does not go on: it is read as it is */
 #define DELETE_QUIET_MS 120  /* is the whole directory going? */
 #define DELETE_MAX_MS	2000 /* a deletion is believed after this whatever else goes on */
 #define RETURN_QUIET_MS 1500 /* after the directory came back: files may still be on their way */
