@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -16,11 +15,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import cni
 import testing
 import yaml
+from control import ask, connect, frame, read
 from node import Node, enter, namespace, network_policy, pods_peer
 from testing import check, equal, part, run, wait_until
 from traffic import is_allowed
 
-MAGIC, VERSION = 0x31484b42, 1
 FOLLOWERS = 24
 POLICY = network_policy("s", "friends", {"app": "a"}, ingress=[{"from": [pods_peer(app="a")]}],
                         egress=[{"to": [pods_peer(app="a")]}])
@@ -268,8 +267,7 @@ class Crowded:
                 else:
                     s.recv(4096)
                     answer = {"result": {"quarantines": []}}
-                data = json.dumps(answer).encode()
-                s.sendall(struct.pack("<IHHI", MAGIC, VERSION, 0, len(data)) + data)
+                s.sendall(frame(answer))
 
 
 def turned_away(w):
@@ -287,32 +285,18 @@ def turned_away(w):
           "turned away for good: it says so", (r.stderr, crowded.seen))
 
 
-def connect(w):
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(w.node.socket)  # waits while the backlog is full, which a time limit would prevent
-    s.settimeout(5)
-    return s
-
-
-def ask(s, verb, **args):
-    data = json.dumps({"verb": verb, "args": args}).encode()
-    s.sendall(struct.pack("<IHHI", MAGIC, VERSION, 0, len(data)) + data)
-    size = struct.unpack("<IHHI", s.recv(12, socket.MSG_WAITALL))[3]
-    return json.loads(s.recv(size, socket.MSG_WAITALL))
-
-
 def crowd(w):
     """Quick clients, idle clients and streams nobody reads leave room for ADD."""
     alone = w.node.pod("s", "alone", {"app": "a"})
     alone.gone()
     for i in range(3000):
-        with connect(w) as s, contextlib.suppress(BrokenPipeError):  # turned away
+        with connect(w.node.socket) as s, contextlib.suppress(BrokenPipeError):  # turned away
             if i % 2:
                 s.sendall(b"x" * (i % 40))
     idle = []
 
     def one_more():
-        idle.append(connect(w))
+        idle.append(connect(w.node.socket))
         try:
             return "result" in ask(idle[-1], "quarantine.list")
         except OSError:  # turned away
@@ -324,13 +308,10 @@ def crowd(w):
     refused = []
     streams = []
     for _ in range(FOLLOWERS + 4):
-        s = connect(w)
-        data = json.dumps({"verb": "flows", "args": {"follow": True}}).encode()
-        s.sendall(struct.pack("<IHHI", MAGIC, VERSION, 0, len(data)) + data)
-        streams.append(s)
+        streams.append(connect(w.node.socket))
+        streams[-1].sendall(frame({"verb": "flows", "args": {"follow": True}}))
     for s in streams[FOLLOWERS:]:
-        size = struct.unpack("<IHHI", s.recv(12, socket.MSG_WAITALL))[3]
-        refused.append(json.loads(s.recv(size, socket.MSG_WAITALL)).get("error", {}).get("code"))
+        refused.append(read(s).get("error", {}).get("code"))
     equal(refused, [16] * 4, "more streams than one user may have are refused")
     for i in range(50):
         w.node.write("x.yaml", namespace(f"x{i}"))
@@ -353,7 +334,7 @@ def growth(w):
     pod = w.node.pod("s", "grow", {"app": "a"})
     plugin = w.node.chain.conf["plugins"][-1]
     w.node.chain.call(plugin, "DEL", pod.conf, pod.conf["result"])
-    s = connect(w)
+    s = connect(w.node.socket)
     wrong = []
 
     def rounds(n):
