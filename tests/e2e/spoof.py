@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from node import Node, namespace, network_policy, pods_peer, ports
 from testing import check, equal, part, wait_until
+from traffic import comes_true
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_LSRR, IPOption_SSRR, fragment
 from scapy.layers.inet6 import (ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
@@ -67,7 +68,7 @@ class Range:
         self.watch(mark.hex())
         self.send(self.l2(self.friend.mac) / IP(src=self.pod.ip4, dst=self.friend.ip4) /
                   UDP(sport=4000, dport=53) / Raw(mark))
-        wait_until(lambda: "friend" in self.seen(mark.hex()), 3, "the fence")
+        wait_until(lambda: "friend" in self.seen(mark.hex()), 10, "the fence")
 
     def batch(self, rows):
         """rows: (name, function of a mark that gives frames). None may be seen anywhere."""
@@ -89,8 +90,9 @@ class Range:
         frames = make(mark)
         self.send(*(frames if isinstance(frames, list) else [frames]))
         self.fence()
-        check(where in self.seen(mark.hex()), f"{name}: arrives (the test can see)",
-              self.seen(mark.hex()))
+        # the fence says that it was decided; each sniffer reads by itself
+        check(comes_true(lambda: where in self.seen(mark.hex()), 10),
+              f"{name}: arrives (the test can see)", lambda: self.seen(mark.hex()))
 
 
 def datagram(mark, port=53):
