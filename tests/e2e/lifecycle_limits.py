@@ -73,10 +73,10 @@ class World:
     def goes_on(self, why, *names):
         """Other changes are enforced; exactly these policies are not."""
         self.node.write("good.yaml", simple("good", "81/TCP"))
-        said = self.node.cli("sync").stderr
+        said = self.node.cli("sync", "--timeout", "60s").stderr
         check(self.allowed(81), f"{why}: another new policy is enforced")
         self.node.remove("good.yaml")
-        self.node.cli("sync")
+        self.node.cli("sync", "--timeout", "60s")
         check(self.allowed(81, False), f"{why}: its removal too")
         got = self.refused()
         equal(set(got), set(names), f"{why}: exactly the policies that do not fit are not live")
@@ -85,7 +85,7 @@ class World:
         check(any(n in said for n in names), f"{why}: sync says so", said)
 
     def recovers(self, why):
-        equal(self.node.cli("sync").returncode, 0, f"{why}: gone, and all is well")
+        equal(self.node.cli("sync", "--timeout", "60s").returncode, 0, f"{why}: gone, and all is well")
         equal((self.refused(), self.node.ask("status")["publish"]["lastFailure"]), ({}, None),
               f"{why}: nothing is left to tell")
         equal(self.node.ask("policy", "verify")["mismatches"], [], f"{why}: the tables are right")
@@ -95,7 +95,7 @@ def one_too_large(w):
     for why, name, document in (("executables", "exes", large("exes")),
                                 ("address blocks", "blocks", blocks(40000))):
         w.node.write("over.yaml", document)
-        equal(w.node.cli("sync").returncode, 1, f"{why}: sync fails")
+        equal(w.node.cli("sync", "--timeout", "60s").returncode, 1, f"{why}: sync fails")
         w.holds(why)
         w.goes_on(why, name)
         w.node.remove("over.yaml")
@@ -106,7 +106,7 @@ def several(w):
     """Two that do not fit together, one that never does, and good ones in the same change."""
     w.node.write("over.yaml", large("x1", 0, 3000), large("x2", 3000, 3000), large("x3"),
                  simple("c1", "81/TCP"), simple("c2", "83/TCP"))
-    w.node.cli("sync")
+    w.node.cli("sync", "--timeout", "60s")
     check(w.allowed(81), "several: the good ones of the same change are enforced")
     got = w.refused()
     check(len(got) == 2 and "x3" in got, "several: as few as need be are refused", got)
@@ -128,7 +128,7 @@ def grows(w):
     grown["spec"]["policyTypes"] = ["Ingress", "Egress"]
     grown["spec"]["ingress"] = [{"from": [pods_peer(app="a")], "ports": ports("82/TCP")}]
     w.node.write("grown.yaml", grown)
-    w.node.cli("sync")
+    w.node.cli("sync", "--timeout", "60s")
     check(w.allowed(81) and w.allowed(82, False), "grown: the version that fits stays")
     w.holds("grown")
     w.node.restart(hard=True)
@@ -150,7 +150,7 @@ def deny_is_not_lost(w):
     over["spec"]["policyTypes"] = ["Ingress", "Egress"]
     over["spec"]["ingress"] = deny["spec"]["ingress"]
     w.node.write("deny.yaml", over, simple("allow", "81/TCP"))
-    w.node.cli("sync")
+    w.node.cli("sync", "--timeout", "60s")
     check(w.allowed(81, False), "deny, too large: its last good version wins")
     w.node.restart(hard=True)
     check(w.allowed(81, False), "deny, too large, after kill -9: still nothing is opened")
@@ -161,13 +161,13 @@ def deny_is_not_lost(w):
     pod = w.node.pod("l", "other", {"app": "c"}, listen=("80/tcp",))
     w.node.write("other.yaml", network_policy("l", "other", {"app": "c"}, ["Ingress"],
                                               ingress=[{"from": [pods_peer(app="a")]}]))
-    w.node.cli("sync")
+    w.node.cli("sync", "--timeout", "60s")
     equal(w.a.agent.probe("tcp", pod.ip4, 80, timeout=1), "open",
           "deny, too large, after kill -9: all else goes live, for new pods too")
     pod.gone()
     w.node.remove("other.yaml")
     w.node.remove("deny.yaml")
-    w.node.cli("sync")
+    w.node.cli("sync", "--timeout", "60s")
     w.recovers("deny")
     w.stream.close()
     w.stream = w.a.agent.stream("tcp", w.b.ip4, 80)
@@ -189,7 +189,7 @@ def default_is_open(_):
         equal(set(w.refused()), {"over"}, f"{why}: only it is not live")
         w.holds(why)
 
-    equal(w.node.cli("sync").returncode, 1, "default kubernetes: sync fails")
+    equal(w.node.cli("sync", "--timeout", "60s").returncode, 1, "default kubernetes: sync fails")
     holds("default kubernetes")
     w.node.restart(hard=True)
     holds("default kubernetes, after kill -9")
@@ -208,7 +208,7 @@ def full_map(w):
               "metadata": {"name": f"peer{i}", "namespace": "l", "labels": {f"k{i}": "v"}},
               "status": {"podIP": f"10.66.0.{i + 1}", "phase": "Running"}} for i in range(40)]
     w.node.write("many.yaml", *many, *peers)
-    r = w.node.cli("sync")
+    r = w.node.cli("sync", "--timeout", "60s")
     check(r.returncode == 1 and r.stderr, "a full map: sync fails and says why", r.stderr)
 
     def holds(why):
@@ -236,16 +236,16 @@ def failing_writes(w):
         w.node.restart(hard=True)
         w.stream = w.a.agent.stream("tcp", w.b.ip4, 80)
         w.node.write("f.yaml", *[simple(f"f{i}", f"{8100 + i}/TCP") for i in range(number)])
-        w.node.cli("sync")
+        w.node.cli("sync", "--timeout", "60s")
         w.holds(f"write {number} fails", new_pod=False)
         w.node.remove("f.yaml")
-        w.node.cli("sync")
+        w.node.cli("sync", "--timeout", "60s")
         w.stream.close()
     del os.environ["BULKHEAD_FAULT"]
     w.node.restart(hard=True)
     w.stream = w.a.agent.stream("tcp", w.b.ip4, 80)
     w.holds("no more faults")
-    wait_until(lambda: not w.refused(), 5, "every policy live")
+    wait_until(lambda: not w.refused(), 15, "every policy live")
     w.recovers("no more faults")
 
 

@@ -228,13 +228,20 @@ def hangs(w):
     """The daemon does not answer: calls end in time, and what it does later opens nothing."""
     pod = w.bare()
     w.node.proc.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
+    took = []
+
+    def call(*args):
+        began = time.monotonic()
+        code, _ = w.call(*args, timeoutSeconds=1)
+        took.append(time.monotonic() - began)
+        return code
     try:
-        equal(w.call("ADD", pod.conf, pod.prev, timeoutSeconds=1)[0], 11, "ADD, it hangs: code 11")
-        equal(w.call("STATUS", NOBODY, None, "1.1.0", timeoutSeconds=1)[0], 50, "STATUS, it hangs: 50")
-        equal(w.call("DEL", pod.conf, timeoutSeconds=1)[0], 11, "DEL, it hangs: code 11")
-        equal(w.call("CHECK", pod.conf, pod.prev, timeoutSeconds=1)[0], 11, "CHECK, it hangs: 11")
-        check(time.monotonic() - began < 10, "each within its time", time.monotonic() - began)
+        equal(call("ADD", pod.conf, pod.prev), 11, "ADD, it hangs: code 11")
+        equal(call("STATUS", NOBODY, None, "1.1.0"), 50, "STATUS, it hangs: 50")
+        equal(call("DEL", pod.conf), 11, "DEL, it hangs: code 11")
+        equal(call("CHECK", pod.conf, pod.prev), 11, "CHECK, it hangs: 11")
+        # of 1 s; the 10 s that they have otherwise would show
+        check(max(took) < 8, "each within its time", took)
     finally:
         w.node.proc.send_signal(signal.SIGCONT)
     w.node.sync()

@@ -20,7 +20,7 @@ from testing import SOURCE, check, run
 from traffic import Agent, is_allowed
 
 CASES = os.path.join(SOURCE, "tests", "cases")
-DENY_S, ALLOW_S = 0.3, 2.5
+DENY_S, ALLOW_S = 0.3, 10
 
 
 def load(case):

@@ -33,7 +33,7 @@ def pod_manifest(name):
 def says(podman, name, addr, port=80):
     """What a container hears from an echo server: "hello", or nc's complaint."""
     v6 = "-6" if ":" in addr else "-4"
-    r = podman.exec(name, "sh", "-c", f"echo hello | nc {v6} -v -N -w 1 {addr} {port}")
+    r = podman.exec(name, "sh", "-c", f"echo hello | nc {v6} -v -N -w 15 {addr} {port}")
     return r.stdout.strip() or (r.stderr.strip().splitlines() or [f"exit {r.returncode}"])[-1]
 
 
@@ -62,6 +62,17 @@ def pids(podman, name):
     return [int(p) for p in podman("top", name, "hpid").split()[1:]]
 
 
+def alone(found):
+    return found if len(found) == 1 else None
+
+
+def listens(podman, name):
+    """Its server has a socket that listens on port 80."""
+    pid = json.loads(podman("inspect", name))[0]["State"]["Pid"]
+    with open(f"/proc/{pid}/net/tcp6") as f:
+        return any(":0050" in line.split()[1] and line.split()[3] == "0A" for line in f)
+
+
 def quarantine(node, podman, a):
     receipt = node.ask("quarantine", "default/web", "--reason", "test", "--freeze")
     check(receipt["frozen"] is True, "--freeze: the container is frozen", receipt)
@@ -72,7 +83,8 @@ def quarantine(node, podman, a):
     said = says(podman, "web", a["db"][0])
     check("hello" not in said, "quarantined: web -> db is cut", said)
     equal(node.ask("quarantine", "--list")["quarantines"][0]["pod"], "default/web", "--list")
-    victims = pids(podman, "web")
+    # what served a connection may still be about to end by itself
+    victims = wait_until(lambda: alone(pids(podman, "web")), 15, "only the server runs")
     receipt = node.ask("quarantine", "default/web", "--reason", "test", "--kill")
     check(receipt["killed"] >= len(victims) > 0, "--kill: the container's processes", receipt)
     wait_until(lambda: not any(os.path.exists(f"/proc/{p}") for p in victims), 5, "their end")
@@ -87,6 +99,8 @@ def main():
     podman = Podman(node, enter(node.netns))
     a = {name: podman.start(name, *ECHO, flags=flags)
          for name, flags in (("web", ("-p", "8080:80")), ("db", ()), ("other", ()))}
+    for name in a:
+        wait_until(lambda n=name: listens(podman, n), 30, f"{name}'s server")
     with part("registered"):
         shown = {p["pod"]: p for p in node.ask("pods")["pods"]}
         equal(sorted(shown), ["default/db", "default/other", "default/web"], "all three pods")

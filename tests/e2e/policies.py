@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from node import Node
 from testing import BIN, SOURCE, check, equal, part, run
-from traffic import is_allowed
+from traffic import PATIENCE_S, is_allowed
 
 HERE = os.path.join(SOURCE, "policies")
 TESTS = os.path.join(HERE, "tests")
@@ -83,7 +83,7 @@ class Live:
         (source, a), (target, b) = self.end(row["from"]), self.end(row["to"])
         self.serve(target, b, proto, port)
         want = row["expect"] == "allowed"
-        got = source.probes([[proto, b, port, a]], timeout=2 if want else 0.3)[0]
+        got = source.probes([[proto, b, port, a]], timeout=PATIENCE_S if want else 0.3)[0]
         check(is_allowed(got) == want,
               f"{name}: {row['from']} -> {row['to']} {row['port']} {row['expect']}", got)
 

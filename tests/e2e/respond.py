@@ -2,6 +2,7 @@
 """What is done about findings, on live pods: kill, freeze (by the cgroup freezer), quarantine; the evidence
 it needs, budgets, replicas that stay, exempt namespaces, dry run. Whatever is held back is told, what was
 done outlives the daemon, and a person takes it back with a command."""
+import contextlib
 import json
 import os
 import subprocess
@@ -74,11 +75,11 @@ def answers(node, name):
 
 
 def isolated(node, name):
-    return wait_until(lambda: state(node, name) == "quarantined", 5, f"{name} is quarantined")
+    return wait_until(lambda: state(node, name) == "quarantined", 15, f"{name} is quarantined")
 
 
 def told(node, name, words):
-    wait_until(lambda: any(words in a for a in answers(node, name)), 5, f"'{words}' about {name}")
+    wait_until(lambda: any(words in a for a in answers(node, name)), 15, f"'{words}' about {name}")
     check(True, f"{name}: told: {words}")
 
 
@@ -92,17 +93,31 @@ def release(node, name):
     equal(state(node, name), "open", f"{name}: open again")
 
 
+def has_ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(") ")[2][0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def killing(node):
     policy(node, on("kill", fileless="kill"))
     box = container(node, "kill")
     box.sh("python3 -c 'import os; f = os.memfd_create(\"x\"); os.write(f, open(\"/bin/sleep\", "
            "\"rb\").read()); os.execve(f, [\"sleep\", \"60\"], {})' & echo $! > /tmp/pid")
     pid = int(box.sh("cat /tmp/pid")[1])
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or
-               open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0] == "Z", 5, "it is killed")
+    wait_until(lambda: has_ended(pid), 15, "it is killed")
     check(True, "kill: the process ends")
     equal(box.sh("echo here")[0], 0, "kill: and nothing else of the pod")
     told(node, "shop/kill", "kill for shop/kill because of fileless")
+
+
+def is_removed(path):
+    """Who has ended is in it for a moment longer."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+    return not os.path.exists(path)
 
 
 def remove_cgroup(path):
@@ -111,8 +126,7 @@ def remove_cgroup(path):
         return
     with open(os.path.join(path, "cgroup.kill"), "w") as f:
         f.write("1")
-    wait_until(lambda: not open(os.path.join(path, "cgroup.procs")).read(), 5, "the cgroup is empty")
-    os.rmdir(path)
+    wait_until(lambda: is_removed(path), 15, "the cgroup is empty")
 
 
 def freezing(node):
@@ -125,7 +139,7 @@ def freezing(node):
     box = container(node, "freeze", cgroup=cgroup)
     frozen = lambda: "frozen 1" in open(os.path.join(cgroup, "cgroup.events")).read()
     do(box, f"while :; do date >> /tmp/ticks; done & {DROP}")
-    wait_until(frozen, 5, "the cgroup is frozen")
+    wait_until(frozen, 15, "the cgroup is frozen")
     check(True, "freeze: by the cgroup freezer")
     isolated(node, "shop/freeze")
     was = os.path.getsize(f"/proc/{box.pid}/root/tmp/ticks")
@@ -134,8 +148,8 @@ def freezing(node):
     node.restart(hard=True)
     check(frozen() and state(node, "shop/freeze") == "quarantined", "freeze: also over kill -9 of the daemon")
     release(node, "shop/freeze")
-    wait_until(lambda: not frozen(), 5, "it is thawed")
-    wait_until(lambda: os.path.getsize(f"/proc/{box.pid}/root/tmp/ticks") > was, 5, "it runs again")
+    wait_until(lambda: not frozen(), 15, "it is thawed")
+    wait_until(lambda: os.path.getsize(f"/proc/{box.pid}/root/tmp/ticks") > was, 15, "it runs again")
     check(True, "freeze: goes on after the release")
     remove_cgroup(cgroup)
 

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "li
 import testing
 from node import Node, namespace
 from testing import check, equal, part, run, wait_until
-from traffic import is_allowed
+from traffic import PATIENCE_S, is_allowed
 
 TALK = (("web-1", "db-1", "tcp", 5432), ("web-2", "db-1", "tcp", 5432), ("web-1", "db-1", "udp", 53))
 NEVER = (("db-1", "web-1", "tcp", 80), ("web-1", "db-1", "tcp", 80), ("other", "db-1", "tcp", 5432))
@@ -30,8 +30,8 @@ def make(node):
     return {n: node.pod("s", n, {}, listen=("5432/tcp", "80/tcp", "53/udp")) for n in apps}
 
 
-def talk(pods, pairs):
-    return [is_allowed(pods[a].agent.probe(proto, pods[b].ip4, port))
+def talk(pods, pairs, timeout=PATIENCE_S):
+    return [is_allowed(pods[a].agent.probe(proto, pods[b].ip4, port, timeout))
             for a, b, proto, port in pairs]
 
 
@@ -58,7 +58,7 @@ def in_force(node, pods, text):
     node.restart()
     node.sync()
     equal(talk(pods, TALK), [True] * len(TALK), "what was observed is allowed")
-    equal(talk(pods, NEVER), [False] * len(NEVER), "what was not is denied")
+    equal(talk(pods, NEVER, 0.6), [False] * len(NEVER), "what was not is denied")
 
 
 def keys(directory):

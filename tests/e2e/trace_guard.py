@@ -44,6 +44,7 @@ def refused(node, box):
     equal(status(box, "/opt/x/s.sh"), REFUSED, "a dropped script too")
     for where in ["/mnt/touch"] + (["/srv/touch"] if box.volume else []):
         place(box, where)
+        wait_until(lambda w=where: status(box, f"{w} /tmp/ran") == REFUSED, 10, "its mark", 0.1)
         equal(status(box, f"{where} /tmp/ran"), REFUSED, f"{where}: another mount")
     equal(status(box, "ls /tmp/ran"), 2, "nothing of it ever ran")
     for line in ("/usr/bin/touch /tmp/x", "ls / | sort | head -1", "python3 -c 'import json'",

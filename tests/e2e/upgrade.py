@@ -56,7 +56,7 @@ def build():
 
 def pods_come_and_go(node, watch, why):
     pod = node.pod("r", "visitor", {"app": "client"})
-    equal(pod.agent.probe("tcp", watch.good.ip4, 80), "open", f"{why}: a new pod is let through")
+    equal(pod.agent.reach("tcp", watch.good.ip4, 80), "open", f"{why}: a new pod is let through")
     got = pod.agent.probe("tcp", watch.bad.ip4, 80, timeout=0.3)
     check(got not in ("open", "refused"), f"{why}: and kept out", got)
     pod.gone()
