@@ -16,7 +16,8 @@
 #include "base/map.h"
 
 #define KILL_ROUNDS 200
-#define LAG_NS	    20000000 /* times of packets are a tick or two behind */
+#define LAG_NS	    20000000  /* times of packets are a tick or two behind */
+#define STOP_NS	    500000000 /* to stop, a process must run; one that the kernel holds may not */
 
 int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
 {
@@ -260,9 +261,30 @@ static bool freeze_cgroup(const char *dir, bool freeze)
 	return done;
 }
 
+/* Every process of the cgroup has stopped. */
+static bool is_frozen(const char *dir)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	char path[PATH_MAX + 16];
+	struct bh_err err;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
+	return !bh_fs_read(path, 4096, &text, &len, &err) && strstr(text, "frozen 1");
+}
+
+static bool is_stopped(pid_t pid)
+{
+	char line[512];
+	char state = *stat_of(pid, line);
+
+	return state == 'T' || state == 't';
+}
+
 struct freezing {
 	const struct bh_netns_id *ns;
 	bool freeze;
+	bool is_moving; /* some had not stopped yet */
 	uint32_t n;
 };
 
@@ -270,23 +292,41 @@ static int freeze_one(pid_t pid, void *arg)
 {
 	struct freezing *f = arg;
 	char dir[PATH_MAX];
+	bool was_still;
 
 	if (is_zombie(pid))
 		return 0;
-	if (cgroup_dir(pid, dir) && is_exclusive(dir, f->ns) && freeze_cgroup(dir, f->freeze))
+	was_still = is_stopped(pid);
+	if (cgroup_dir(pid, dir) && is_exclusive(dir, f->ns)) {
+		was_still = is_frozen(dir);
+		if (freeze_cgroup(dir, f->freeze)) {
+			f->n++;
+			f->is_moving |= !was_still;
+			return 0;
+		}
+	}
+	if (signal_in(pid, f->ns, f->freeze ? SIGSTOP : SIGCONT)) {
 		f->n++;
-	else if (signal_in(pid, f->ns, f->freeze ? SIGSTOP : SIGCONT))
-		f->n++;
+		f->is_moving |= !was_still;
+	}
 	return 0;
 }
 
 int bh_procs_freeze(const struct bh_netns_id *ns, bool freeze, uint32_t *ret_n, struct bh_err *err)
 {
-	struct freezing f = {ns, freeze, 0};
-	int r = bh_procs_each(ns, freeze_one, &f, err);
+	uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
+	struct freezing f;
+	int r;
 
-	if (r < 0)
-		return r;
+	/* a child that was made meanwhile has a number that was passed already */
+	do {
+		f = (struct freezing){ns, freeze, false, 0};
+		r = bh_procs_each(ns, freeze_one, &f, err);
+		if (r < 0)
+			return r;
+		if (f.is_moving && freeze)
+			usleep(1000);
+	} while (freeze && f.is_moving && clock_ns(CLOCK_MONOTONIC) < until_ns);
 	*ret_n = f.n;
 	return 0;
 }

@@ -26,7 +26,8 @@ int bh_procs_kill(const struct bh_netns_id *ns, uint32_t *ret_killed, struct bh_
  * has its number now is left alone. */
 bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns);
 /* Stops or lets go on: by the cgroup freezer where a cgroup holds nothing but the namespace's
- * processes, else by SIGSTOP and SIGCONT. *ret_n: processes reached. */
+ * processes, else by SIGSTOP and SIGCONT. *ret_n: processes reached. Freezing waits until all have
+ * stopped, also those they made meanwhile, but not longer than half a second. */
 int bh_procs_freeze(const struct bh_netns_id *ns, bool freeze, uint32_t *ret_n, struct bh_err *err);
 /* Mount point of the cgroup2 hierarchy, "" when there is none. */
 const char *bh_cgroup2_mount(void);

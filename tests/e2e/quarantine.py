@@ -155,7 +155,7 @@ def state_of(pid):
 def frozen(node, pod, other):
     r = cut(node, pod, "--freeze")
     check(r.get("frozen") is True, "--freeze: the receipt says so", r)
-    equal(state_of(pod.agent.pid), "T", "--freeze: the process is stopped")
+    equal(state_of(pod.agent.pid), "T", "--freeze: the process is stopped when the receipt is there")
     release(node, pod)
     wait_until(lambda: state_of(pod.agent.pid) != "T", 10, "the process goes on")
     all_open(pod, other, "released after --freeze")

@@ -1,7 +1,12 @@
-/* Who is killed by a number: the process that had it then, and nobody who has it since. */
+/* Who is killed by a number: the process that had it then, and nobody who has it since. And that
+ * who is told to be frozen is. */
 #include "bh_test.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -67,12 +72,96 @@ static void test_nobody_is_there(void **state)
 	assert_false(bh_procs_kill_since(1, monotonic_ns()));
 }
 
+/* Makes one child after the other, each of which lives a little. */
+static void make_children(void)
+{
+	for (;;) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			usleep(500);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/* In a network namespace of its own, several who make children all the time; its number. */
+static pid_t start_makers(struct bh_netns_id *ret)
+{
+	char path[64], ok = 0;
+	struct bh_err err;
+	int ready[2], fd;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		ok = unshare(CLONE_NEWNET) == 0;
+		for (int i = 0; ok && i < 3; i++) {
+			if (fork() == 0)
+				make_children();
+		}
+		if (write(ready[1], &ok, 1) == 1 && ok)
+			make_children();
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &ok, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	if (!ok) {
+		waitpid(pid, NULL, 0);
+		skip(); /* it takes root to make a network namespace */
+	}
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	assert_int_equal(bh_netns_open(path, &fd, &err), 0);
+	assert_int_equal(bh_netns_id(fd, ret, &err), 0);
+	close(fd);
+	return pid;
+}
+
+static int count_moving(pid_t pid, void *arg)
+{
+	char path[64], line[512] = "";
+	const char *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f && fgets(line, sizeof(line), f) && (state = strrchr(line, ')')))
+		*(int *)arg += !strchr("TtZX", state[2]);
+	if (f)
+		fclose(f);
+	return 0;
+}
+
+static void test_who_is_frozen_stands_still(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		struct bh_netns_id ns;
+		pid_t pid = start_makers(&ns);
+		uint32_t frozen = 0, killed = 0;
+		struct bh_err err;
+		int moving = 0;
+
+		assert_int_equal(bh_procs_freeze(&ns, true, &frozen, &err), 0);
+		assert_int_equal(bh_procs_each(&ns, count_moving, &moving, &err), 0);
+		assert_int_equal(bh_procs_kill(&ns, &killed, &err), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_true(frozen >= 4);
+		assert_int_equal(moving, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kills_who_was_there),
 		cmocka_unit_test(test_spares_who_came_later),
 		cmocka_unit_test(test_nobody_is_there),
+		cmocka_unit_test(test_who_is_frozen_stands_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
