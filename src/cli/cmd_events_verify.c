@@ -7,9 +7,10 @@
 /* What was found, in the words of the daemon's answer. */
 static json_t *found(const struct bh_chain_check *k, const char *problem)
 {
-	return json_pack("{s:b s:s? s:I s:I s:I}", "whole", !problem, "problem", problem, "lines",
-			 (json_int_t)k->lines, "firstSeq", (json_int_t)k->first_seq, "lastSeq",
-			 (json_int_t)k->at.seq);
+	return json_pack("{s:b s:s? s:I s:I s:I s:I s:I}", "whole", !problem, "problem", problem,
+			 "lines", (json_int_t)k->lines, "firstSeq", (json_int_t)k->first_seq,
+			 "lastSeq", (json_int_t)k->at.seq, "missed", (json_int_t)k->gaps.missed,
+			 "tornBytes", (json_int_t)k->gaps.torn);
 }
 
 static int check_file(struct bh_chain_check *k, const char *path, struct bh_err *err)
@@ -59,6 +60,13 @@ static void show(const struct bh_cli *cli, const json_t *answer)
 			    "The log is whole: %lld events, number %lld to %lld",
 			    bh_show_int(answer, "lines"), bh_show_int(answer, "firstSeq"),
 			    bh_show_int(answer, "lastSeq"));
+	if (bh_show_int(answer, "missed"))
+		bh_out_line(&cli->out, BH_BAD,
+			    "%lld events could not be written, which the log says itself",
+			    bh_show_int(answer, "missed"));
+	if (bh_show_int(answer, "tornBytes"))
+		bh_out_line(&cli->out, BH_WARN, "Crashes cut off %lld bytes of lines",
+			    bh_show_int(answer, "tornBytes"));
 }
 
 static int run(struct bh_cli *cli, const struct bh_args *args)
@@ -84,8 +92,8 @@ const struct bh_command bh_cmd_events_verify = {
 	.summary = "prove that no event was changed, removed or put in",
 	.more = "Without FILE the daemon checks its own log against the end it noted. With FILEs, "
 		"oldest first, they are checked here, without a daemon. Exit status 1 when the "
-		"chain "
-		"is broken.",
+		"chain is broken. Events that a full disk did not take are told: the log itself "
+		"says how many are missing, and where.",
 	.example =
 		"bulkhead events verify /var/log/bulkhead/events.jsonl.1 "
 		"/var/log/bulkhead/events.jsonl",

@@ -1,6 +1,7 @@
 #include "daemon/journal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,13 +14,16 @@
 #include "daemon/daemon.h"
 #include "daemon/observe.h"
 #include "daemon/whose.h"
+#include "event/backlog.h"
 #include "event/bus.h"
 #include "event/hold.h"
 #include "event/ocsf_process.h"
 #include "policy/order.h"
 #include "sink/file.h"
 
-#define DAY_S 86400
+#define DAY_S	    86400
+#define RETRY_MS    1000
+#define RETRY_SLICE 200
 
 struct bh_journal {
 	struct bh_daemon *d;
@@ -33,6 +37,9 @@ struct bh_journal {
 	struct bh_chain noted;	 /* head as the database has it */
 	struct bh_map announced; /* "rule at stage": expiries told already */
 	char last_failure[BH_ERR_TEXT];
+	struct bh_backlog *backlog; /* while the log cannot be written */
+	struct bh_source *retry_timer;
+	uint64_t missed, noted_missed; /* dropped since the start; as the database has it */
 };
 
 struct bh_bus *bh_journal_bus(struct bh_journal *j)
@@ -76,22 +83,91 @@ static int64_t monotonic_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* ---- a log that cannot be written ---- */
+
+/* true when it is in the log, or never will be. */
+static bool append(struct bh_journal *j, const json_t *event)
+{
+	struct bh_err err = {0};
+	int r = bh_event_log_append(j->log, event, &err);
+
+	if (r == 0) {
+		j->d->log_trouble[0] = '\0';
+		return true;
+	}
+	if (!j->d->log_trouble[0]) /* not once for every event */
+		bh_error("event log: %s", err.text);
+	if (r == -EMSGSIZE) {
+		bh_event_log_missed(j->log, 1);
+		j->missed++;
+		return true;
+	}
+	snprintf(j->d->log_trouble, sizeof(j->d->log_trouble), "%.200s", err.text);
+	return false;
+}
+
+/* Its line is the one that says how many there are not. */
+static void tell_missed(struct bh_journal *j, uint64_t n)
+{
+	char text[80];
+	const struct bh_ocsf_config c = {.time_ms = now_ms(),
+					 .change = BH_CHANGE_FAILED,
+					 .object = "event log",
+					 .text = text};
+
+	snprintf(text, sizeof(text), "%llu events could not be written", (unsigned long long)n);
+	bh_error("event log: %s", text);
+	bh_journal_event(j, bh_ocsf_config(&j->ocsf, &c));
+}
+
+/* Writes some of what waits, in the order in which it came; the rest after a while. */
+static void retry(void *arg)
+{
+	struct bh_journal *j = arg;
+	bool goes_on = true;
+	uint64_t dropped;
+
+	for (int i = 0; i < RETRY_SLICE && goes_on && bh_backlog_count(j->backlog); i++) {
+		BH_CLEANUP(bh_json_decrefp) json_t *event = bh_backlog_first(j->backlog);
+
+		goes_on = !event || append(j, event);
+		if (goes_on)
+			bh_backlog_done(j->backlog);
+	}
+	if (bh_backlog_count(j->backlog)) {
+		bh_source_after(j->retry_timer, goes_on ? 0 : RETRY_MS);
+		return;
+	}
+	dropped = bh_backlog_take_dropped(j->backlog);
+	if (!dropped)
+		return;
+	j->missed += dropped;
+	bh_event_log_missed(j->log, dropped);
+	tell_missed(j, dropped);
+}
+
 /* Writes the event and hands it to followers. A log that cannot be written never stops enforcement;
- * status says so. */
+ * status says so, and events wait while there is room for them. */
 static void write_event(json_t *take_event, void *arg)
 {
 	struct bh_journal *j = arg;
-	struct bh_err err = {0};
 
-	if (bh_event_log_append(j->log, take_event, &err) < 0) {
-		if (!j->d->log_trouble[0]) /* not once for every event */
-			bh_error("event log: %s", err.text);
-		snprintf(j->d->log_trouble, sizeof(j->d->log_trouble), "%.200s", err.text);
-	} else {
-		j->d->log_trouble[0] = '\0';
+	if (bh_backlog_count(j->backlog) || !append(j, take_event)) {
+		if (!bh_backlog_count(j->backlog))
+			bh_source_after(j->retry_timer, RETRY_MS);
+		bh_backlog_add(j->backlog, take_event);
 	}
 	bh_bus_publish(j->bus, take_event);
 	json_decref(take_event);
+}
+
+struct bh_journal_books bh_journal_books(const struct bh_journal *j)
+{
+	return (struct bh_journal_books){
+		.written = bh_event_log_head(j->log).seq,
+		.waiting = bh_backlog_count(j->backlog),
+		.missed = j->missed + bh_backlog_dropped(j->backlog),
+	};
 }
 
 /* ---- events that wait ---- */
@@ -386,30 +462,36 @@ void bh_journal_note_head(struct bh_journal *j)
 {
 	struct bh_event_log_state s = bh_event_log_state(j->log);
 	struct bh_chain head = s.head;
-	char hash[2 * BH_CHAIN_HASH + 1], row[192];
+	char hash[2 * BH_CHAIN_HASH + 1], row[224];
+	/* what dies with us */
+	uint64_t missed = bh_backlog_count(j->backlog) + bh_backlog_dropped(j->backlog);
 	struct bh_err err = {0};
 
-	if (head.seq == j->noted.seq)
+	if (head.seq == j->noted.seq && missed == j->noted_missed)
 		return;
 	bh_hex(head.hash, sizeof(head.hash), hash);
-	snprintf(row, sizeof(row), "{\"seq\":%llu,\"hash\":\"%s\",\"first\":%llu}",
-		 (unsigned long long)head.seq, hash, (unsigned long long)s.first);
-	if (!bh_store_put(j->d->store, "meta", "event-log-head", row, &err))
-		j->noted = head;
+	snprintf(row, sizeof(row), "{\"seq\":%llu,\"hash\":\"%s\",\"first\":%llu,\"missed\":%llu}",
+		 (unsigned long long)head.seq, hash, (unsigned long long)s.first,
+		 (unsigned long long)missed);
+	if (bh_store_put(j->d->store, "meta", "event-log-head", row, &err))
+		return;
+	j->noted = head;
+	j->noted_missed = missed;
 }
 
 static int load_head(const char *key, const char *json, void *arg)
 {
 	struct bh_event_log_options *opt = arg;
 	struct bh_chain *head = &opt->known;
-	unsigned long long seq, first = 0;
+	unsigned long long seq, first = 0, missed = 0;
 	char hash[2 * BH_CHAIN_HASH + 1];
 
 	if (strcmp(key, "event-log-head") ||
-	    sscanf(json, "{\"seq\":%llu,\"hash\":\"%64[0-9a-f]\",\"first\":%llu}", &seq, hash,
-		   &first) < 2)
+	    sscanf(json, "{\"seq\":%llu,\"hash\":\"%64[0-9a-f]\",\"first\":%llu,\"missed\":%llu}",
+		   &seq, hash, &first, &missed) < 2)
 		return 0;
 	opt->known_first = first;
+	opt->missed = missed;
 	for (size_t i = 0; i < BH_CHAIN_HASH; i++) {
 		unsigned byte;
 
@@ -441,6 +523,7 @@ static int open_log(struct bh_journal *j, struct bh_err *err)
 	if (r < 0)
 		return r;
 	j->noted = opt.known;
+	j->missed = j->noted_missed = opt.missed;
 	opt.path = j->path;
 	return bh_event_log_open(&opt, &j->log, err);
 }
@@ -449,6 +532,11 @@ static int open_hold(struct bh_journal *j, struct bh_err *err)
 {
 	const struct bh_hold_options opt = {write_event, fill, on_late, j};
 	int r = bh_hold_new(&opt, &j->hold, err);
+
+	if (!r)
+		r = bh_backlog_new(0, &j->backlog, err);
+	if (!r)
+		r = bh_loop_timer(j->d->loop, UINT32_MAX, 0, retry, j, &j->retry_timer, err);
 
 	return r ? r : bh_loop_timer(j->d->loop, UINT32_MAX, 0, flush, j, &j->hold_timer, err);
 }
@@ -476,6 +564,8 @@ int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err 
 	if (r < 0)
 		return bh_note(err, r, "event log '%s'", j->path);
 	tell_daemon(j, BH_LIFE_STARTED, NULL);
+	if (j->missed)
+		tell_missed(j, j->missed);
 	*ret = BH_TAKE(j);
 	return 0;
 }
@@ -487,10 +577,13 @@ void bh_journal_close(struct bh_journal *j)
 	if (j->log) {
 		tell_daemon(j, BH_LIFE_STOPPED, "enforcement goes on in the kernel");
 		bh_hold_flush(j->hold, INT64_MAX);
+		retry(j);
 		bh_journal_note_head(j);
 	}
 	bh_hold_free(j->hold);
+	bh_backlog_free(j->backlog);
 	bh_source_free(j->hold_timer);
+	bh_source_free(j->retry_timer);
 	bh_event_log_close(j->log);
 	bh_bus_free(j->bus);
 	bh_map_done(&j->announced);

@@ -62,6 +62,13 @@ void bh_journal_digest(struct bh_journal *j, uint64_t ticket, const char *sha256
 /* How many events were told, and how many of them are in the log. */
 uint64_t bh_journal_told(const struct bh_journal *j);
 uint64_t bh_journal_logged(const struct bh_journal *j);
+/* What became of them on the disk. */
+struct bh_journal_books {
+	uint64_t written; /* lines of the log, since it began */
+	uint64_t waiting; /* in memory, until it can be written again */
+	uint64_t missed;  /* found no room there */
+};
+struct bh_journal_books bh_journal_books(const struct bh_journal *j);
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j);
 
 /* journal_stream.c: answer the verbs events and events.verify; both take over the request. */

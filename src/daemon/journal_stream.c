@@ -243,11 +243,13 @@ static void on_proof(int fd, unsigned events, void *arg)
 		bh_fail(&err, EIO, "the check was ended from outside");
 		bh_request_fail(p->rq, &err, true);
 	} else {
-		bh_request_reply(p->rq, json_pack("{sb ss? sI sI sI}", "whole", res.code == 0,
+		bh_request_reply(p->rq, json_pack("{sb ss? sI sI sI sI sI}", "whole", res.code == 0,
 						  "problem", res.code ? res.err.text : NULL,
 						  "lines", (json_int_t)res.check.lines, "firstSeq",
 						  (json_int_t)res.check.first_seq, "lastSeq",
-						  (json_int_t)res.check.at.seq));
+						  (json_int_t)res.check.at.seq, "missed",
+						  (json_int_t)res.check.gaps.missed, "tornBytes",
+						  (json_int_t)res.check.gaps.torn));
 	}
 	proof_free(p);
 }

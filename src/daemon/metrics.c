@@ -6,6 +6,7 @@
 #include "base/reason.h"
 #include "daemon/daemon.h"
 #include "daemon/images.h"
+#include "daemon/journal.h"
 #include "daemon/observe.h"
 #include "daemon/runtime.h"
 #include "daemon/runtime_hash.h"
@@ -130,6 +131,17 @@ static void sinks(struct bh_daemon *d, struct bh_str *out)
 	json_decref(list);
 }
 
+static void journal(struct bh_daemon *d, struct bh_str *out)
+{
+	struct bh_journal_books b = bh_journal_books(d->journal);
+
+	counter(out, "log_events", "Events written to the log since it began.", b.written);
+	gauge(out, "log_waiting", "Events that wait because the log cannot be written.",
+	      (double)b.waiting);
+	counter(out, "log_missed", "Events that could not be written and found no room to wait.",
+		b.missed);
+}
+
 static void images(struct bh_daemon *d, struct bh_str *out)
 {
 	struct bh_images_count c = bh_images_count(d->images);
@@ -214,6 +226,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	expiries(st.world, out);
 	drops(d, out);
 	maps(d, out);
+	journal(d, out);
 	sinks(d, out);
 	images(d, out);
 	tracing(d, out);

@@ -50,7 +50,8 @@ static bool parse_hex(const char *text, uint8_t out[BH_CHAIN_HASH])
 /* ---- writing ---- */
 
 /* The event with its chain object, still without hash. */
-static json_t *chained(const struct bh_chain *c, const json_t *event, uint64_t torn)
+static json_t *chained(const struct bh_chain *c, const json_t *event,
+		       const struct bh_chain_gap *gap)
 {
 	json_t *e = json_copy((json_t *)event);
 	char prev[HEX_LEN + 1];
@@ -58,8 +59,10 @@ static json_t *chained(const struct bh_chain *c, const json_t *event, uint64_t t
 
 	bh_hex(c->hash, BH_CHAIN_HASH, prev);
 	chain = json_pack("{s:I, s:s}", "seq", (json_int_t)(c->seq + 1), "prev", prev);
-	if (torn)
-		json_object_set_new(chain, "torn", json_integer((json_int_t)torn));
+	if (gap->torn)
+		json_object_set_new(chain, "torn", json_integer((json_int_t)gap->torn));
+	if (gap->missed)
+		json_object_set_new(chain, "missed", json_integer((json_int_t)gap->missed));
 	if (!e || json_object_set_new(e, "chain", chain)) {
 		json_decref(e);
 		return NULL;
@@ -67,10 +70,10 @@ static json_t *chained(const struct bh_chain *c, const json_t *event, uint64_t t
 	return e;
 }
 
-int bh_chain_line(const struct bh_chain *c, const json_t *event, uint64_t torn, char **ret_line,
-		  size_t *ret_len, struct bh_chain *ret_next, struct bh_err *err)
+int bh_chain_line(const struct bh_chain *c, const json_t *event, const struct bh_chain_gap *gap,
+		  char **ret_line, size_t *ret_len, struct bh_chain *ret_next, struct bh_err *err)
 {
-	BH_CLEANUP(bh_json_decrefp) json_t *e = chained(c, event, torn);
+	BH_CLEANUP(bh_json_decrefp) json_t *e = chained(c, event, gap);
 	struct bh_chain next = {.seq = c->seq + 1};
 	BH_CLEANUP(bh_freep) char *text = e ? json_dumps(e, CANONICAL) : NULL;
 	BH_CLEANUP(bh_freep) char *full = NULL;
@@ -180,6 +183,11 @@ static int check_link(const struct bh_chain_check *k, const struct bh_chain *pre
 	return 0;
 }
 
+static uint64_t number_of(const json_t *chain, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(chain, key));
+}
+
 static int check_line(struct bh_chain_check *k, const char *line, size_t len, struct bh_err *err)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *e = NULL;
@@ -198,8 +206,8 @@ static int check_line(struct bh_chain_check *k, const char *line, size_t len, st
 	k->has_begun = true;
 	k->at = end;
 	k->lines++;
-	k->torn +=
-		(uint64_t)json_integer_value(json_object_get(json_object_get(e, "chain"), "torn"));
+	k->gaps.torn += number_of(json_object_get(e, "chain"), "torn");
+	k->gaps.missed += number_of(json_object_get(e, "chain"), "missed");
 	return 0;
 }
 

@@ -5,7 +5,8 @@
  * sorted by their bytes at every level, no blanks, UTF-8 unescaped (jansson's JSON_COMPACT |
  * JSON_SORT_KEYS). The line itself is that canonical text with "hash", so any changed byte shows.
  * The first line of all has seq 1 and a prev of zeros. "torn": N in a chain object says that N
- * bytes of a line that a crash had cut short were removed before it. Pure: no files here. */
+ * bytes of a line that a crash had cut short were removed before it, "missed": N that N events
+ * before it could not be written. Pure: no files here. */
 #pragma once
 
 #include <jansson.h>
@@ -24,11 +25,16 @@ struct bh_chain {
 	uint8_t hash[BH_CHAIN_HASH];
 };
 
+/* What is not there before a line; see above. */
+struct bh_chain_gap {
+	uint64_t torn, missed;
+};
+
 /* The next line with its newline; the caller owns *ret_line. c moves on only in *ret_next, so that
  * a line that could not be written leaves no trace. event is borrowed and must be an object without
- * a "chain". torn: see above. -EMSGSIZE: longer than BH_CHAIN_MAX_LINE. */
-int bh_chain_line(const struct bh_chain *c, const json_t *event, uint64_t torn, char **ret_line,
-		  size_t *ret_len, struct bh_chain *ret_next, struct bh_err *err);
+ * a "chain". -EMSGSIZE: longer than BH_CHAIN_MAX_LINE. */
+int bh_chain_line(const struct bh_chain *c, const json_t *event, const struct bh_chain_gap *gap,
+		  char **ret_line, size_t *ret_len, struct bh_chain *ret_next, struct bh_err *err);
 
 /* Reads the chain object of one line (without newline) and proves its hash. *ret_end is the chain's
  * state after it; *ret_prev, which may be NULL, the state it claims to follow (seq and hash).
@@ -43,9 +49,9 @@ struct bh_chain_check {
 	bool has_begun;	    /* the first line seen may follow one that was rotated away */
 	uint64_t first_seq; /* of the first line seen */
 	uint64_t lines;
-	uint64_t torn;	  /* bytes that crashes tore, as recorded */
-	size_t open_tail; /* bytes after the file's last newline: being written, or torn */
-	const char *name; /* of the file, for messages; borrowed */
+	struct bh_chain_gap gaps; /* sums of what is recorded */
+	size_t open_tail;	  /* bytes after the file's last newline: being written, or torn */
+	const char *name;	  /* of the file, for messages; borrowed */
 	size_t line_no;
 	/* Set by the caller before the first text: the head that was noted elsewhere, seq 0: none.
 	 * A log that ends before it was shortened; one that has another line there was rewritten.

@@ -18,7 +18,9 @@ struct bh_event_log {
 	int fd; /* -1 after a rotation that could not make the new file */
 	uint64_t size, max_bytes;
 	unsigned keep;
-	uint64_t torn; /* bytes removed, not yet told in a line */
+	struct bh_chain_gap gap; /* not yet told in a line */
+	bool has_begun;		 /* the head is what the files say */
+	uint64_t known_first;	 /* for when it begins */
 	struct bh_chain head;
 	uint64_t first; /* oldest line that rotation has left */
 	dev_t dev;	/* of the open file */
@@ -160,7 +162,7 @@ static int move_aside(struct bh_event_log *l, struct bh_err *err)
 			continue;
 		if (rename(l->path, to) < 0)
 			return bh_fail_sys(err, errno, "move '%s' aside", l->path);
-		l->torn = l->size;
+		l->gap.torn = l->size;
 		bh_closep(&l->fd);
 		return open_file(l, err);
 	}
@@ -175,7 +177,7 @@ static int cut(struct bh_event_log *l, size_t torn, struct bh_err *err)
 	if (ftruncate(l->fd, (off_t)(l->size - torn)) < 0)
 		return bh_fail_sys(err, errno, "cut the torn line off '%s'", l->path);
 	l->size -= torn;
-	l->torn = torn;
+	l->gap.torn = torn;
 	return 0;
 }
 
@@ -198,6 +200,31 @@ static int find_head(struct bh_event_log *l, const struct bh_chain *known, struc
 	return cut(l, torn, err);
 }
 
+/* Opens the file and finds out where to go on: at the start, and after it could not be kept in
+ * order. */
+static int begin(struct bh_event_log *l, struct bh_err *err)
+{
+	struct bh_chain known = l->head;
+	int r = open_file(l, err);
+
+	if (!r && (l->size || !l->has_begun))
+		r = find_head(l, &known, err);
+	if (r) {
+		bh_closep(&l->fd);
+		return r;
+	}
+	if (!l->has_begun)
+		find_first(l, l->known_first);
+	l->has_begun = true;
+	return 0;
+}
+
+/* What a disk says that may be well again, while everything else goes on. */
+static bool is_passing(int r)
+{
+	return r == -EROFS || r == -ENOSPC || r == -EDQUOT || r == -EIO;
+}
+
 int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_log **ret,
 		      struct bh_err *err)
 {
@@ -210,17 +237,17 @@ int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_lo
 	l->path = strdup(opt->path);
 	l->max_bytes = opt->max_bytes ? opt->max_bytes : BH_LOG_MAX_BYTES;
 	l->keep = opt->keep ? opt->keep : BH_LOG_KEEP;
+	l->head = opt->known;
+	l->known_first = l->first = opt->known_first;
+	l->gap.missed = opt->missed;
 	if (l->keep > BH_LOG_MAX_KEEP)
 		return bh_fail(err, EINVAL, "event log: %u files to keep, 1-%u are possible",
 			       l->keep, BH_LOG_MAX_KEEP);
 	if (!l->path)
 		return bh_fail(err, ENOMEM, "event log");
-	r = open_file(l, err);
-	if (!r)
-		r = find_head(l, &opt->known, err);
-	if (r)
+	r = begin(l, err);
+	if (r && !is_passing(r))
 		return bh_note(err, r, "event log");
-	find_first(l, opt->known_first);
 	*ret = BH_TAKE(l);
 	return 0;
 }
@@ -283,15 +310,6 @@ static int write_line(struct bh_event_log *l, const char *line, size_t len, stru
 	return err->code;
 }
 
-/* The file could not be kept in order: start again from what is on the disk. */
-static int reopen(struct bh_event_log *l, struct bh_err *err)
-{
-	struct bh_chain known = l->head;
-	int r = open_file(l, err);
-
-	return r || !l->size ? r : find_head(l, &known, err);
-}
-
 int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *line = NULL;
@@ -302,9 +320,9 @@ int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_e
 	if (l->fd >= 0 && !is_in_place(l))
 		bh_closep(&l->fd);
 	if (l->fd < 0)
-		r = reopen(l, err);
+		r = begin(l, err);
 	if (!r)
-		r = bh_chain_line(&l->head, event, l->torn, &line, &len, &next, err);
+		r = bh_chain_line(&l->head, event, &l->gap, &line, &len, &next, err);
 	if (!r && l->size && l->size + len > l->max_bytes)
 		r = rotate(l, err);
 	if (!r)
@@ -312,8 +330,13 @@ int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_e
 	if (r)
 		return bh_note(err, r, "event log");
 	l->head = next;
-	l->torn = 0;
+	l->gap = (struct bh_chain_gap){0};
 	return 0;
+}
+
+void bh_event_log_missed(struct bh_event_log *l, uint64_t n)
+{
+	l->gap.missed += n;
 }
 
 int bh_event_log_sync(struct bh_event_log *l, struct bh_err *err)

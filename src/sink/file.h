@@ -4,7 +4,7 @@
  * What a crash leaves is mended at the next open: a line cut short is removed and the next line
  * says so. A file whose last whole line is not ours is moved to PATH.damaged-N. What is missing is
  * never papered over: the sequence goes on from the head that the caller noted, so that verify
- * shows the gap.
+ * shows the gap. A disk that takes nothing at the moment is no reason not to open the log.
  */
 #pragma once
 
@@ -27,6 +27,7 @@ struct bh_event_log_options {
 	unsigned keep;	       /* rotated files; 0: BH_LOG_KEEP */
 	struct bh_chain known; /* head noted at the last run; seq 0: none */
 	uint64_t known_first;  /* the oldest line then; 0: not known */
+	uint64_t missed;       /* events that had not been written then */
 };
 /* Mode 0600. -EBUSY: another process writes there. */
 int bh_event_log_open(const struct bh_event_log_options *opt, struct bh_event_log **ret,
@@ -37,6 +38,8 @@ void bh_event_log_closep(struct bh_event_log **l);
 /* Writes one event (borrowed) as one line. A failure leaves the log as it was; calling again later
  * is fine. */
 int bh_event_log_append(struct bh_event_log *l, const json_t *event, struct bh_err *err);
+/* So many events were not written before the next one, whose line will say so. */
+void bh_event_log_missed(struct bh_event_log *l, uint64_t n);
 /* Waits until everything written is on the disk. */
 int bh_event_log_sync(struct bh_event_log *l, struct bh_err *err);
 /* Where the chain ends now; for the caller to note elsewhere. */

@@ -99,6 +99,63 @@ def torn(node, log):
     check(any(c.get("torn") == 36 for c in last), "and the next one says how much was cut", last)
 
 
+def troubled(node):
+    node.ask("runtime")
+    return any(d["what"] == "events" for d in node.ask("status")["degraded"])
+
+
+def fill(log):
+    """Takes all room; what gives it back."""
+    path = os.path.join(os.path.dirname(log.path), "filler")
+    with open(path, "wb", buffering=0) as f:
+        while True:
+            try:
+                f.write(b"x" * 65536)
+            except OSError:
+                return lambda: os.unlink(path)
+
+
+def full(node, log, box):
+    """A disk that is full for a while costs nothing; for longer, and the log says how much."""
+    give_back = fill(log)
+    box.sh("i=0; while [ $i -lt 60 ]; do cp /bin/true /tmp/full$i; /tmp/full$i; i=$((i+1)); done")
+    wait_until(lambda: troubled(node), 10, "status says that the log is not written")
+    log.whole("while the disk is full")
+    give_back()
+    wait_until(lambda: not troubled(node), 10, "it is written again")
+    wait_until(lambda: b"full59" in log.text(), 10, "up to the last event")
+    started = {e["process"]["cmd_line"] for e in map(json.loads, log.text().splitlines())
+               if e["class_uid"] == 1007 and "cmd_line" in e["process"]}
+    equal([i for i in range(60) if f"/tmp/full{i}" not in started], [], "nothing is missing")
+    equal(log.whole("after that")["missed"], 0, "and none was missed")
+    give_back = fill(log)
+    box.sh("i=0; while [ $i -lt 1200 ]; do cp /bin/true /tmp/long$i; /tmp/long$i %s; rm /tmp/long$i; "
+           "i=$((i+1)); done" % ("x" * 3000))
+    wait_until(lambda: troubled(node), 10, "status says so again")
+    give_back()
+    wait_until(lambda: not troubled(node) and b'"missed":' in log.text(), 20, "events were missed")
+    said = log.whole("and that is told")
+    line = next(e for e in map(json.loads, log.text().splitlines()) if "missed" in e["chain"])
+    check(said["missed"] == line["chain"]["missed"] > 0 and
+          f"{said['missed']} events could not be written" in line["message"], "by an event", line)
+    check(f"{said['missed']} events could not" in node.cli("events", "verify").stdout, "and by verify")
+
+
+def read_only(node, log):
+    """A log that cannot be written at the start either is no reason not to enforce."""
+    directory = os.path.dirname(log.path)
+    node.stop()
+    testing.run("mount", "--bind", directory, directory)
+    testing.on_exit(lambda: testing.run("umount", "-l", directory, check=False))
+    testing.run("mount", "-o", "remount,bind,ro", directory)
+    node.start()
+    check(troubled(node), "it starts, and says what is wrong")
+    testing.run("umount", directory)
+    wait_until(lambda: not troubled(node), 10, "the log is written again")
+    check(b"bulkheadd started" in b"".join(log.text().splitlines()[-5:]), "from the start on")
+    log.whole("after a start on a disk that was read-only")
+
+
 def removed(node, log):
     os.unlink(log.path)
     node.pod("shop", "other")
@@ -109,7 +166,10 @@ def removed(node, log):
 
 
 def main():
-    node = Node(config={"runtime": {"mode": "off"}}).start()
+    node = Node(config={"runtime": {"mode": "off"}})
+    testing.run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", node.path("log"))
+    testing.on_exit(lambda: testing.run("umount", "-l", node.path("log"), check=False))
+    node.start()
     log = Log(node)
     for i in range(12):
         node.write("p.yaml", namespace("a"), network_policy(
@@ -127,6 +187,10 @@ def main():
         killed(node, log, box)
     with part("torn"):
         torn(node, log)
+    with part("a full disk"):
+        full(node, log, box)
+    with part("a read-only one"):
+        read_only(node, log)
     with part("removed"):
         removed(node, log)
 

@@ -27,7 +27,8 @@ static void check_record(const uint8_t *data, size_t size)
 	}
 	/* what was decoded can always be written, and read again */
 	event = bh_ocsf_edge(&source, &x);
-	if (!event || bh_chain_line(&chain, event, 0, &line, &len, &next, &err) ||
+	if (!event ||
+	    bh_chain_line(&chain, event, &(struct bh_chain_gap){0}, &line, &len, &next, &err) ||
 	    bh_chain_read(line, len - 1, &again, NULL, NULL, &err) || again.seq != 1)
 		abort();
 }

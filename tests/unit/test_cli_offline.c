@@ -269,7 +269,8 @@ static void write_log(char *path, size_t changed)
 		BH_CLEANUP(bh_freep) char *line = NULL;
 		size_t len;
 
-		bh_assert_ok(&err, bh_chain_line(&at, event, 0, &line, &len, &next, &err));
+		bh_assert_ok(&err, bh_chain_line(&at, event, &(struct bh_chain_gap){0}, &line, &len,
+						 &next, &err));
 		if (i == changed)
 			strchr(line, 'm')[0] = 'n';
 		fwrite(line, 1, len, f);

@@ -82,7 +82,8 @@ static void test_known_hash(void **state)
 	size_t len;
 
 	(void)state;
-	bh_assert_ok(&fx.err, bh_chain_line(&nothing, e, 0, &line, &len, &next, &fx.err));
+	bh_assert_ok(&fx.err, bh_chain_line(&nothing, e, &(struct bh_chain_gap){0}, &line, &len,
+					    &next, &fx.err));
 	assert_string_equal(
 		line,
 		"{\"a\":{\"z\":\"\xc3\xbc\"},\"b\":1,"
@@ -105,7 +106,25 @@ static void test_goes_on_after_restart(void **state)
 	bh_assert_ok(&fx.err, try_open(0, 0, &head));
 	append_all(3, 4);
 	verify_ok(4);
-	assert_int_equal(fx.check.torn, 0);
+	assert_int_equal(fx.check.gaps.torn, 0);
+}
+
+/* What was never written is told by the line that comes after it, once. */
+static void test_missed(void **state)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	size_t len;
+
+	(void)state;
+	open_log();
+	append_all(1, 2);
+	bh_event_log_missed(fx.log, 40);
+	bh_event_log_missed(fx.log, 2);
+	append_all(3, 4);
+	verify_ok(4);
+	assert_int_equal(fx.check.gaps.missed, 42);
+	text = read_log(&len);
+	assert_non_null(strstr(text, "\"missed\":42,"));
 }
 
 static void test_one_writer(void **state)
@@ -216,14 +235,14 @@ static void test_torn_line(void **state)
 		open_log();
 		append_all(10, 11);
 		verify_ok(4);
-		assert_int_equal(fx.check.torn, cut - whole);
+		assert_int_equal(fx.check.gaps.torn, cut - whole);
 		bh_event_log_closep(&fx.log);
 	}
 	write_log(text, 10); /* of the very first line */
 	open_log();
 	append_all(1, 1);
 	verify_ok(1);
-	assert_int_equal(fx.check.torn, 10);
+	assert_int_equal(fx.check.gaps.torn, 10);
 }
 
 static void test_killed_writer(void **state)
@@ -281,7 +300,7 @@ static void test_damaged_file_is_moved_aside(void **state)
 	assert_int_equal(access(name, F_OK), 0);
 	verify_ok(2);
 	assert_int_equal(fx.check.first_seq, 6);
-	assert_int_equal(fx.check.torn, 9);
+	assert_int_equal(fx.check.gaps.torn, 9);
 }
 
 /* ---- tampering ---- */
@@ -474,6 +493,7 @@ int main(void)
 		T(test_lines),
 		T(test_known_hash),
 		T(test_goes_on_after_restart),
+		T(test_missed),
 		T(test_one_writer),
 		T(test_rotation),
 		T(test_crash_in_rotation),
