@@ -6,13 +6,13 @@ import os
 import shutil
 import signal
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
 from container import Container
 from node import Node, namespace, network_policy, pods_peer, ports
 from testing import check, equal, part, run
+from traffic import comes_true
 
 LIB = os.path.join(testing.SOURCE, "tests", "e2e", "lib")
 PROCESSES = 2  # of a pod
@@ -168,12 +168,12 @@ def names_now(bed, pod):
 
 def names_told(bed, pod, wanted):
     """How many different ones, once the log has them all; -1: one of them twice."""
-    names = names_now(bed, pod)
-    for _ in range(50):  # events wait for a file's digest, but not long
-        if len(names) >= wanted:
-            break
-        time.sleep(0.1)
-        names = names_now(bed, pod)
+    names = []
+
+    def all_there():
+        names[:] = names_now(bed, pod)
+        return len(names) >= wanted
+    comes_true(all_there, SETTLE_S)
     return len(names) if len(names) == len(set(names)) else -1
 
 

@@ -50,7 +50,7 @@ def build():
     refresh(tree)
     generator = [] if os.path.exists(os.path.join(out, "CMakeCache.txt")) else ["-G", "Ninja"]
     run("cmake", "-S", tree, "-B", out, *generator, "-DBH_TESTS=OFF", "-DCMAKE_BUILD_TYPE=Debug")
-    run("cmake", "--build", out, "-j", "2", "--target", "bulkheadd", timeout=280)
+    run("cmake", "--build", out, "-j", "2", "--target", "bulkheadd", timeout=560)
     return os.path.join(out, "bin", "bulkheadd")
 
 

@@ -13,7 +13,6 @@ from testing import check, equal, part
 from traffic import is_allowed
 
 PODS = 12
-RIGHT_AWAY_S = 0.05  # from the return of ADD to the first allowed connection
 POLICIES = [
     namespace("w"),
     network_policy("w", "storm", {"app": "storm"}, ["Egress", "Ingress"],
@@ -62,24 +61,25 @@ def storm_pods(node, good, bad):
         # us, and the kernel asks again a second later. It is also the fence for late packets.
         hope = pod.agent.call("storm_start", addr=to_good, udp_port=53, tcp_port=80, mark=mark,
                               pause=0.001)
-        first = testing.wait_until(lambda: connected_after(pod, hope, done), 5,
+        first = testing.wait_until(lambda: connected_after(pod, hope, done), 15,
                                    "an allowed connection")
-        back = good.agent.probe("tcp", pod.ip6 if v6 else pod.ip4, 80)
+        lost = pod.agent.call("storm_state", storm=hope)["firstLost"]
+        back = good.agent.reach("tcp", pod.ip6 if v6 else pod.ip4, 80)
         sent = pod.agent.call("storm_state", storm=shout)["sent"]
         testing.wait_until(lambda: pod.agent.call("storm_state", storm=shout)["sent"] > sent + 50 or
                            pod.agent.call("storm_state", storm=shout)["errors"].get("EPERM", 0) > 50,
-                           5, "more of the storm")
+                           15, "more of the storm")
         heard = bad.agent.call("sniff_stop", sniffer=sniffer)["last"]
         last = max(heard.values(), default=began)
         state = pod.agent.call("storm_stop", storm=shout)
         pod.agent.call("storm_stop", storm=hope)
         check(last < done, f"{pod.name}: not a packet to the denied peer after ADD returned (last "
               f"{(last - began) * 1000:.1f} ms after the plugin began)", state)
-        check(first - done <= RIGHT_AWAY_S,
-              f"{pod.name}: allowed traffic right after ADD ({(first - done) * 1000:.1f} ms)",
-              lambda: node.ask("status")["drops"])
+        # not by the clock, which the processes that try it wait for as well
+        check(lost == 0, f"{pod.name}: the first connection after ADD, nothing of it lost "
+              f"({(first - done) * 1000:.1f} ms)", lambda: (lost, node.ask("status")["drops"]))
         equal(back, "open", f"{pod.name}: and towards it")
-        check(done - began < 2, f"{pod.name}: bulkhead-cni took {(done - began) * 1000:.1f} ms")
+        check(done - began < 8, f"{pod.name}: bulkhead-cni took {(done - began) * 1000:.1f} ms of 10 s")
         check(before["connected"] == 0, f"{pod.name}: the storm began before there was a network")
         pod.gone()
 
@@ -114,7 +114,7 @@ def no_daemon(node, bad):
     sniffer = bad.agent.call("sniff_start", marks=[mark], interface="eth0")
     sent = pod.agent.call("storm_state", storm=shout)["sent"]
     testing.wait_until(lambda: sum(pod.agent.call("storm_state", storm=shout)["errors"].values()) +
-                       pod.agent.call("storm_state", storm=shout)["sent"] > sent + 100, 5, "a storm")
+                       pod.agent.call("storm_state", storm=shout)["sent"] > sent + 100, 15, "a storm")
     equal(bad.agent.call("sniff_stop", sniffer=sniffer)["counts"], {}, "the interface is shut")
     pod.agent.call("storm_stop", storm=shout)
     pod.conf["result"] = {"cniVersion": "1.0.0", "interfaces": [], "ips": []}
@@ -127,7 +127,7 @@ def no_daemon(node, bad):
 
 def enforced_meanwhile(good, bad, victim):
     """What was attached before the daemon died is still enforced."""
-    equal(victim.agent.probe("tcp", good.ip4, 80), "open", "allowed while the daemon is dead")
+    equal(victim.agent.reach("tcp", good.ip4, 80), "open", "allowed while the daemon is dead")
     check(not is_allowed(victim.agent.probe("tcp", bad.ip4, 80)), "denied while it is dead")
 
 
@@ -148,7 +148,7 @@ def main():
     with part("the daemon is back"):
         node.start()
         pod = node.pod("w", "late", {"app": "storm"})
-        equal(pod.agent.probe("tcp", good.ip4, 80), "open", "ADD works again")
+        equal(pod.agent.reach("tcp", good.ip4, 80), "open", "ADD works again")
         check(not is_allowed(pod.agent.probe("tcp", bad.ip4, 80)), "and denies")
 
 

@@ -398,8 +398,8 @@ def do_stream_close(stream):
 # ---- storms: packets at a peer from before the pod has an address ----
 
 class Storm(threading.Thread):
-    """UDP datagrams and TCP connection attempts at one address until stopped. Keeps when the first
-    attempt succeeded and how many did."""
+    """UDP datagrams and TCP connection attempts at one address until stopped. Keeps how many succeeded
+    and when, and of the very first one how many segments were lost; None: not known yet, -1: it failed."""
 
     def __init__(self, addr, udp_port, tcp_port, mark, pause):
         super().__init__(daemon=True)
@@ -409,6 +409,7 @@ class Storm(threading.Thread):
         self.sent = self.connected = 0
         self.errors = {}
         self.connected_at = []
+        self.first = self.first_lost = None
         self.start()
 
     def run(self):
@@ -435,21 +436,30 @@ class Storm(threading.Thread):
     def syn(self, pending):
         s = socket.socket(family_of(self.addr), socket.SOCK_STREAM)
         s.setblocking(False)
+        self.first = self.first or s
         code = s.connect_ex((self.addr, self.tcp_port))
         if code not in (0, errno.EINPROGRESS):
+            self.note_first(s, -1)
             s.close()
             raise OSError(code, os.strerror(code))
         pending.append(s)
 
+    def note_first(self, s, result):
+        if s is self.first and self.first_lost is None:
+            self.first_lost = result
+
     def reap(self, pending):
         _, writable, _ = select.select([], pending, [], 0)
         for s in writable:
-            if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            is_open = not s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if is_open:
                 self.connected += 1
                 self.connected_at.append(time.monotonic())
+            self.note_first(s, lost(s) if is_open else -1)
             pending.remove(s)
             s.close()
         while len(pending) > 64:
+            self.note_first(pending[0], -1)
             pending.pop(0).close()
 
 
@@ -465,7 +475,7 @@ def do_storm_start(addr, udp_port, tcp_port, mark, pause=0.0005):
 def do_storm_state(storm):
     s = storms[storm]
     return {"sent": s.sent, "connected": s.connected, "errors": s.errors,
-            "connectedAt": s.connected_at[-2000:]}
+            "connectedAt": s.connected_at[-2000:], "firstLost": s.first_lost}
 
 
 def do_storm_stop(storm):
