@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "http/client.h"
 #include "registry/auth.h"
+#include "registry/link.h"
 #include "registry/mirror.h"
 #include "registry/url.h"
 #include "verify/bytes.h"
@@ -234,18 +235,12 @@ static int judge(struct exchange *x, const struct bh_http_reply *reply, struct b
 static char *next_page(const struct exchange *x, const char *link)
 {
 	BH_CLEANUP(bh_url_done) struct bh_url u = {0};
-	BH_CLEANUP(bh_freep) char *target = NULL;
+	BH_CLEANUP(bh_freep) char *target = bh_link_next(link);
 	struct bh_err ignored;
-	const char *end;
 
-	if (!link || *link != '<')
+	if (!target)
 		return NULL;
-	end = strchr(link, '>');
-	if (!end || !(strcasestr(end, "rel=\"next\"") || strcasestr(end, "rel=next")))
-		return NULL;
-	target = strndup(link + 1, (size_t)(end - link - 1));
-	if (!target || bh_url_resolve(&x->at, target, &u, &ignored) ||
-	    !bh_url_same_server(&u, &x->home))
+	if (bh_url_resolve(&x->at, target, &u, &ignored) || !bh_url_same_server(&u, &x->home))
 		return strdup("");
 	return bh_url_text(&u);
 }

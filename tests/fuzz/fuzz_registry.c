@@ -9,6 +9,7 @@
 #include "policy/image_pods.h"
 #include "policy/mirrors.h"
 #include "registry/challenge.h"
+#include "registry/link.h"
 #include "registry/creds.h"
 #include "registry/url.h"
 
@@ -175,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 1:
 		fuzz_challenge(text);
+		free(bh_link_next(text));
 		break;
 	case 2:
 		fuzz_creds(text, strlen(text));

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "registry/challenge.h"
 #include "registry/creds.h"
+#include "registry/link.h"
 #include "registry/mirror.h"
 #include "registry/url.h"
 
@@ -282,6 +283,39 @@ static void plain_hosts(void **state)
 	}
 }
 
+static void link_rows(void **state)
+{
+	static const struct {
+		const char *header, *want;
+	} rows[] = {
+		{"</v2/a?n=2>; rel=\"next\"", "/v2/a?n=2"},
+		{"</x>;rel=next", "/x"},
+		{" , </x> ; REL = NEXT ", "/x"},
+		{"</a>; rel=\"prev\", </b>; rel=\"next\"", "/b"},
+		{"</a>; rel=next, </b>; rel=next", "/a"},
+		{"</a>; title=\"x, y; rel=next\", </b>; rel=\"last next\"", "/b"},
+		{"</a>; title=\"\\\"; rel=next\"; rel=\"prev\"", NULL},
+		{"</a>; rel=nextish", NULL},
+		{"</a>; relation=next", NULL},
+		{"</a>; rel=\"\"", NULL},
+		{"</a>; rel", NULL},
+		{"</a>", NULL},
+		{"<>; rel=next", ""},
+		{"/a; rel=next", NULL},
+		{"<", NULL},
+		{"", NULL},
+		{NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		BH_CLEANUP(bh_freep) char *got = bh_link_next(rows[i].header);
+
+		if (!got != !rows[i].want || (got && strcmp(got, rows[i].want)))
+			fail_msg("row %zu: %s", i, got ? got : "nothing");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,7 +323,7 @@ int main(void)
 		cmocka_unit_test(url_same_server),    cmocka_unit_test(challenge_rows),
 		cmocka_unit_test(creds_match),	      cmocka_unit_test(creds_refuse),
 		cmocka_unit_test(creds_keep_secrets), cmocka_unit_test(creds_prefer),
-		cmocka_unit_test(plain_hosts),
+		cmocka_unit_test(plain_hosts),	      cmocka_unit_test(link_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
