@@ -93,7 +93,8 @@ static bool has_pair(const X509_NAME *subject, const struct pair *p)
 	int n;
 	bool is_same;
 
-	if (at < 0)
+	/* what is there twice says two things, and another reader may believe the second */
+	if (at < 0 || X509_NAME_get_index_by_NID((X509_NAME *)subject, p->nid, at) >= 0)
 		return false;
 	value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
 	n = ASN1_STRING_to_UTF8(&utf8, value);

@@ -287,6 +287,8 @@ static void test_subjects(void **state)
 		{"x509.subject:O=Acme", true, true},
 		{"x509.subject: O=Acme, C=US", true, true},
 		{"x509.subject: O=Acm", true, false},
+		{"x509.subject: L=A", true, false}, /* it is there twice */
+		{"x509.subject: L=B", true, false},
 		{"x509.subject: O=Acme Corp", true, false},
 		{"x509.subject: C=US,OU=x", true, false},
 		{"x509.subject: CN=a\\,b", true, true},
@@ -300,7 +302,8 @@ static void test_subjects(void **state)
 	X509_NAME *name = X509_NAME_new();
 	const struct {
 		const char *key, *value;
-	} parts[] = {{"C", "US"}, {"ST", "WA"}, {"O", "Acme"}, {"CN", "a,b"}};
+	} parts[] = {{"C", "US"},   {"ST", "WA"}, {"O", "Acme"},
+		     {"CN", "a,b"}, {"L", "A"},	  {"L", "B"}};
 
 	(void)state;
 	for (size_t i = 0; i < BH_ARRAY_SIZE(parts); i++)
