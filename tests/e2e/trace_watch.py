@@ -25,8 +25,9 @@ def ours(event):
 
 
 def started(node, pod, path):
-    """The last start of an executable, or None."""
-    found = [e for e in events(node, "process", pod) if e["process"].get("file", {}).get("path") == path]
+    """The last start of an executable, or None. Digests that come late are told later."""
+    found = [e for e in events(node, "process", pod) if e["activity_name"] == "Launch" and
+             e["process"].get("file", {}).get("path") == path]
     return found[-1] if found else None
 
 

@@ -50,6 +50,11 @@ def events(node, pod, *more):
     return [json.loads(line) for line in r.stdout.splitlines() if line.strip()]
 
 
+def started(node, pod):
+    """The last start of a program. A digest that comes late is told after it, as an event of its own."""
+    return [e for e in events(node, pod, "--class", "process") if e["activity_name"] == "Launch"][-1]
+
+
 def named(node, boxes):
     for name, _, (kind, owner), guessed in CASES:
         boxes[name].sh("cp /bin/true /opt/x; /opt/x")
@@ -65,14 +70,14 @@ def named(node, boxes):
 
 
 def containers(node, boxes):
-    e = events(node, "shop/db-0", "--class", "process")[-1]
+    e = started(node, "shop/db-0")
     equal((e["container"]["name"], e["container"]["image"]),
           ("main", {"uid": DIGEST, "name": f"img/app@{DIGEST}"}),
           "the only container of a pod, and its image's digest")
-    e = events(node, "shop/web-5d4f8c7b9-x2x4z", "--class", "process")[-1]
+    e = started(node, "shop/web-5d4f8c7b9-x2x4z")
     equal((e["container"]["name"], ours(e)["image"], "image" in e["container"]),
           ("main", "img/app:v1", False), "a tag is no digest")
-    e = events(node, "shop/agent-zz9zz", "--class", "process")[-1]
+    e = started(node, "shop/agent-zz9zz")
     equal((e["container"]["name"], "image" in ours(e)), ("agent-zz9zz", False),
           "of two containers none is named")
 
@@ -104,7 +109,7 @@ def main():
         node.remove("pods.yaml")
         node.start()
         boxes["db-0"].sh("/usr/bin/wc /dev/null")
-        e = events(node, "shop/db-0", "--class", "process")[-1]
+        e = started(node, "shop/db-0")
         equal(ours(e)["workload"]["name"], "db-0", "an object that is gone is not remembered")
 
 
