@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "detect/baseline.h"
+#include "verify/ref.h"
 
 #define MAX_FILE (16u << 20)
 #define MAX_KEY	 (64u << 10)
@@ -259,6 +260,9 @@ static int move(const struct bh_cli *cli, const struct bh_args *args, char **tex
 		return bh_cli_fail(cli, "out of memory");
 	if (as && !split_place(copy, &to))
 		return bh_cli_usage(cli, "--as: '%s' is not NAMESPACE/NAME", as);
+	if (to.image_digest && !bh_digest_ok(to.image_digest))
+		return bh_cli_usage(cli, "--image: '%s' is no digest like sha256:...",
+				    to.image_digest);
 	r = parse(cli, *text, &b);
 	if (r)
 		return r;

@@ -180,6 +180,7 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 		return r;
 	if (interval_ms < 100 || interval_ms > 3600000)
 		return bh_cli_usage(cli, "--interval: between 100ms and 1h");
+	call.take_args = json_pack("{s:I}", "interval", (json_int_t)interval_ms);
 	r = bh_cli_call(cli, call, &before);
 	then = now_s();
 	do {
@@ -189,6 +190,7 @@ static int run(struct bh_cli *cli, const struct bh_args *args)
 		if (r)
 			return r;
 		wait_ms(interval_ms);
+		call.take_args = json_pack("{s:I}", "interval", (json_int_t)interval_ms);
 		r = bh_cli_call(cli, call, &now);
 		if (r)
 			return r;

@@ -447,7 +447,7 @@ int bh_daemon_run(struct bh_daemon *d, struct bh_err *err)
 static void free_sources(struct bh_daemon *d)
 {
 	struct bh_source **sources[] = {&d->addr_source, &d->ring_source, &d->tick_timer,
-					&d->term_source, &d->int_source};
+					&d->term_source, &d->int_source,  &d->top_timer};
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(sources); i++)
 		bh_source_freep(sources[i]);

@@ -46,9 +46,10 @@ struct bh_daemon {
 	struct bh_sinks *sinks;
 	struct bh_http_server *http;
 	struct bh_addr_watch *addr_watch;
-	struct bh_source *addr_source, *ring_source, *tick_timer, *term_source, *int_source;
-	int bpffs_lock;	  /* the directory of pins, locked; -1: not yet */
-	json_t *problems; /* of the manifests, as of problems_revision and problems_minute */
+	struct bh_source *addr_source, *ring_source, *tick_timer, *term_source, *int_source,
+		*top_timer; /* NULL: nobody looked at top yet */
+	int bpffs_lock;	    /* the directory of pins, locked; -1: not yet */
+	json_t *problems;   /* of the manifests, as of problems_revision and problems_minute */
 	uint64_t problems_revision;
 	int64_t problems_minute;
 	struct bh_ip *local_addresses; /* of the node, as of the last look */

@@ -144,6 +144,15 @@ void bh_policy_news_look(struct bh_policy_news *n)
 		forget_gone(n);
 }
 
+void bh_policy_news_by(struct bh_policy_news *n, const char *object, const char *text,
+		       const struct bh_caller *by)
+{
+	tell(n, (struct bh_ocsf_config){.change = BH_CHANGE_CHANGED,
+					.object = object,
+					.text = text,
+					.actor = {true, by->pid, by->uid, by->exe}});
+}
+
 int bh_policy_news_open(struct bh_daemon *d, struct bh_policy_news **ret, struct bh_err *err)
 {
 	struct bh_policy_news *n = calloc(1, sizeof(*n));

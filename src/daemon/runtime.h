@@ -13,6 +13,7 @@ struct bh_edge_fact;
 struct bh_endpoint;
 struct bh_baselines;
 struct bh_digests;
+struct bh_prog_cost;
 struct bh_runtime;
 
 /* Opens the tracer in the configured mode. What fails is told by bh_runtime_trouble. */
@@ -51,6 +52,9 @@ const struct bh_digests *bh_runtime_digests(const struct bh_runtime *rt);
 /* {"NS/NAME": {"cpuNanoseconds", "execs", "connections", "dns"}} since each pod began; empty
  * without tracing. rt may be NULL. */
 json_t *bh_runtime_used(struct bh_runtime *rt);
+
+/* As bh_datapath_progs, of the tracing programs; borrowed names. rt may be NULL. */
+size_t bh_runtime_progs(const struct bh_runtime *rt, struct bh_prog_cost *v, size_t n);
 
 /* How many of the optional programs at the kernel's security hooks are attached, and why they are
  * not; NULL: they are, or nobody wanted them. rt may be NULL. */

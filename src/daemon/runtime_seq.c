@@ -30,9 +30,9 @@ struct asked {
 };
 
 struct model {
-	uint64_t workload, used;
+	uint64_t workload, used; /* used 0: none */
 	uint32_t version;
-	struct bh_seq *seq;
+	struct bh_seq *seq; /* NULL: of this version none can be made */
 };
 
 struct bh_sequences {
@@ -198,11 +198,11 @@ static struct bh_seq *model_for(struct bh_sequences *q, const struct bh_baseline
 	for (size_t i = 0; i < MODELS; i++) {
 		struct model *c = &q->models[i];
 
-		if (c->seq && c->workload == b->workload && c->version == b->seq->version) {
+		if (c->used && c->workload == b->workload && c->version == b->seq->version) {
 			c->used = ++q->clock;
 			return c->seq;
 		}
-		if (!c->seq || c->used < m->used)
+		if (c->used < m->used)
 			m = c;
 	}
 	bh_seq_freep(&m->seq);

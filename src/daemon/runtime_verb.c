@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/policy_news.h"
 #include "daemon/runtime_hash.h"
 #include "daemon/runtime_hosts.h"
 #include "daemon/runtime_parts.h"
@@ -48,6 +49,11 @@ json_t *bh_runtime_used(struct bh_runtime *rt)
 	if (rt && rt->rates)
 		bh_rates_each(rt->rates, add_used, used, &ignored);
 	return used;
+}
+
+size_t bh_runtime_progs(const struct bh_runtime *rt, struct bh_prog_cost *v, size_t n)
+{
+	return rt && rt->trace ? bh_trace_progs(rt->trace, v, n) : 0;
 }
 
 static json_t *pods_json(const struct bh_runtime *rt)
@@ -124,6 +130,7 @@ void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 	if (!r && name) {
 		r = bh_runtime_set_mode(d->runtime, mode, &err);
 		bh_info("runtime mode: %s uid=%u pid=%d", name, (unsigned)by->uid, (int)by->pid);
+		bh_policy_news_by(d->news, "tracing", name, by);
 	}
 	if (!r && d->runtime->trace) {
 		bh_runtime_hosts_refresh(d->runtime->hosts);

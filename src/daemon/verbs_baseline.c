@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/baselines.h"
 #include "daemon/observe.h"
+#include "daemon/policy_news.h"
 #include "daemon/runtime.h"
 #include "daemon/verbs.h"
 
@@ -42,12 +43,15 @@ void bh_verb_baseline_get(struct bh_daemon *d, struct bh_request *rq, const json
 	bh_verb_answer(rq, r, r ? NULL : json_pack("{ss}", "text", text), &err);
 }
 
-static void tell(struct bh_request *rq, const char *what, const char *workload)
+static void tell(struct bh_daemon *d, struct bh_request *rq, const char *what, const char *workload)
 {
 	const struct bh_caller *by = bh_request_caller(rq);
+	BH_CLEANUP(bh_freep) char *object = bh_strf("baseline %s", workload);
 
 	bh_info("baseline of '%s' %s: uid=%u pid=%d exe=%s", workload, what, (unsigned)by->uid,
 		(int)by->pid, by->exe);
+	if (object)
+		bh_policy_news_by(d->news, object, what, by);
 }
 
 void bh_verb_baseline_import(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
@@ -60,7 +64,7 @@ void bh_verb_baseline_import(struct bh_daemon *d, struct bh_request *rq, const j
 	if (!r)
 		r = bh_baselines_import(baselines_of(d), text, &workload, &err);
 	if (!r)
-		tell(rq, "imported", workload);
+		tell(d, rq, "imported", workload);
 	bh_verb_answer(rq, r, r ? NULL : json_pack("{ss}", "workload", workload), &err);
 }
 
@@ -73,7 +77,7 @@ void bh_verb_baseline_reset(struct bh_daemon *d, struct bh_request *rq, const js
 	if (!r)
 		r = bh_baselines_reset(baselines_of(d), workload, &err);
 	if (!r)
-		tell(rq, "reset", workload);
+		tell(d, rq, "reset", workload);
 	bh_verb_answer(rq, r, r ? NULL : json_pack("{ss}", "workload", workload), &err);
 }
 

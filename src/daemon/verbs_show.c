@@ -18,7 +18,8 @@
 #include "daemon/verbs.h"
 #include "daemon/world.h"
 
-#define MAX_MAPS 64
+#define MAX_MAPS    64
+#define MEASURED_MS 3000
 
 static json_t *sources_json(const struct bh_daemon *d)
 {
@@ -355,17 +356,48 @@ static json_t *top_pod(struct bh_daemon *d, const struct bh_endpoint *ep, json_t
 	return row;
 }
 
+static void end_measuring(void *arg)
+{
+	struct bh_daemon *d = arg;
+
+	bh_datapath_measure(d->dp, false);
+}
+
+/* Programs are measured while somebody looks: until some time after the next reading is due. */
+static void measure(struct bh_daemon *d, int64_t interval_ms)
+{
+	struct bh_err err;
+
+	if (bh_datapath_measure(d->dp, true) < 0 ||
+	    (!d->top_timer &&
+	     bh_loop_timer(d->loop, UINT32_MAX, 0, end_measuring, d, &d->top_timer, &err) < 0))
+		bh_datapath_measure(d->dp, false);
+	else
+		bh_source_after(d->top_timer, (uint64_t)interval_ms + MEASURED_MS);
+}
+
 void bh_verb_top(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
-	struct bh_prog_cost progs[32];
-	size_t n = bh_datapath_progs(d->dp, progs, BH_ARRAY_SIZE(progs));
-	json_t *pods = json_array(), *programs = json_array();
-	BH_CLEANUP(bh_json_decrefp) json_t *used = bh_runtime_used(d->runtime);
+	struct bh_prog_cost progs[96];
+	BH_CLEANUP(bh_json_decrefp) json_t *used = NULL;
+	json_t *pods, *programs;
+	int64_t interval_ms = 2000;
+	struct bh_err err = {0};
+	size_t n;
 
-	(void)args;
+	if (bh_json_get_int(args, "interval", false, 100, 3600000, &interval_ms, &err)) {
+		bh_verb_answer(rq, err.code, NULL, &err);
+		return;
+	}
+	measure(d, interval_ms);
+	pods = json_array();
+	programs = json_array();
+	used = bh_runtime_used(d->runtime);
+	n = bh_datapath_progs(d->dp, progs, BH_ARRAY_SIZE(progs));
+	n += bh_runtime_progs(d->runtime, progs + n, BH_ARRAY_SIZE(progs) - n);
 	bh_vec_each (it, &d->endpoints.eps)
 		json_array_append_new(pods, top_pod(d, *it, used));
-	for (size_t i = 0; i < n && i < BH_ARRAY_SIZE(progs); i++)
+	for (size_t i = 0; i < n; i++)
 		json_array_append_new(programs,
 				      json_pack("{ss sI sI}", "name", progs[i].name, "runCount",
 						(json_int_t)progs[i].run_cnt, "runNanoseconds",

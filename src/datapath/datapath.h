@@ -190,9 +190,13 @@ uint64_t bh_datapath_flows_ever(struct bh_datapath *dp, uint32_t slot);
 size_t bh_datapath_maps(struct bh_datapath *dp, struct bh_map_fill *v, size_t n);
 struct bh_prog_cost {
 	const char *name;
-	uint64_t run_cnt, run_ns; /* 0 unless kernel.bpf_stats_enabled */
+	uint64_t run_cnt, run_ns; /* of the time in which somebody had it measured */
 };
+/* Fills in at most n; returns how many. */
 size_t bh_datapath_progs(struct bh_datapath *dp, struct bh_prog_cost *v, size_t n);
+/* Has the kernel measure every BPF program of the machine, which costs each run some 20 ns, or ends
+ * that. -errno where the kernel cannot; kernel.bpf_stats_enabled is left alone. */
+int bh_datapath_measure(struct bh_datapath *dp, bool is_wanted);
 
 /* Ring: descriptor to poll (edge records); consume calls fn for every record waiting. Records are
  * checked for length and version before fn sees them. */

@@ -21,7 +21,7 @@ static struct bh_datapath *dp_new(void)
 	if (!dp)
 		return NULL;
 	dp->cgroup_fd = dp->kill_target_fd = dp->sum_target_fd = -1;
-	dp->marker_fd = dp->grace.hurry_fd = -1;
+	dp->marker_fd = dp->grace.hurry_fd = dp->stats_fd = -1;
 	for (int i = 0; i < BH_M_COUNT; i++)
 		dp->map[i].fd = -1;
 	for (int i = 0; i < BH_P_COUNT; i++)
@@ -48,6 +48,7 @@ void bh_datapath_close(struct bh_datapath *dp)
 	bh_closep(&dp->kill_target_fd);
 	bh_closep(&dp->sum_target_fd);
 	bh_closep(&dp->marker_fd);
+	bh_closep(&dp->stats_fd);
 	free(dp);
 }
 

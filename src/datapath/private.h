@@ -104,6 +104,7 @@ struct bh_datapath {
 	char old[BH_DP_PATH];  /* another set that still serves interfaces; "" when there is none */
 	int cgroup_fd;
 	int marker_fd; /* program that marks an edge announced */
+	int stats_fd;  /* programs are measured while it is open; -1: they are not */
 	bool has_tcx, has_hooks, has_timer;
 	bool has_published; /* through this handle */
 	struct bh_kmap map[BH_M_COUNT];
@@ -126,6 +127,10 @@ struct bh_datapath {
 /* Chooses dp->dir (and dp->old) below dp->base and loads the objects into it: maps are reused
  * by pin or created, programs pinned. *ret_found: dp->dir was there already. */
 int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err);
+
+/* ---- stats.c ---- */
+/* false when there is no such program. name is borrowed. */
+bool bh_dp_cost(int fd, const char *name, struct bh_prog_cost *ret);
 
 /* ---- pins.c ---- */
 /* Checks the directory, mounts bpffs at its usual place if that is all that is missing, makes it.

@@ -133,21 +133,31 @@ size_t bh_datapath_maps(struct bh_datapath *dp, struct bh_map_fill *v, size_t n)
 	return BH_M_COUNT;
 }
 
+bool bh_dp_cost(int fd, const char *name, struct bh_prog_cost *ret)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+
+	if (fd < 0 || bpf_prog_get_info_by_fd(fd, &info, &len) != 0)
+		return false;
+	*ret = (struct bh_prog_cost){name, info.run_cnt, info.run_time_ns};
+	return true;
+}
+
 size_t bh_datapath_progs(struct bh_datapath *dp, struct bh_prog_cost *v, size_t n)
 {
 	size_t count = 0;
 
-	for (int i = 0; i < BH_P_COUNT; i++) {
-		struct bpf_prog_info info = {0};
-		uint32_t len = sizeof(info);
-
-		if (dp->prog[i].fd < 0 || bpf_prog_get_info_by_fd(dp->prog[i].fd, &info, &len) != 0)
-			continue;
-		if (count < n)
-			v[count] = (struct bh_prog_cost){.name = bh_dp_prog_info[i].name,
-							 .run_cnt = info.run_cnt,
-							 .run_ns = info.run_time_ns};
-		count++;
-	}
+	for (int i = 0; i < BH_P_COUNT && count < n; i++)
+		count += bh_dp_cost(dp->prog[i].fd, bh_dp_prog_info[i].name, &v[count]);
 	return count;
+}
+
+int bh_datapath_measure(struct bh_datapath *dp, bool is_wanted)
+{
+	if (!is_wanted)
+		bh_closep(&dp->stats_fd);
+	else if (dp->stats_fd < 0)
+		dp->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	return is_wanted && dp->stats_fd < 0 ? dp->stats_fd : 0;
 }

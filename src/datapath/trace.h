@@ -16,6 +16,7 @@
 #include "bulkhead/trace.h"
 
 struct bh_datapath;
+struct bh_prog_cost;
 struct bh_trace;
 
 /* Loads; attaches nothing that a former daemon has not left attached. -errno with the sentence when
@@ -28,6 +29,9 @@ void bh_trace_closep(struct bh_trace **t);
  * before or weaker; bh_trace_mode tells. */
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err);
 enum bh_trace_mode bh_trace_mode(const struct bh_trace *t);
+
+/* As bh_datapath_progs, of what is loaded; names are borrowed from t. */
+size_t bh_trace_progs(const struct bh_trace *t, struct bh_prog_cost *v, size_t n);
 
 /* Descriptor to poll for records. */
 int bh_trace_fd(const struct bh_trace *t);

@@ -160,9 +160,23 @@ static const char *sequences_wait(const struct bh_baseline *b, char *out, size_t
 	return out;
 }
 
+static bool knows_nothing(const struct bh_baseline *b)
+{
+	for (int i = 0; i < BH_BASE_KINDS; i++)
+		if (b->facts[i].count)
+			return false;
+	return true;
+}
+
 const char *bh_baseline_waits_for(const struct bh_baseline *b, char *out, size_t size)
 {
 	int i;
+
+	/* pods whose image is still being pulled live, too */
+	if (knows_nothing(b)) {
+		snprintf(out, size, "nothing was seen of it yet");
+		return out;
+	}
 
 	if (b->starts < b->opt.min_starts) {
 		snprintf(out, size, "%u of %u starts seen", b->starts, b->opt.min_starts);
@@ -363,6 +377,8 @@ int bh_baseline_see(struct bh_baseline *b, enum bh_base_kind kind, const char *t
 		return 0;
 	}
 	if (is_news) {
+		if (knows_nothing(b)) /* time before the beginning is no time seen */
+			b->units = 1;
 		b->unit_score[replica] += bh_baseline_weight(b, kind);
 		f = fact_add(b, kind, text);
 		if (!f)

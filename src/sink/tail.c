@@ -22,7 +22,8 @@ struct bh_tail {
 	ino_t ino;
 	char *buf; /* 2 * BH_CHAIN_MAX_LINE bytes */
 	size_t len, pos;
-	uint64_t last; /* number of the last event given, or passed over at the start */
+	bool is_skipping; /* within a line that is far too long */
+	uint64_t last;	  /* number of the last event given, or passed over at the start */
 	uint64_t lost;
 };
 
@@ -72,6 +73,7 @@ static void take_file(struct bh_tail *t, int fd, const struct stat *st)
 	t->dev = st->st_dev;
 	t->ino = st->st_ino;
 	t->len = t->pos = 0;
+	t->is_skipping = false;
 }
 
 /* The number of the first event in a file; 0 when it has none. */
@@ -137,7 +139,8 @@ static int open_next(struct bh_tail *t)
 
 /* ---- lines ---- */
 
-/* 1: bytes were read; 0: the end of the file; -EBADMSG: no line is that long. */
+/* 1: bytes were read; 0: the end of the file. No line is as long as the buffer: what is, is passed
+ * over. */
 static int fill(struct bh_tail *t, struct bh_err *err)
 {
 	ssize_t n;
@@ -145,8 +148,10 @@ static int fill(struct bh_tail *t, struct bh_err *err)
 	memmove(t->buf, t->buf + t->pos, t->len - t->pos);
 	t->len -= t->pos;
 	t->pos = 0;
-	if (t->len == 2 * (size_t)BH_CHAIN_MAX_LINE)
-		return bh_fail(err, EBADMSG, "'%s' has a line that is far too long", t->path);
+	if (t->len == 2 * (size_t)BH_CHAIN_MAX_LINE) {
+		t->len = 0;
+		t->is_skipping = true;
+	}
 	do {
 		n = read(t->fd, t->buf + t->len, 2 * (size_t)BH_CHAIN_MAX_LINE - t->len);
 	} while (n < 0 && errno == EINTR);
@@ -168,7 +173,10 @@ static int next_line(struct bh_tail *t, const char **ret, size_t *ret_len, struc
 			*ret = start;
 			*ret_len = (size_t)(end - start);
 			t->pos += *ret_len + 1;
-			return 1;
+			if (!t->is_skipping)
+				return 1;
+			t->is_skipping = false;
+			continue;
 		}
 		r = t->fd >= 0 ? fill(t, err) : 0;
 		if (r < 0)

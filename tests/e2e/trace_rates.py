@@ -84,6 +84,14 @@ def shown(node, box, idle):
     calm = totals(node, idle.pod.name)
     check(calm["execsPerSecond"] == calm["dnsPerSecond"] == 0 and calm["cpuPercent"] < 1,
           "of a pod that rests: nothing", calm)
+    def cost():
+        rows = {p["name"]: p for p in node.ask("top", "--once", "--interval", "500ms")["programs"]}
+        return {k: rows[k] for k in ("bh_trace_exec", "bh_connect4") if k in rows}
+    wait_until(lambda: cost().get("bh_trace_exec", {}).get("nanosecondsPerRun", 0) > 0, 30,
+               "what the exec program costs")
+    rows = cost()
+    check(rows["bh_trace_exec"]["cpuPercent"] > 0 and "bh_connect4" in rows,
+          "top: what each program costs, those of tracing too", rows)
     text = node.cli("top", "--once", "--interval", "200ms").stdout.splitlines()
     check(max(map(len, text)) <= 100, "top fits 100 columns", max(map(len, text)))
     check(all(word in text[0] for word in ("EXECS/S", "DNS/S", "CPU")), "and shows them", text[0])

@@ -191,6 +191,26 @@ static void test_foreign_lines(void **state)
 	assert_int_equal(bh_tail_lost(fx.tail), 0);
 }
 
+/* Somebody's rubbish without a newline for longer than any line may be holds nobody up. */
+static void test_far_too_long_a_line(void **state)
+{
+	FILE *f;
+
+	(void)state;
+	open_log(0, 0);
+	write_events(2);
+	f = fopen(fx.path, "a");
+	assert_non_null(f);
+	for (size_t i = 0; i < 5 * (size_t)BH_CHAIN_MAX_LINE; i++)
+		fputc('x', f);
+	fputc('\n', f);
+	fclose(f);
+	write_events(2);
+	open_tail(0);
+	assert_int_equal(read_events(10), 4);
+	assert_int_equal(bh_tail_lost(fx.tail), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +220,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_more_than_one_slice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rotated_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_lines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_far_too_long_a_line, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
