@@ -8,17 +8,10 @@
 
 #include "lib/trace_file.bpf.h"
 #include "lib/trace_seq.bpf.h"
+#include "lib/trace_socket.bpf.h"
 #include "lib/trace_target.bpf.h"
 
-#define AF_UNIX	       1
-#define AF_NETLINK     16
-#define AF_PACKET      17
-#define AF_VSOCK       40
-#define AF_XDP	       44
-#define SOCK_TYPE_MASK 0xf
-#define SOCK_RAW       3
-#define SOCK_PACKET    10
-#define COMPAT	       2 /* x86's thread_info.status: a 32-bit call */
+#define COMPAT 2 /* x86's thread_info.status: a 32-bit call */
 
 #define PTRACE_POKETEXT	 4
 #define PTRACE_POKEUSR	 6
@@ -115,14 +108,6 @@ static __always_inline int ptrace_is_told(__u64 request)
 	return (request >= PTRACE_POKETEXT && request <= PTRACE_POKEUSR) ||
 	       request == PTRACE_SETREGS || request == PTRACE_ATTACH ||
 	       request == PTRACE_SETREGSET || request == PTRACE_SEIZE;
-}
-
-static __always_inline int socket_is_told(__u64 family, __u64 type)
-{
-	return family == AF_PACKET || family == AF_NETLINK || family == AF_VSOCK ||
-	       family == AF_XDP ||
-	       (family != AF_UNIX &&
-		((type & SOCK_TYPE_MASK) == SOCK_RAW || (type & SOCK_TYPE_MASK) == SOCK_PACKET));
 }
 
 #define NEW_NAMESPACES 0x7e020000
@@ -224,6 +209,8 @@ static __always_inline void call_simple(struct act_scratch *s, const struct task
 	case BH_CALL_SETNS:
 		what = s->arg[1];
 		break;
+	case BH_CALL_NEWMOUNT:
+		break;
 	default:
 		what = s->arg[0];
 		break;
@@ -299,7 +286,7 @@ static __always_inline int call_of_file(struct act_scratch *s, struct task_struc
 		call_fchmod(s, p, t, s->arg[1]);
 		return 1;
 	case BH_CALL_FXATTR:
-		if (xattr_is_told(s))
+		if (xattr_is_told(s, 1))
 			call_fchmod(s, p, t, MODE_CAPABLE);
 		return 1;
 	case BH_CALL_FTRUNCATE:
@@ -335,7 +322,7 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 		return 1;
 	case BH_CALL_XATTR:
 		s->mode = MODE_CAPABLE;
-		if (xattr_is_told(s))
+		if (xattr_is_told(s, 1))
 			call_paths(s, t, BH_TRACE_OP_CHMOD, 0, 0);
 		return 1;
 	case BH_CALL_TRUNCATE:
@@ -366,6 +353,11 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 		return 1;
 	case BH_CALL_UNLINKAT:
 		call_paths(s, t, BH_TRACE_OP_UNLINK, 1, 0);
+		return 1;
+	case BH_CALL_XATTRAT:
+		s->mode = MODE_CAPABLE;
+		if (xattr_is_told(s, 3))
+			call_paths(s, t, BH_TRACE_OP_CHMOD, 1, 0);
 		return 1;
 	}
 	return 0;
@@ -449,7 +441,8 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	is_refused = call_is_refused(t, nr, &flags);
 	if (!class && !is_refused)
 		return 0;
-	if (ret < 0 && ret > -4096 && !is_refused && class != BH_CALL_MODULE)
+	if (ret < 0 && ret > -4096 && !is_refused && class != BH_CALL_MODULE &&
+	    class != BH_CALL_BPF)
 		return 0;
 	s = act_scratch_get();
 	if (!s)

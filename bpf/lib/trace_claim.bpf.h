@@ -5,6 +5,11 @@
 
 #include "lib/trace_act.bpf.h"
 
+/* From where the text is read: the caller's memory, unless the program says otherwise. */
+#ifndef CLAIM_READ
+#define CLAIM_READ bpf_probe_read_user_str
+#endif
+
 #define MODE_TOLD 06111 /* execute and set-id bits */
 #define AT_FDCWD  -100
 
@@ -13,7 +18,7 @@ static __always_inline void claim(struct act_scratch *s, __u32 which, __u64 user
 {
 	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
 	s->flags |= BH_TRACE_F_CLAIMED;
-	if (bpf_probe_read_user_str(s->text[which], BH_PATH_MAX, (const void *)user) < 0)
+	if (CLAIM_READ(s->text[which], BH_PATH_MAX, (const void *)user) < 0)
 		s->text[which][0] = 0;
 }
 
@@ -122,13 +127,14 @@ static __always_inline void call_paths(struct act_scratch *s, const struct bh_tr
 /* Capabilities of a file are as good as its owner's rights: told as a mode that only they have. */
 #define MODE_CAPABLE 0200000
 
-static __always_inline int xattr_is_told(const struct act_scratch *s)
+/* name_at: which argument */
+static __always_inline int xattr_is_told(const struct act_scratch *s, __u32 name_at)
 {
 	const char *want = "security.capability";
 	char name[24] = {};
 	int i;
 
-	bpf_probe_read_user_str(name, sizeof(name), (const void *)s->arg[1]);
+	CLAIM_READ(name, sizeof(name), (const void *)s->arg[name_at & 3]);
 	for (i = 0; i < 20; i++)
 		if (name[i] != want[i])
 			return 0;

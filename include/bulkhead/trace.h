@@ -115,9 +115,10 @@ enum bh_trace_class {
 	BH_CALL_CLONE3,	   /* where flags are */
 	BH_CALL_XATTR,	   /* path or fd, name; told as CHMOD where it gives capabilities */
 	BH_CALL_FXATTR,
-	BH_CALL_GETFD, /* of another process: pidfd, its descriptor */
-	BH_CALL_PRCTL, /* told where a task calls itself like one of the kernel's; path: so */
-	BH_CALL_EXEC,  /* a new image began */
+	BH_CALL_GETFD,	 /* of another process: pidfd, its descriptor */
+	BH_CALL_PRCTL,	 /* told where a task calls itself like one of the kernel's; path: so */
+	BH_CALL_EXEC,	 /* a new image began */
+	BH_CALL_XATTRAT, /* fd, path, flags, name */
 	BH_CALL_CLASSES
 };
 /* Whom ptrace and its kin are about. */

@@ -190,7 +190,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
-	t->watch_link = t->learn_link = t->end_link = t->cpu_link = -1;
+	t->watch_link = t->learn_link = t->end_link = t->cpu_link = t->uring_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
 	for (size_t i = 0; i < BH_TRACE_LSMS; i++)
@@ -215,6 +215,8 @@ void bh_trace_close(struct bh_trace *t)
 		bh_trace_names_end(t);
 	bh_trace_extra_end(t);
 	bpf_object__close(t->extra);
+	bh_trace_uring_end(t);
+	bpf_object__close(t->uring);
 	bpf_object__close(t->dns);
 	bpf_object__close(t->guard);
 	bh_trace_lsm_close(t);
@@ -316,6 +318,7 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 		bh_trace_learn_end(t);
 	if (mode < BH_TRACE_WATCH) {
 		bh_trace_watch_end(t);
+		bh_trace_uring_end(t);
 		bh_trace_names_end(t);
 	}
 	if (mode < BH_TRACE_LIGHT) {
@@ -337,6 +340,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	}
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_watch_begin(t, err);
+	if (r == 0 && mode >= BH_TRACE_WATCH)
+		bh_trace_uring_begin(t);
 	if (r == 0 && mode >= BH_TRACE_LEARN)
 		r = bh_trace_learn_begin(t, err);
 	if (r == 0 && mode >= BH_TRACE_LIGHT)

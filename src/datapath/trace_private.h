@@ -34,6 +34,7 @@ struct bh_trace {
 	struct bpf_object *obj;
 	struct bpf_object *watch;	 /* NULL: not loaded */
 	struct bpf_object *extra;	 /* NULL: not loaded */
+	struct bpf_object *uring;	 /* NULL: not loaded */
 	struct bpf_object *dns;		 /* NULL: not loaded */
 	struct bpf_object *lsm;		 /* NULL: not loaded */
 	int lsm_link[BH_TRACE_LSMS];	 /* -1: not attached */
@@ -45,7 +46,7 @@ struct bh_trace {
 	int cpu_link;			 /* -1: not attached */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
 	/* -1: not attached */
-	int watch_link, learn_link, end_link;
+	int watch_link, learn_link, end_link, uring_link;
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
@@ -81,6 +82,10 @@ void bh_trace_learn_end(struct bh_trace *t);
 /* trace_extra.c: what loads of the optional programs; with light mode. */
 void bh_trace_extra_begin(struct bh_trace *t);
 void bh_trace_extra_end(struct bh_trace *t);
+
+/* trace_uring.c: requests of io_uring; with watch mode, where the kernel lets us. */
+void bh_trace_uring_begin(struct bh_trace *t);
+void bh_trace_uring_end(struct bh_trace *t);
 
 /* trace.c: reads an iterator to its end. */
 int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err);

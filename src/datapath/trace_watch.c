@@ -14,6 +14,12 @@
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#endif
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
 
 /* Not every machine has every call. */
 static const struct {
@@ -47,6 +53,7 @@ static const struct {
 	{SYS_setxattr, BH_CALL_XATTR},
 	{SYS_lsetxattr, BH_CALL_XATTR},
 	{SYS_fsetxattr, BH_CALL_FXATTR},
+	{SYS_setxattrat, BH_CALL_XATTRAT},
 	{SYS_unlinkat, BH_CALL_UNLINKAT},
 	{SYS_truncate, BH_CALL_TRUNCATE},
 	{SYS_ftruncate, BH_CALL_FTRUNCATE},
@@ -66,6 +73,9 @@ static const struct {
 	{SYS_open_tree, BH_CALL_NEWMOUNT},
 	{SYS_move_mount, BH_CALL_NEWMOUNT},
 	{SYS_mount_setattr, BH_CALL_NEWMOUNT},
+	{SYS_open_tree_attr, BH_CALL_NEWMOUNT},
+	{SYS_fspick, BH_CALL_NEWMOUNT},
+	{SYS_umount2, BH_CALL_NEWMOUNT},
 	{SYS_ptrace, BH_CALL_PTRACE},
 	{SYS_process_vm_readv, BH_CALL_VMREAD},
 	{SYS_process_vm_writev, BH_CALL_VMWRITE},
@@ -164,6 +174,7 @@ static const struct {
 	{"syslog", BH_TRACE_N_KEEP},
 	{"messages", BH_TRACE_N_KEEP},
 	{"secure", BH_TRACE_N_KEEP},
+	{"system.journal", BH_TRACE_N_KEEP},
 };
 
 static int set_table(struct bpf_object *obj, struct bh_err *err)

@@ -60,6 +60,10 @@ bool bh_row_mount(struct bh_judge *j)
 	if (bh_name_in(j->a->u.mount.type, kernel) || bh_path_fits(j->a->u.mount.source, devices))
 		j->severity = BH_SEVERITY_HIGH;
 	bh_judge_key(j, "%s %s", j->a->u.mount.type, j->a->process.path);
+	if (!*j->a->u.mount.source && !*j->a->u.mount.target) {
+		bh_judge_say(j, "%s changed what is mounted", who(j));
+		return true;
+	}
 	bh_judge_say(j, "%s mounted %s (%s) at %s", who(j), j->a->u.mount.source,
 		     j->a->u.mount.type, j->a->u.mount.target);
 	return true;

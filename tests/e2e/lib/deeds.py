@@ -5,6 +5,10 @@ this directory, that provokes a detector which needs more than a deed: time, or 
 
 detect_deeds.py runs them all and fails when a detector of the table in C has no row here.
 """
+import os
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+RING = "python3 -c '" + open(os.path.join(HERE, "ring.py")).read() + "' {}"  # past every system call
 
 SYSCALL = "python3 -c 'import ctypes; ctypes.CDLL(None).syscall({})'"
 SERVE = ("import socket, subprocess, os; s = socket.create_server((\"0.0.0.0\", 8099)); "
@@ -93,14 +97,17 @@ ROWS = {
          deed("cp /bin/true /tmp/x; cd /usr/local/bin; mv /tmp/x tool"),
          deed("cp /bin/true /tmp/x; python3 -c 'import os; d = os.open(\"/usr\", 0); "
               "os.link(\"/tmp/x\", \"share/../bin/tool\", dst_dir_fd=d)'"),
-         deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'")],
+         deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'"),
+         deed(RING.format("creat /usr/bin/tool")),
+         deed(": > /tmp/x; " + RING.format("rename /tmp/x /usr/bin/tool"))],
         [deed("cd /usr/bin; : > /tmp/x; mv /tmp/x /tmp/y; ln -s /usr/bin/id /tmp/id; "
               "mkdir -p /opt/app/bin /usr/share/app; cp /etc/hostname /opt/app/bin/x; "
               "cp /etc/hostname /usr/share/app/x; python3 -m compileall -q -f /usr/lib/python3/dist-packages/y*")]),
     "preload-file": (
         [deed("echo /x.so > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload"),
          deed(": > /etc/x; cd /etc; mv x ./ld.so.preload; rm ld.so.preload"),
-         deed(": > /etc/x; cd /usr/share; ln /etc/x ../../etc/ld.so.preload; rm /etc/ld.so.preload")],
+         deed(": > /etc/x; cd /usr/share; ln /etc/x ../../etc/ld.so.preload; rm /etc/ld.so.preload"),
+         deed(": > /etc/x; cd /etc; " + RING.format("link x ld.so.preload") + "; rm /etc/ld.so.preload")],
         [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
     "preload-env": (
         [deed("LD_PRELOAD=/x.so /usr/bin/id"),
@@ -148,6 +155,11 @@ ROWS = {
          deed("python3 -c 'import os; os.mknod(\"/opt/s\", 0o104755)'"),
          deed("cp /bin/true /opt/s; " + CAPS.replace("setxattr(f,", "setxattr(\"/opt/s\",")),
          deed("cp /bin/true /opt/s; " + CAPS),
+         deed("cp /bin/true /opt/s; " + RING.format("capable /opt/s")),
+         deed("cp /bin/true /opt/s; python3 -c 'import ctypes, struct; v = ctypes.create_string_buffer("
+              "struct.pack(\"<5I\", 0x2000001, 128, 0, 0, 0)); a = (ctypes.c_uint64 * 2)(ctypes.addressof(v), 20); "
+              "c = ctypes.CDLL(None); c.syscall(463, -100, b\"/opt/s\", 0, b\"security.capability\", a, 16) == 0 or "
+              "__import__(\"os\").setxattr(\"/opt/s\", \"security.capability\", v.raw[:20])'"),
          deed("cp /bin/true /opt/s; cd /opt; chmod u+s s"),
          deed("cp /bin/true /opt/s; " + SYSCALL.format("452, -100, b\"/opt/s\", 0o4755, 0"))],
         [deed("mkdir /opt/d; chmod 2775 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; "
@@ -161,7 +173,8 @@ ROWS = {
     "nsenter": ([deed("nsenter --version")], [deed("lsns; ls -l /proc/self/ns")]),
     "mount": (
         [deed("mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; umount /tmp/m"),
-         deed(SYSCALL.format("442, -100, b\"/mnt\", 0, (ctypes.c_uint64 * 4)(1, 0, 0, 0), 32"))],
+         deed(SYSCALL.format("442, -100, b\"/mnt\", 0, (ctypes.c_uint64 * 4)(1, 0, 0, 0), 32")),
+         deed("umount /mnt"), deed(SYSCALL.format("433, -100, b\"/mnt\", 0"))],
         [deed("mount; findmnt; df; cat /proc/self/mountinfo")]),
     "kernel-file": (
         # opened for writing, but nothing is written: this is the machine's own switch
@@ -191,7 +204,7 @@ ROWS = {
         # loading is refused here, by the kernel or for what is no module: the attempt counts
         [deed(SYSCALL.format("175, b\"no module\", 9, b\"\""))],
         [deed("cat /proc/modules; ls /lib/modules")]),
-    "bpf": ([deed("bpftool prog list")], [deed("ls /sys/fs/bpf; cat /proc/self/status")]),
+    "bpf": ([deed("bpftool prog list"), deed("setpriv --reuid=12 --clear-groups " + SYSCALL.format("321, 0, 0, 0"))], [deed("ls /sys/fs/bpf; cat /proc/self/status")]),
     "userfaultfd": (
         [deed(SYSCALL.format("323, 0o2000000"))],
         [deed(PYTHON.format("import mmap; m = mmap.mmap(-1, 65536); m.madvise(mmap.MADV_DONTNEED)"))]),
@@ -207,7 +220,8 @@ ROWS = {
          deed("python3 -c 'import socket; socket.socket(2, 10, 0x300)'"),
          # past every network policy: to the machine below, or straight from the card
          deed("python3 -c 'import socket; socket.socket(40, 1, 0)'"),
-         deed("python3 -c 'import socket; socket.socket(44, 3, 0)'")],
+         deed("python3 -c 'import socket; socket.socket(44, 3, 0)'"),
+         deed(RING.format("socket 17 3 768"))],
         [deed("ping -c 1 -W 1 127.0.0.1; ip addr; python3 -c 'import socket; "
               "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'")]),
     "token-read": (
@@ -228,7 +242,7 @@ ROWS = {
               "echo k > /root/.ssh/id_rsa; chmod 600 /root/.ssh/id_rsa")]),
     "shadow": (
         [deed("cat /etc/shadow"), deed(FLOOD.format("cat /etc/shadow")), deed("echo x > /etc/shadow-; cat /etc/shadow-"),
-         deed("cd /etc; ln shadow /tmp/x")],
+         deed("cd /etc; ln shadow /tmp/x"), deed(RING.format("open /etc/shadow"))],
         [deed("passwd -S root; su -s /bin/sh -c true daemon; useradd -r svc; getent passwd root")]),
     "environ": (
         [deed(SIBLING.format("cat /proc/$p/environ"))],
@@ -238,7 +252,8 @@ ROWS = {
          deed("echo x > /root/.bash_history; cd /root; rm .bash_history"),
          deed("echo x > /root/.bash_history; : > /root/.bash_history"),
          deed("echo x > /root/.python_history; mv /root/.python_history /tmp/x"),
-         deed("echo x > /root/.bash_history; truncate -s 0 /root/.bash_history")],
+         deed("echo x > /root/.bash_history; truncate -s 0 /root/.bash_history"),
+         deed("echo x > /root/.bash_history; cd /root; " + RING.format("unlink .bash_history"))],
         [deed("echo x >> /root/.bash_history; HISTFILE=/root/.bash_history bash -c "
               "'set -o history; history -a'")]),
     "logs": (
