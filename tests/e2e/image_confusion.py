@@ -44,6 +44,8 @@ class World(image_lib.World):
     def __init__(self):
         super().__init__()
         self.node = Node(config={"images": {"mode": "enforce"}}, portmap=False)
+        # sixty images of one pod are many questions to a slow machine's registry
+        self.node.chain.conf["plugins"][-1]["timeoutSeconds"] = 60
         self.on_request = lambda seen: None
         with image_lib.inside(self.node.netns):
             self.registry = self.start(lambda seen: self.on_request(seen), r.serve(self.content))

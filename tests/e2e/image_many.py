@@ -35,6 +35,10 @@ class World(image_lib.World):
                 '"k.pub"', f'"{self.key.public}"'))
         self.node.start()
 
+    def set_timeout(self, seconds):
+        """Of every ADD from now on."""
+        self.node.chain.conf["plugins"][-1]["timeoutSeconds"] = seconds
+
     def hang(self, seen):
         self.asked.append(seen["path"])
         self.free.wait(60)
@@ -57,6 +61,7 @@ class World(image_lib.World):
 
 
 def one_image(w):
+    w.set_timeout(60)  # they take turns: on a slow machine the last one needs more than the usual 10 s
     pods = w.pods("same", [f"{w.registry.host}/team/app@{w.image}"] * N_PODS)
     threads, errors = add_all(pods)
     for thread in threads:
@@ -69,10 +74,11 @@ def one_image(w):
 
 
 def several_hang(w):
+    w.set_timeout(15)
     images = [f"{reg.host}/team/x{i}:v1" for reg in w.stuck for i in range(N_EACH)]
     good = [w.pods(f"good{i}", [f"{w.registry.host}/team/app:v1"])[0] for i in range(2)]
     threads, errors = add_all(w.pods("stuck", images))
-    wait_until(lambda: len(w.asked) >= N_STUCK, 30, "all of them are asked")
+    wait_until(lambda: len(w.asked) >= N_STUCK, 60, "all of them are asked")
     first, none = add_all(good[:1])
     begin = time.monotonic()
     first[0].join()
@@ -85,7 +91,7 @@ def several_hang(w):
     # now they are known to be slow
     again, errors = add_all(w.pods("again", images[:N_EACH]))
     before = len(w.asked)
-    wait_until(lambda: len(w.asked) > before or errors, 30, "asked again")
+    wait_until(lambda: len(w.asked) > before or errors, 60, "asked again")
     first, none = add_all(good[1:])
     first[0].join()
     equal(none, [], "and another one later")

@@ -5,7 +5,6 @@ policy refuses. The runtime is a stand-in that says what the test wants."""
 import json
 import os
 import sys
-import time
 
 import image_lib
 from image_lib import r, t
@@ -16,7 +15,7 @@ from node import Node, enter, namespace  # noqa: E402
 from traffic import Agent, is_allowed  # noqa: E402
 from testing import check, equal, part, wait_until  # noqa: E402
 
-SEEN_S = 15
+SEEN_S = 60  # the runtime is asked every few seconds; only what is never seen takes so long
 OUTSIDE = "192.0.2.2"  # see node.outside()
 
 
@@ -193,7 +192,7 @@ def later(w):
     w.wait_cut(pod, "an image patched in a pod that runs: cut off")
     w.node.cli("release", pod.name, "--reason", "test")
     calls = len(w.runtime.calls)
-    wait_until(lambda: len(w.runtime.calls) > calls + 4, 30, "two more looks", 0.1)
+    wait_until(lambda: len(w.runtime.calls) > calls + 4, SEEN_S, "two more looks", 0.1)
     check(not w.is_cut(pod), "what an operator released stays so")
     pod, _ = w.started("prod", "good", w.good, w.good_id)
     w.runtime.images["vol"] = [w.ref("evil", w.evil)]
@@ -278,7 +277,7 @@ def policies(w):
     w.run(good, w.ref("other"), w.other, w.other_id, name="new")
     w.wait_cut(good, "a new container that nobody can judge: cut off")
     w.broken = False
-    wait_until(lambda: not w.is_cut(good), 40, "given back", 0.2)
+    wait_until(lambda: not w.is_cut(good), SEEN_S, "given back", 0.2)
     check(True, "and given back when it can be judged")
     w.node.remove("images-free.yaml")
 
@@ -334,20 +333,28 @@ def restarts(w):
     pod, _ = w.started("prod", "good", w.good, w.good_id)
     w.verdict(pod, "accept")
     w.runtime.close()
-    wait_until(lambda: w.node.ask("status")["images"]["runtime"]["state"] == "failing", 30,
+    wait_until(lambda: w.node.ask("status")["images"]["runtime"]["state"] == "failing", SEEN_S,
                "failing", 0.2)
     check("cannot be asked" in str(w.node.ask("status")["degraded"]), "the runtime is away: told")
     w.runtime.listen()
-    wait_until(lambda: w.node.ask("status")["images"]["runtime"]["state"] == "connected", 40,
+    wait_until(lambda: w.node.ask("status")["images"]["runtime"]["state"] == "connected", SEEN_S,
                "connected", 0.2)
     check("cannot be asked" not in str(w.node.ask("status")["degraded"]), "and when it is back")
     w.node.restart()
     w.verdict(pod, "accept")
     check(not w.is_cut(pod), "the daemon starts again: judged again, and it goes on")
-    w.runtime.fault = lambda m, a: {"hang": True}
-    begin = time.monotonic()
-    w.pod("prod", w.ref("good"))
-    check(time.monotonic() - begin < 5, "a runtime that hangs holds up no ADD")
+    hung = []
+    w.runtime.fault = lambda m, a: hung.append(m) or {"hang": True}
+
+    def is_free():
+        """Whether an ADD was done while the same question waited."""
+        n = len(hung)
+        wait_until(lambda: len(hung) > n, SEEN_S, "a question that nobody answers")
+        n = len(hung)
+        w.pod("prod", w.ref("good"))
+        return len(hung) == n
+    # a slow machine's ADD may last longer than what is left of the 4 s of a question
+    check(any(is_free() for _ in range(4)), "a runtime that hangs holds up no ADD")
     w.runtime.fault = None
     equal(w.runtime.complaints, [], "nothing that the protocols do not allow")
 
