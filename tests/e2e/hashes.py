@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """SHA-256 of what pods execute: as sha256sum says, in the exec's own event, read once for each
 state of each file, by a process without privilege; and what is said when there is none."""
+import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +22,8 @@ os.write(fd, open(sys.argv[1], "rb").read() + b"tail")
 os.execve(fd, ["x", *sys.argv[2:]], {})
 """
 BIG = 300 << 20  # bytes; takes a worker longer than an event waits
+LONG_S = 300  # what must still run when the daemon looks does so until the container ends
+TOLD_S = 30
 
 
 def sha(path):
@@ -47,7 +50,7 @@ def completed(node, pod):
         for e in starts:
             e["process"]["file"] = late.get(e["metadata"]["uid"], e["process"]["file"])
         return starts if all(of(e) or why(e) != "pending" for e in starts) else None
-    return wait_until(look, 30, "all digests", interval=0.1)
+    return wait_until(look, 60, "all digests", interval=0.1)
 
 
 def raw_execs(node, pod, name):
@@ -112,15 +115,15 @@ def kinds(node, pod, box):
     e = execs(node, pod.name, "factor")
     equal([of(x) for x in e], [sha(box.path("upper/usr/bin/factor"))], "a modified copy")
     check(of(e[0]) != sha("/usr/bin/factor"), "which is not the image's")
-    box.sh("cp /bin/sleep /opt/late; /opt/late 3 & until [ /proc/$!/exe -ef /opt/late ]; do :; done; "
+    box.sh(f"cp /bin/sleep /opt/late; /opt/late {LONG_S} & until [ /proc/$!/exe -ef /opt/late ]; do :; done; "
            "rm /opt/late")
     e = [x for x in completed(node, pod.name) if x["process"]["name"] == "late"]
     equal([of(x) for x in e], [sha("/bin/sleep")], "one that has no name any more")
-    for program, argument, what in (("/bin/sleep", "3", "memory that is being executed"),
+    for program, argument, what in (("/bin/sleep", LONG_S, "memory that is being executed"),
                                     ("/bin/true", "", "memory that was, and is gone")):
         seen = len(in_memory(node, pod))
         box.sh(f"/usr/bin/python3 -c '{MEMFD}' {program} {argument} &")
-        e = wait_until(lambda: in_memory(node, pod)[seen:], 30, f"{what}: its exec")
+        e = wait_until(lambda: in_memory(node, pod)[seen:], TOLD_S, f"{what}: its exec")
         with open(program, "rb") as f:
             want = hashlib.sha256(f.read() + b"tail").hexdigest()
         check([of(x) for x in e] == [want] or (not argument and [why(x) for x in e] == ["gone"]),
@@ -135,7 +138,7 @@ def once(node, pod, box):
     """A file is read once, whoever executes it; a change makes it another one."""
     before = counts(node)
     box.sh("cp /usr/bin/id /opt/id; /opt/id >/dev/null")
-    wait_until(lambda: delta(node, before).get("computed", 0) == 1, 5, "it was read")
+    wait_until(lambda: delta(node, before).get("computed", 0) == 1, TOLD_S, "it was read")
     before = counts(node)
     box.sh("/usr/bin/env /opt/id >/dev/null; /usr/bin/nice /opt/id >/dev/null")
     e = execs(node, pod.name, "id")
@@ -158,8 +161,8 @@ def large(node, pod, box):
     path = os.path.join(box.volume, "big")
     shutil.copy("/bin/sleep", path)
     os.truncate(path, BIG)
-    box.sh("/srv/big 20 & /usr/bin/tac /dev/null")
-    e = wait_until(lambda: raw_execs(node, pod.name, "big"), 5, "its event")
+    box.sh(f"/srv/big {LONG_S} & /usr/bin/tac /dev/null")
+    e = wait_until(lambda: raw_execs(node, pod.name, "big"), TOLD_S, "its event")
     equal(len(e), 1, "told once")
     if of(e[0]):
         check(of(e[0]) == sha(path), "its digest came at once")
@@ -168,7 +171,7 @@ def large(node, pod, box):
     def late():
         return [x for x in events(node, pod.name) if x["activity_id"] == 99 and
                 x["process"]["uid"] == e[0]["process"]["uid"]]
-    got = wait_until(late, 60, "the digest of the large one")
+    got = wait_until(late, 150, "the digest of the large one")  # its worker is given 120 s
     equal([of(x) for x in execs(node, pod.name, "tac")], [sha("/usr/bin/tac")],
           "what came behind it has its own")
     equal([of(x) for x in got], [sha(path)], "and comes in an event of its own")
@@ -196,14 +199,15 @@ def findings(node, pod, box):
 
 
 def hashers(node):
-    """Workers of the daemon that hash."""
+    """Workers of the daemon that hash, with their state; one that has nothing to do may just end."""
     with open(f"/proc/{node.proc.pid}/task/{node.proc.pid}/children") as f:
         pids = [int(p) for p in f.read().split()]
-    found = []
+    found = {}
     for pid in pids:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            if f.read() == b"bulkhead-worker\0hash\0":
-                found.append(pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/cmdline", "rb") as f, open(f"/proc/{pid}/status") as g:
+                if f.read() == b"bulkhead-worker\0hash\0":
+                    found[pid] = dict(x.split(":\t", 1) for x in g.read().splitlines() if ":\t" in x)
     return found
 
 
@@ -211,16 +215,16 @@ def worker_killed(node, pod, box):
     """A worker that dies loses its file, and the next one is read by the next worker."""
     box.sh("/usr/bin/shuf -n 1 /etc/hostname")
     execs(node, pod.name, "shuf")
-    pids = hashers(node)
-    check(1 <= len(pids) <= 2, "workers that hash", pids)
-    for pid in pids:
-        with open(f"/proc/{pid}/status") as f:
-            s = dict(x.split(":\t", 1) for x in f.read().splitlines() if ":\t" in x)
+    found = hashers(node)
+    check(1 <= len(found) <= 2, "workers that hash", found)
+    for pid, s in found.items():
         equal((s["Uid"].split()[0], int(s["CapEff"], 16), s["Seccomp"].strip()),
               ("65534", 0, "2"), f"worker {pid}: nobody, no capability, filtered")
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     box.sh("cp /usr/bin/sum /opt/s1; /opt/s1 /etc/hostname; cp /usr/bin/sum /opt/s2")
-    wait_until(lambda: raw_execs(node, pod.name, "s1"), 5, "its event")
+    wait_until(lambda: raw_execs(node, pod.name, "s1"), TOLD_S, "its event")
+    wait_until(lambda: not found.keys() & hashers(node).keys(), TOLD_S, "the killed workers' end")
     box.sh("/opt/s2 /etc/hostname")
     equal([of(x) for x in execs(node, pod.name, "s2")], [sha("/usr/bin/sum")],
           "after the workers were killed others go on")
