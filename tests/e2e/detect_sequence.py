@@ -99,9 +99,8 @@ class World:
         pod = self.node.pod("shop", f"web-6bcd5d8f4-{NAMES[len(self.pods)]}")
         box = self.container(pod)
         box.sh("python3 /server.py >/dev/null 2>&1 &")
-        box.sh("python3 -c 'import socket, time\nfor _ in range(200):\n"
-               " try:\n  socket.create_connection((\"127.0.0.1\", 8080)).close(); break\n"
-               " except OSError: time.sleep(0.05)'")
+        # looked at from outside, so that the wait is no part of the workload's life
+        wait_until(lambda: is_listening(box), 60, "the server")
         self.pods.append(pod)
         self.boxes.append(box)
         return pod
@@ -157,6 +156,12 @@ class World:
                 "signatures": [{"sig": sig}]}
 
 
+def is_listening(box):
+    """On port 8080, in the box."""
+    with open(f"/proc/{box.pid}/net/tcp") as f:
+        return any(x.split()[1].endswith(":1F90") and x.split()[3] == "0A" for x in list(f)[1:])
+
+
 def sequences(w):
     return json.loads(w.payload()).get("sequences", {"grams": [], "windows": []})
 
@@ -171,7 +176,7 @@ def learn(w):
         w.node.ask("runtime")
         return len(sequences(w)["windows"]) >= 12
 
-    wait_until(learnt, 60, "windows of the replicas' calls are learnt")
+    wait_until(learnt, 150, "windows of the replicas' calls are learnt")
     for pod in w.pods:
         told = [e["message"] for e in w.findings(pod)
                 if e["severity_id"] > 1 and e["class_uid"] == 2004]  # 2003: how it is made
@@ -225,7 +230,7 @@ def novel(w):
 def injected(w):
     victim = w.pods[1]
     w.ask(victim, "ppsippl")
-    wait_until(lambda: w.findings(victim, "anomaly"), 20, "an anomaly is found")
+    wait_until(lambda: w.findings(victim, "anomaly"), 60, "an anomaly is found")
     e = w.findings(victim, "anomaly")[0]
     a = e["anomaly_analyses"][0]
     check(float(a["anomalies"][0]["observations"][0]["value"]) >
