@@ -60,7 +60,7 @@ def learn(node, box, name):
     node.ask("runtime")
     want = ("exec", "edge", "listen", "path", "syscall")
     wait_until(lambda: any(b["workload"] == name and all(b["keys"][k]["seen"] for k in want)
-                           for b in node.ask("baseline", "list")["baselines"]), 40, "it is learnt", 0.5)
+                           for b in node.ask("baseline", "list")["baselines"]), 120, "it is learnt", 0.5)
     node.ask("runtime")
     return node.cli("baseline", "show", name, "-o", "json").stdout
 
@@ -109,7 +109,7 @@ def main():
             box.sh(f"{{ {deed}; }} > /dev/null 2>&1")
             for detector in detectors:
                 try:
-                    wait_until(lambda: detector in names(node, "shop/web"), 15, detector, 0.3)
+                    wait_until(lambda: detector in names(node, "shop/web"), 60, detector, 0.3)
                     check(True, f"{detector}: {deed[:60]}")
                 except TimeoutError:
                     check(False, f"{detector}: {deed[:60]}", findings(node, "shop/web"))

@@ -57,7 +57,8 @@ STARTS = {
 LATER = {
     "log rotation": "mkdir -p /var/log/app; echo x > /var/log/app/a.log; logrotate -f -s /tmp/state /etc/rotate.conf; "
                     "echo y > /var/log/app/a.log; logrotate -f -s /tmp/state /etc/rotate.conf",
-    "a backup": "tar czf /tmp/backup.tgz /etc; gzip -t /tmp/backup.tgz; mv /tmp/backup.tgz /tmp/old.tgz",
+    # a machine may have host keys, an image has not
+    "a backup": "rm -f /etc/ssh/ssh_host_*; tar czf /tmp/backup.tgz /etc; gzip -t /tmp/backup.tgz; mv /tmp/backup.tgz /tmp/old.tgz",
     "node, later": f"node -e '{HOT}'",
     "luajit, later": "luajit -e 'local s = 0; for i = 1, 3e7 do s = s + i % 7 end'",
     "temporary files": "f=$(mktemp); echo x > $f; chmod 600 $f; sort $f; rm $f; python3 -c 'import tempfile; "

@@ -81,7 +81,7 @@ def killed(node, log, box):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=testing.die_with_parent)
         size = os.path.getsize(log.path)
-        wait_until(lambda: os.path.getsize(log.path) > size + 20000 * (i + 1), 30, "it is written")
+        wait_until(lambda: os.path.getsize(log.path) > size + 20000 * (i + 1), 90, "it is written")
         node.kill()
         storm.kill()
         storm.wait()
@@ -159,7 +159,7 @@ def read_only(node, log):
 def removed(node, log):
     os.unlink(log.path)
     node.pod("shop", "other")
-    wait_until(lambda: os.path.exists(log.path), 10, "the log is begun anew")
+    wait_until(lambda: os.path.exists(log.path), 60, "the log is begun anew")
     log.broken("the file removed under the daemon", "was kept")
     node.restart()
     log.broken("and a restart does not forget it", "was kept")
