@@ -14,7 +14,6 @@ from testing import check, equal, part, wait_until
 from traffic import Pace, is_allowed
 
 SERVED = ("80/tcp", "81/tcp", "53/udp")
-GAP_S = 0.5  # an allowed conversation of one number each 20 ms never stalls so long by itself
 LATE_S = 0.3  # an answer is never so much later than one that no policy is about
 
 
@@ -31,6 +30,7 @@ class Talk:
     """Conversations of every kind between two pods, and one beside them that passes no network."""
 
     def __init__(self, client, server):
+        self.client, self.server = client, server
         self.pace = Pace(client.agent, server.agent)
         self.streams = {f"{proto} {addr}": client.agent.stream(proto, addr, port)
                         for addr in server.ips for proto, port in (("tcp", 80), ("udp", 53))}
@@ -45,11 +45,10 @@ class Talk:
             check(s.is_cut(), f"{why}: {self.name} {what} is cut", s.state)
 
     def never_noticed(self, why):
-        states = {what: s.state() for what, s in self.streams.items()}
-        pace = self.pace.gap()
-        for what, st in states.items():
-            check(not st["error"] and st["maxGap"] < GAP_S + pace,
-                  f"{why}: {self.name} {what} did not notice", (st, pace))
+        for what, s in self.streams.items():
+            check(s.is_whole() and not s.state()["error"],
+                  f"{why}: {self.name} {what} did not notice", s.state)
+        check(self.server.agent.is_whole(peers=self.client.ips), f"{why}: nor did its other end")
 
     def later_than(self, moment):
         """{what: answers that the kernel took in after a moment (Unix time)}"""
@@ -60,11 +59,6 @@ class Talk:
         def last(stream):
             return max((at for at in stream.arrivals() if at < moment), default=0)
         return {what: last(self.pace.stream) - last(s) for what, s in self.streams.items()}
-
-    def reset(self):
-        for s in self.streams.values():
-            s.reset_gap()
-        self.pace.reset()
 
     def close(self):
         for s in (*self.streams.values(), self.pace):
@@ -80,7 +74,6 @@ def policy_change(node, a, b, server):
     one, other = Talk(a, server), Talk(b, server)
     one.all_live("allowed")
     other.all_live("allowed")
-    other.reset()
     node.write("policy.yaml", OPEN_OUT, rules[1])
     node.sync()
     synced = time.time()
@@ -194,7 +187,6 @@ def expiry(node, a, b, server, dead):
     end = write_expiring(node)
     if dead:
         node.kill()
-    other.reset()
     wait_until(lambda: time.time() > end + 0.1, 40)
     before = talk.until(end)
     talk.all_cut(f"expired, {word}")

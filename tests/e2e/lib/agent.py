@@ -111,6 +111,13 @@ class Echo:
         self.seen[key] = self.seen.get(key, 0) + 1
 
 
+def peer_of(s):
+    try:
+        return s.getpeername()[0]
+    except (OSError, IndexError):  # gone; a Unix socket has no address
+        return None
+
+
 echo = None
 
 
@@ -127,9 +134,10 @@ def do_seen():
     return dict(echo.seen) if echo else {}
 
 
-def do_lost():
-    """Lost segments of all connections that the echo server holds."""
-    return sum(lost(s) for s, _, _ in list(echo.by_fd.values())) if echo else 0
+def do_lost(peers=None):
+    """Lost segments of all connections that the echo server holds, or of those with some addresses."""
+    held = [s for s, kind, _ in list(echo.by_fd.values()) if kind == "conn"] if echo else []
+    return sum(lost(s) for s in held if not peers or peer_of(s) in peers)
 
 
 # ---- probes: one attempt each, all at once ----

@@ -18,10 +18,21 @@ def connect(path):
     return s
 
 
+def exactly(s, size):
+    """A socket with a time limit gives what there is, with MSG_WAITALL too."""
+    data = b""
+    while len(data) < size:
+        more = s.recv(size - len(data))
+        if not more:
+            raise ConnectionResetError("the daemon hung up")
+        data += more
+    return data
+
+
 def read(s):
     """The next answer."""
-    size = struct.unpack("<IHHI", s.recv(12, socket.MSG_WAITALL))[3]
-    return json.loads(s.recv(size, socket.MSG_WAITALL))
+    size = struct.unpack("<IHHI", exactly(s, 12))[3]
+    return json.loads(exactly(s, size))
 
 
 def ask(s, verb, **args):

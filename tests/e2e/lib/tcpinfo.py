@@ -11,7 +11,10 @@ def lost(s):
     at either end, does not count."""
     if s.fileno() < 0 or s.family == socket.AF_UNIX or s.type != socket.SOCK_STREAM:
         return 0
-    info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    try:
+        info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    except OSError:  # it is closed meanwhile
+        return 0
     again, = struct.unpack_from("I", info, TOTAL_RETRANS)
     in_vain, = struct.unpack_from("I", info, DSACK_DUPS)
     return max(0, again - in_vain)

@@ -86,9 +86,10 @@ class Agent:
     def probes(self, targets, timeout=0.8):
         return self.call("probe", targets=targets, timeout=timeout)
 
-    def is_whole(self, timeout=10):
-        """True when the echo server's ends of connections lost no segment."""
-        return comes_true(lambda: self.call("lost") == 0, timeout)
+    def is_whole(self, timeout=10, peers=None):
+        """True when the echo server's ends of connections lost no segment. peers: only these
+        addresses' connections."""
+        return comes_true(lambda: self.call("lost", peers=peers) == 0, timeout)
 
     def stream(self, proto, addr, port, interval=0.02):
         return Stream(self, self.call("stream_open", proto=proto, addr=addr, port=port,
@@ -163,14 +164,6 @@ class Pace:
         path = os.path.join(testing.tempdir(), "pace")
         server.call("listen", ports=[["unix", path]], hosts=[""])
         self.stream = client.stream("unix", path, 0)
-
-    def gap(self):
-        """The longest since reset(), what is going on now included."""
-        self.stream.lives()
-        return self.stream.state()["maxGap"]
-
-    def reset(self):
-        self.stream.reset_gap()
 
     def close(self):
         self.stream.close()
