@@ -21,10 +21,15 @@ static __always_inline struct bh_trace_task *task_of_pod(void)
 SEC("lsm/bprm_check_security")
 int BPF_PROG(bh_lsm_exec, struct linux_binprm *bprm, int ret)
 {
+	struct lsm_image i = {
+		.file = bprm->file,
+		.script = bprm->interp != bprm->filename ? bprm->filename : NULL,
+		.uid = bprm->cred->euid.val,
+		.is_script = bprm->buf[0] == '#' && bprm->buf[1] == '!',
+	};
 	LSM_BEGIN(t, l);
 
-	return lsm_put(
-		l, lsm_exec(l, bpf_get_current_task_btf(), t, bprm->file, bprm->cred->euid.val));
+	return lsm_put(l, lsm_exec(l, bpf_get_current_task_btf(), t, &i));
 }
 
 /* file, reqprot, prot, flags, ret */

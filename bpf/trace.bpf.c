@@ -63,18 +63,27 @@ static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot
 	return fact_add(b, &s->key, &s->fact, s->is_old ? &s->fact : NULL);
 }
 
-static __always_inline int path_is_refused(struct exec_scratch *s, const struct file *file)
+/* An allowed script, by its whole name, may be run by its interpreter, which need not be allowed.
+ */
+static __always_inline int path_is_refused(struct exec_scratch *s, const struct linux_binprm *bprm)
 {
 	s->allow.slot = s->slot;
 	s->allow.generation = s->generation;
-	exec_path(s, file); /* the set may know the file by another name */
+	exec_path(s, bprm->file); /* the set may know the file by another name */
 	__builtin_memcpy(s->allow.path, s->fact.path, sizeof(s->allow.path));
-	return (s->flags & BH_TRACE_F_PATH_CUT) || !bpf_map_lookup_elem(&trace_allow, &s->allow);
+	if (!(s->flags & BH_TRACE_F_PATH_CUT) && bpf_map_lookup_elem(&trace_allow, &s->allow))
+		return 0;
+	if (!(s->flags & BH_TRACE_F_SCRIPT))
+		return 1;
+	__builtin_memset(s->allow.path, 0, sizeof(s->allow.path));
+	return bpf_probe_read_kernel_str(s->allow.path, sizeof(s->allow.path), bprm->filename) <
+		       0 ||
+	       !bpf_map_lookup_elem(&trace_allow, &s->allow);
 }
 
 /* The signal is there before the image's first instruction. */
 static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_slot *b,
-				       const struct file *file)
+				       const struct linux_binprm *bprm)
 {
 	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &s->slot);
 
@@ -83,7 +92,7 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 		return;
 	s->is_refused = (pol->origins >> (s->id.origin & 31) & 1) ||
 			uid_is_refused(pol, s->key.uid) ||
-			((pol->flags & BH_TRACE_P_ALLOW) && path_is_refused(s, file));
+			((pol->flags & BH_TRACE_P_ALLOW) && path_is_refused(s, bprm));
 	if (!s->is_refused)
 		return;
 	s->flags |= BH_TRACE_F_REFUSED;
@@ -198,7 +207,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	exec_key(s, p);
 	exec_file_flags(s, bprm);
 	exec_recall(s, b, file);
-	exec_judge(s, b, file);
+	exec_judge(s, b, bprm);
 	is_sent = exec_announce(s, b, p, bprm);
 	script_of(s, p, bprm, &script);
 	exec_remember(s, p, self_exec, &script, is_sent);

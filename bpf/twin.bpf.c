@@ -23,6 +23,8 @@ __u32 twin_pid;
 __u32 twin_fd;
 __u32 twin_what;
 __u32 twin_arg;
+__u32 twin_is_script;
+char twin_script[32]; /* what the file would be started on */
 /* out */
 __s32 twin_verdict;
 __u32 twin_runs;
@@ -30,9 +32,13 @@ __u32 twin_runs;
 static __always_inline int twin_ask(struct lsm_scratch *l, struct task_struct *p,
 				    struct bh_trace_task *t, struct file *f)
 {
+	struct lsm_image i = {.file = f, .uid = twin_arg, .is_script = twin_is_script};
+
+	if (twin_script[0])
+		i.script = (const char *)twin_script;
 	switch (twin_what) {
 	case TWIN_EXEC:
-		return lsm_exec(l, p, t, f, twin_arg);
+		return lsm_exec(l, p, t, &i);
 	case TWIN_MAP:
 		l->act.arg[2] = twin_arg;
 		return lsm_map(l, p, t, f, LSM_MMAP);

@@ -249,6 +249,7 @@ struct linux_binprm {
 	struct file *file;
 	const struct cred *cred; /* of the image to come */
 	const char *filename, *interp;
+	char buf[2]; /* how the file begins; there is more */
 };
 
 typedef struct {

@@ -88,29 +88,48 @@ static __always_inline int origin_is_refused(const struct bh_trace_policy *pol, 
 	return (pol->flags & BH_TRACE_P_KILL) && (pol->origins >> (origin & 31) & 1);
 }
 
-static __always_inline int path_is_listed(struct lsm_scratch *l, const struct bh_trace_task *t)
+/* What is asked for, in a string of the kernel's. */
+static __always_inline int name_is_listed(struct lsm_scratch *l, const struct bh_trace_task *t,
+					  const char *name)
 {
 	__builtin_memset(&l->allow, 0, sizeof(l->allow));
 	l->allow.slot = t->slot;
 	l->allow.generation = t->generation;
-	bpf_probe_read_kernel_str(l->allow.path, sizeof(l->allow.path), l->act.text[0]);
-	return !(l->act.flags & BH_TRACE_F_PATH_CUT) &&
+	return bpf_probe_read_kernel_str(l->allow.path, sizeof(l->allow.path), name) > 0 &&
 	       bpf_map_lookup_elem(&trace_allow, &l->allow) != NULL;
 }
 
-/* uid: the user that the image would run as. */
+/* The kernel asks about a script first, then about its interpreter. */
+struct lsm_image {
+	const struct file *file;
+	const char
+		*script; /* of an interpreter: what it is started on, as it was called; or NULL */
+	__u32 uid;	 /* the user that it would run as */
+	__u32 is_script; /* the interpreter comes next, and the list is asked then */
+};
+
+static __always_inline int exec_is_listed(struct lsm_scratch *l, const struct bh_trace_task *t,
+					  const struct lsm_image *i)
+{
+	if (i->is_script)
+		return 1;
+	if (!(l->act.flags & BH_TRACE_F_PATH_CUT) && name_is_listed(l, t, l->act.text[0]))
+		return 1;
+	return i->script && name_is_listed(l, t, i->script);
+}
+
 static __always_inline int lsm_exec(struct lsm_scratch *l, const struct task_struct *p,
-				    const struct bh_trace_task *t, const struct file *f, __u32 uid)
+				    const struct bh_trace_task *t, const struct lsm_image *i)
 {
 	const struct bh_trace_policy *pol = policy_of(t);
 	struct act_scratch *s = &l->act;
 
 	if (!pol || !(pol->flags & BH_TRACE_P_KILL))
 		return 0;
-	file_identify(f, p, &s->id);
-	act_walk(s, file_path(f));
-	if (!origin_is_refused(pol, s->id.origin) && !uid_is_refused(pol, uid) &&
-	    (!(pol->flags & BH_TRACE_P_ALLOW) || path_is_listed(l, t)))
+	file_identify(i->file, p, &s->id);
+	act_walk(s, file_path(i->file));
+	if (!origin_is_refused(pol, s->id.origin) && !uid_is_refused(pol, i->uid) &&
+	    (!(pol->flags & BH_TRACE_P_ALLOW) || exec_is_listed(l, t, i)))
 		return 0;
 	return lsm_refuse(s, t, LSM_EXEC);
 }

@@ -270,6 +270,14 @@ static void what_is_refused_gets_eperm(void **state)
 	set_policy(&t, (struct bh_trace_policy){.flags = BH_TRACE_P_KILL | BH_TRACE_P_ALLOW},
 		   "/bin/other");
 	assert_int_equal(ask(&t, ASK_EXEC, 0), -EPERM);
+	t.skel->bss->twin_is_script = 1; /* its interpreter is asked about next */
+	assert_int_equal(ask(&t, ASK_EXEC, 0), 0);
+	t.skel->bss->twin_is_script = 0; /* and may run what is listed, nothing else */
+	strcpy(t.skel->bss->twin_script, "/bin/unlisted");
+	assert_int_equal(ask(&t, ASK_EXEC, 0), -EPERM);
+	strcpy(t.skel->bss->twin_script, "/bin/other");
+	assert_int_equal(ask(&t, ASK_EXEC, 0), 0);
+	t.skel->bss->twin_script[0] = '\0';
 	set_policy(&t, (struct bh_trace_policy){.flags = BH_TRACE_P_KILL | BH_TRACE_P_ALLOW},
 		   DIR "/dropped");
 	assert_int_equal(ask(&t, ASK_EXEC, 0), 0);

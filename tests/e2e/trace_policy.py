@@ -136,10 +136,29 @@ def first_program(node):
     equal(box.sh("/usr/bin/id")[0], 137, "and nothing else")
 
 
+def allowed_script(node):
+    """Allowing a script allows its interpreter to run it, and nothing else."""
+    node.write("script.yaml", policy("script", {
+        "exec": {"allow": ["/usr/bin/dash", "/bin/dash", "/usr/bin/chmod", "/usr/bin/ln", "/opt/run.py"]},
+        "on": {"violation": "kill"}}, {"app": "script"}))
+    node.sync()
+    pod = node.pod("shop", "script", {"app": "script"})
+    box = Container(pod)
+    box.sh("printf '#!/usr/bin/python3\\nprint(\"it ran\")\\n' > /opt/run.py; chmod +x /opt/run.py; "
+           "ln -s run.py /opt/link.py")
+    equal(box.sh("/opt/run.py"), (0, "it ran\n"), "an allowed script runs")
+    equal(box.sh("/usr/bin/python3 -c pass")[0], 137, "its interpreter does not without it")
+    equal(box.sh("/opt/link.py")[0], 137, "nor under another name")
+    equal(box.sh("cd /opt; ./run.py")[0], 137, "a relative name is none, in doubt")
+    equal(box.sh("/usr/bin/python3 /opt/run.py")[0], 137, "and an argument is no script")
+
+
 def main():
     node = Node(config={"runtime": {"mode": "light"}}).start()
     pod = node.pod("shop", "web", {"app": "web"})
     box = Container(pod)
+    with part("an allowed script"):
+        allowed_script(node)
     with part("killing"):
         killing(node, box, pod.name)
     with part("without the daemon"):
