@@ -193,6 +193,21 @@ static void tracing(struct bh_daemon *d, struct bh_str *out)
 	gauge(out, "trace_killed", "Tasks that a RuntimePolicy killed.", (double)b.killed);
 }
 
+static void findings(struct bh_daemon *d, struct bh_str *out)
+{
+	static const char *const severities[] = {NULL, "informational", "low", "medium", "high"};
+	uint64_t n[BH_ARRAY_SIZE(severities)];
+
+	bh_runtime_findings(d->runtime, n);
+	bh_str_add(out,
+		   "# TYPE bulkhead_findings counter\n"
+		   "# HELP bulkhead_findings Findings told, each once for its workload, by "
+		   "severity.\n");
+	for (size_t i = 1; i < BH_ARRAY_SIZE(severities); i++)
+		bh_str_fmt(out, "bulkhead_findings_total{severity=\"%s\"} %llu\n", severities[i],
+			   (unsigned long long)n[i]);
+}
+
 /* Executables by what is known of their digests. */
 static void hashing(struct bh_daemon *d, struct bh_str *out)
 {
@@ -230,6 +245,7 @@ static void write_metrics(struct bh_str *out, void *arg)
 	sinks(d, out);
 	images(d, out);
 	tracing(d, out);
+	findings(d, out);
 	hashing(d, out);
 }
 

@@ -430,7 +430,9 @@ static void open_trace(struct bh_runtime *rt)
 								   rt->baselines},
 				     &rt->learning, &err);
 	if (!r)
-		r = bh_runtime_hosts_open(rt->d, rt->trace, &rt->hosts, &err);
+		r = bh_runtime_hosts_open(
+			&(struct bh_runtime_hosts_options){rt->d, rt->trace, rt->detection},
+			&rt->hosts, &err);
 	if (!r)
 		r = bh_rates_open(
 			&(struct bh_rates_options){rt->d, rt->trace, rt->detection, rt->hosts},
@@ -532,4 +534,11 @@ struct bh_baselines *bh_runtime_baselines(const struct bh_runtime *rt)
 struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt)
 {
 	return rt && rt->trace ? bh_trace_total(rt->trace) : (struct bh_trace_slot){0};
+}
+
+void bh_runtime_findings(const struct bh_runtime *rt, uint64_t ret[BH_SEVERITIES])
+{
+	memset(ret, 0, BH_SEVERITIES * sizeof(*ret));
+	if (rt)
+		bh_detection_raised(rt->detection, ret);
 }

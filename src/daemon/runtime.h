@@ -40,6 +40,8 @@ void bh_runtime_endpoint_comes(struct bh_runtime *rt, const struct bh_endpoint *
 /* Call before an endpoint goes: what it did is told under its name. */
 void bh_runtime_endpoint_gone(struct bh_runtime *rt, const struct bh_endpoint *ep);
 
+/* Findings told since the start, by OCSF's numbers of severity, 0 to 4. */
+void bh_runtime_findings(const struct bh_runtime *rt, uint64_t ret[5]);
 /* The books of all slots together; all zero without tracing. */
 struct bh_trace_slot bh_runtime_total(const struct bh_runtime *rt);
 /* A new edge of the endpoint; peer: "NS/NAME" of a pod, "node", or an address. rt may be NULL. */

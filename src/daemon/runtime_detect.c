@@ -400,6 +400,15 @@ void bh_detection_set_policies(struct bh_detection *x, const struct bh_endpoint 
 	look_away(x);
 }
 
+void bh_detection_raised(const struct bh_detection *x, uint64_t ret[BH_SEVERITIES])
+{
+	struct bh_detect_stats stats;
+
+	_Static_assert(BH_SEVERITIES == BH_SEVERITY_HIGH + 1, "the detectors' severities");
+	bh_detect_stats(x->detect, &stats);
+	memcpy(ret, stats.raised_by, sizeof(stats.raised_by));
+}
+
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep)
 {
 	uint64_t id = (uint64_t)ep->slot << 32 | ep->generation;

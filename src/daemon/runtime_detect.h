@@ -115,4 +115,7 @@ void bh_detection_subject(const struct bh_detection *x, const struct bh_endpoint
 			  struct bh_subject *ret);
 /* true while the pod has an open finding: it is not learnt from. */
 bool bh_detection_is_suspect(const struct bh_detection *x, const struct bh_endpoint *ep);
+/* Findings told since the start, by OCSF's number of their severity. */
+#define BH_SEVERITIES 5
+void bh_detection_raised(const struct bh_detection *x, uint64_t ret[BH_SEVERITIES]);
 void bh_detection_pod_gone(struct bh_detection *x, const struct bh_endpoint *ep);

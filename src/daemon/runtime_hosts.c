@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "daemon/runtime_detect.h"
 #include "datapath/trace.h"
 
 struct host {
@@ -18,6 +19,7 @@ struct host {
 struct bh_runtime_hosts {
 	struct bh_daemon *d;
 	struct bh_trace *trace;
+	struct bh_detection *detection;
 	struct host host[BH_TRACE_HOST_SLOTS];
 	uint32_t generation;
 };
@@ -89,8 +91,15 @@ static void let_go(struct bh_runtime_hosts *h, struct host *at)
 	struct bh_err ignored;
 
 	bh_trace_set_cgroup(h->trace, at->cgroup, 0, 0, &ignored);
+	bh_detection_pod_gone(h->detection, at->ep);
 	bh_endpoint_freep(&at->ep);
 	*at = (struct host){0};
+}
+
+/* Looking for its cgroup costs a walk, and a large cluster has thousands of them elsewhere. */
+static bool may_be_here(const struct bh_runtime_hosts *h, const struct bh_pod *pod)
+{
+	return !pod->node || !*pod->node || strcmp(pod->node, h->d->cfg->node_name) == 0;
 }
 
 void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
@@ -103,7 +112,8 @@ void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
 		const struct bh_pod *pod = w->pods[i];
 		struct host *at;
 
-		if (!pod->host_network || !pod->uid || pod->phase == BH_POD_DONE)
+		if (!pod->host_network || !pod->uid || pod->phase == BH_POD_DONE ||
+		    !may_be_here(h, pod))
 			continue;
 		at = host_of(h, pod);
 		if (at)
@@ -130,15 +140,16 @@ const struct bh_endpoint *bh_runtime_hosts_find(const struct bh_runtime_hosts *h
 	return ep && ep->generation == generation ? ep : NULL;
 }
 
-int bh_runtime_hosts_open(struct bh_daemon *d, struct bh_trace *t, struct bh_runtime_hosts **ret,
+int bh_runtime_hosts_open(const struct bh_runtime_hosts_options *opt, struct bh_runtime_hosts **ret,
 			  struct bh_err *err)
 {
 	struct bh_runtime_hosts *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return bh_fail(err, ENOMEM, "tracing of hostNetwork pods");
-	h->d = d;
-	h->trace = t;
+	h->d = opt->d;
+	h->trace = opt->trace;
+	h->detection = opt->detection;
 	/* what a former daemon numbered is numbered anew */
 	h->generation = (uint32_t)bh_now_s();
 	*ret = h;

@@ -12,7 +12,13 @@ struct bh_runtime_hosts;
 struct bh_trace;
 
 /* Borrows both. */
-int bh_runtime_hosts_open(struct bh_daemon *d, struct bh_trace *t, struct bh_runtime_hosts **ret,
+struct bh_detection;
+struct bh_runtime_hosts_options { /* borrowed */
+	struct bh_daemon *d;
+	struct bh_trace *trace;
+	struct bh_detection *detection; /* is told of pods that are gone */
+};
+int bh_runtime_hosts_open(const struct bh_runtime_hosts_options *opt, struct bh_runtime_hosts **ret,
 			  struct bh_err *err);
 void bh_runtime_hosts_close(struct bh_runtime_hosts *h);
 /* Looks for cgroups of pods that came, and lets go those that went. Walks the cgroup tree: not for

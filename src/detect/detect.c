@@ -10,7 +10,7 @@
 
 #define MAX_WORKLOADS 4096
 #define MAX_FINDINGS  512
-#define MAX_PODS      2048
+#define MAX_PODS      8192 /* more than there are places for pods on a node */
 
 static void policies_done(struct bh_runtime_set *set)
 {
@@ -319,6 +319,7 @@ static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 			f->severity = j->severity;
 	}
 	d->stats.raised += out.is_raised;
+	d->stats.raised_by[j->severity] += out.is_raised;
 	/* how a pod is made says nothing about what it does */
 	if (j->severity > BH_SEVERITY_INFO && j->signal != BH_SIGNAL_POSTURE)
 		j->pod->is_suspect = true;

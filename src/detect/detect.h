@@ -118,6 +118,7 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a);
 
 struct bh_detect_stats {
 	uint64_t activities, findings, raised;
+	uint64_t raised_by[BH_SEVERITY_HIGH + 1]; /* severity */
 	uint64_t no_memory; /* activities judged without the state they would have needed */
 	size_t n_workloads, n_pods, bytes;
 };

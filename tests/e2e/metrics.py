@@ -142,6 +142,10 @@ def main():
         equal(found["bulkhead_endpoints"], {(("state", "open"),): 1.0, (("state", "shut"),): 0.0,
                                             (("state", "quarantined"),): 1.0}, "endpoints by state")
         check(sum(found["bulkhead_dropped_packets_total"].values()) > 0, "drops are counted")
+        equal({dict(k)["severity"] for k in found["bulkhead_findings_total"]},
+              {"informational", "low", "medium", "high"}, "findings by severity")
+        check(found["bulkhead_log_events_total"][()] > 0 and found["bulkhead_log_waiting"] == {(): 0.0},
+              "the log's own books")
         check(all(f.documentation for f in families), "every metric has its sentence")
         check(all(f.name.startswith("bulkhead_") for f in families), "and our name in front")
     with part("sinks"):
