@@ -2,7 +2,9 @@
  * look like is in parse_image_signer.c. */
 #include "policy/parse_image.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,11 +145,28 @@ static void parse_modes(struct bh_image_parse *x, const struct bh_yaml *spec,
 
 #define ALNUM "abcdefghijklmnopqrstuvwxyz0123456789"
 
+/* host, host:port or [v6]:port, with stars anywhere. */
+static bool is_host_pattern(const char *host, size_t n)
+{
+	const char *in = *host == '[' ? memchr(host, ']', n) : NULL;
+	size_t start = in ? (size_t)(in - host) + 1 : 0;
+
+	if (start && strspn(host + 1, "0123456789abcdefABCDEF:.*") != start - 2)
+		return false;
+	for (size_t i = start; i < n; i++)
+		if (!isalnum((unsigned char)host[i]) && !strchr(".-_:*", host[i]))
+			return false;
+	return true;
+}
+
 /* What could match nothing would be a policy about nothing, and its author would not know. */
 static void check_parts(struct bh_image_parse *x, const struct bh_yaml *n, const char *key)
 {
 	const char *slash = strchr(n->text, '/'), *path = slash ? slash + 1 : n->text;
 
+	if (*n->text == '/')
+		bh_parse_refuse(x->p, n, "'%s': '%s' matches nothing: a part between '/' is empty",
+				key, n->text);
 	for (const char *part = n->text; part; part = strchr(part, '/')) {
 		size_t len;
 
@@ -170,6 +189,9 @@ static void check_parts(struct bh_image_parse *x, const struct bh_yaml *n, const
 			      "'%s': '%s' alone is an image of Docker Hub; those of a registry are "
 			      "'%s/**'",
 			      key, n->text, n->text);
+	if (slash && !is_host_pattern(n->text, (size_t)(slash - n->text)))
+		bh_parse_refuse(x->p, n, "'%s': '%s' matches nothing: '%.*s' can be no registry",
+				key, n->text, (int)(slash - n->text), n->text);
 	if (path[strspn(path, ALNUM "._-*/")])
 		bh_parse_refuse(x->p, n, "'%s': '%s' matches nothing: '%s' can be no repository",
 				key, n->text, path);
@@ -250,6 +272,23 @@ static void parse_match(struct bh_image_parse *x, const struct bh_yaml *spec,
 	widen_star(x, n, ret);
 }
 
+static void parse_insecure(struct bh_image_parse *x, const struct bh_yaml *spec,
+			   struct bh_image_policy *ret)
+{
+	const struct bh_yaml *list = bh_yaml_find(spec, "insecureRegistries");
+
+	bh_image_list(x, spec, "insecureRegistries", &ret->insecure_registries);
+	for (size_t i = 0; list && list->type == BH_YAML_LIST && i < list->n; i++) {
+		const struct bh_yaml *n = list->items[i];
+
+		if (n->type == BH_YAML_STRING && *n->text && !bh_registry_ok(n->text))
+			bh_parse_refuse(x->p, n,
+					"'insecureRegistries': '%.260s' is neither host nor "
+					"host:port",
+					n->text);
+	}
+}
+
 static void parse_trust_roots(struct bh_image_parse *x, const struct bh_yaml *spec,
 			      struct bh_image_policy *ret)
 {
@@ -271,6 +310,22 @@ static void parse_trust_roots(struct bh_image_parse *x, const struct bh_yaml *sp
 	}
 }
 
+/* How many different ones can sign at most; an expression may stand for any number. */
+static int64_t most_signers(const struct bh_image_policy *p)
+{
+	int64_t n = 0;
+
+	bh_vec_each (s, &p->signers) {
+		n += (int64_t)(s->keys.n + s->identities.n) + (s->kind == BH_IMAGE_CERTIFICATES);
+		if (s->kind == BH_IMAGE_NOTATION)
+			return INT64_MAX;
+		bh_vec_each (id, &s->identities)
+			if (id->issuer_regex || id->subject_regex)
+				return INT64_MAX;
+	}
+	return n;
+}
+
 static void parse_threshold(struct bh_image_parse *x, const struct bh_yaml *spec,
 			    struct bh_image_policy *ret)
 {
@@ -284,6 +339,11 @@ static void parse_threshold(struct bh_image_parse *x, const struct bh_yaml *spec
 	if (threshold > 1 && !ret->signers.n)
 		bh_parse_refuse(x->p, bh_yaml_find(spec, "threshold"),
 				"'threshold' counts signers, and there are none");
+	else if (threshold > 1 && threshold > most_signers(ret))
+		bh_parse_warn(x->p, bh_yaml_find(spec, "threshold"),
+			      "'threshold': there are only %" PRId64
+			      " different keys and identities, so nothing is ever accepted",
+			      most_signers(ret));
 }
 
 /* What the words are fit for, is known once keys and expressions are parsed. */
@@ -344,14 +404,14 @@ static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
 					   "attestations",
 					   "signatureRepository",
 					   NULL};
-	const char *store;
+	BH_CLEANUP(bh_freep) char *store = NULL;
 
 	bh_parse_keys(x->p, spec, keys);
 	parse_match(x, spec, &ret->match);
 	parse_modes(x, spec, ret);
-	bh_image_list(x, spec, "insecureRegistries", &ret->insecure_registries);
-	store = bh_parse_str(x->p, spec, "signatureStore", false);
-	if (store && *store)
+	parse_insecure(x, spec, ret);
+	store = bh_image_str(x, spec, "signatureStore", false);
+	if (store)
 		ret->signature_store = path_of(x, store);
 	parse_signature_repository(x, spec, ret);
 	parse_trust_roots(x, spec, ret);
@@ -362,6 +422,17 @@ static void parse_spec(struct bh_image_parse *x, const struct bh_yaml *spec,
 		bh_parse_refuse(x->p, spec,
 				"neither 'signers' nor 'attestations': it would accept any image");
 	check_rules(x, spec, ret);
+}
+
+static void warn_of_namespace(struct bh_image_parse *x, const struct bh_yaml *object)
+{
+	const struct bh_yaml *metadata = bh_yaml_find(object, "metadata");
+	const struct bh_yaml *ns = metadata ? bh_yaml_find(metadata, "namespace") : NULL;
+
+	if (ns)
+		bh_parse_warn(x->p, ns,
+			      "an ImagePolicy is in no namespace; 'match.namespaces' says whose "
+			      "pods it is about");
 }
 
 struct bh_image_policy *bh_parse_image_policy(struct bh_parse *p, const struct bh_yaml *object,
@@ -383,6 +454,7 @@ struct bh_image_policy *bh_parse_image_policy(struct bh_parse *p, const struct b
 	policy->origin = bh_strf("%s:%u", p->file, object->line);
 	if (!policy->origin)
 		bh_parse_no_memory(p);
+	warn_of_namespace(&x, object);
 	if (bh_yaml_get_map(object, "spec", true, &spec, &e))
 		bh_parse_fail(p, &e);
 	else

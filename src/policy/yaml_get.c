@@ -81,6 +81,9 @@ int bh_yaml_expect(const struct bh_yaml *n, enum bh_yaml_type type, const char *
 
 	if (n->type == type)
 		return 0;
+	if (type == BH_YAML_INT && n->type == BH_YAML_FLOAT)
+		return bh_yaml_fail(err, n, "%s%s%s is not a whole number", what ? what : "",
+				    what ? ": " : "", n->text);
 	return bh_yaml_fail(err, n, "%s%sexpected %s, found %s%s", what ? what : "",
 			    what ? ": " : "", bh_yaml_type_text(type), bh_yaml_type_text(n->type),
 			    is_quotable ? "; quote it" : "");

@@ -51,7 +51,8 @@ static bool next_pair(const char **at, struct pair *p)
 
 		if (is_escaped && !*++s)
 			return false;
-		if (p->n == sizeof(p->value))
+		/* "C=US+ST=WA" would be one part of two values */
+		if (p->n == sizeof(p->value) || (*s == '+' && !is_escaped))
 			return false;
 		p->value[p->n++] = *s;
 		if (*s != ' ' || is_escaped)

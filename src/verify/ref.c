@@ -55,10 +55,9 @@ static bool repository_ok(const char *s)
 	return last != '/' && !strchr("._-", last);
 }
 
-/* host, host:port, [v6]:port */
-static bool registry_ok(const char *s)
+bool bh_registry_ok(const char *text)
 {
-	const char *port = s;
+	const char *s = text, *port = s;
 	size_t n = strlen(s);
 
 	if (*s == '[') {
@@ -119,7 +118,7 @@ static int split_name(const char *name, struct bh_image_ref *ret, struct bh_err 
 	}
 	if (!strcmp(first, "index.docker.io"))
 		memcpy(first, "docker.io", sizeof("docker.io"));
-	if (!registry_ok(first))
+	if (!bh_registry_ok(first))
 		return bh_fail(err, EINVAL, "'%s' is no registry", first);
 	n = snprintf(ret->repository, sizeof(ret->repository), "%s%s",
 		     !strcmp(first, "docker.io") && !strchr(name, '/') ? "library/" : "", name);

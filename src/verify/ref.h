@@ -23,6 +23,9 @@ bool bh_digest_ok(const char *text);
 /* true for a tag: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. */
 bool bh_tag_ok(const char *text);
 
+/* true for host, host:port, [v6] and [v6]:port. */
+bool bh_registry_ok(const char *text);
+
 /* -EINVAL with a sentence when text is no reference. */
 int bh_image_ref_parse(const char *text, struct bh_image_ref *ret, struct bh_err *err);
 

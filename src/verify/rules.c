@@ -97,7 +97,10 @@ static int name_predicate(struct bh_attestation_rule *a, struct bh_err *err)
 		}
 	}
 	if (!strchr(a->type, ':'))
-		return bh_fail(err, EINVAL, "'%s' is no attestation type", a->type);
+		return bh_fail(err, EINVAL,
+			       "'%s' is no attestation type: those are URIs, or slsaprovenance, "
+			       "slsaprovenance1, vuln, spdx, cyclonedx",
+			       a->type);
 	return 0;
 }
 

@@ -7,7 +7,6 @@
 #include "verify/trust.h"
 #include "verify/verify.h"
 
-#define BH_MAX_REGEX 256
 #define BH_MAX_KEYS  64
 
 /* Text that must be equal, or an expression that must match all of it. */

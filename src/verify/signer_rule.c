@@ -1,8 +1,10 @@
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
+#include <openssl/err.h>
+
 #include "verify/dn.h"
+#include "verify/expr.h"
 #include "verify/pem.h"
 #include "verify/rules.h"
 
@@ -20,43 +22,6 @@ bool bh_pattern_matches(const struct bh_pattern *p, const char *text)
 	       (size_t)all.rm_eo == strlen(text);
 }
 
-/* Behind the bracket expression that begins at `at`. */
-static const char *behind_bracket(const char *at)
-{
-	at += at[1] == '^' ? 2 : 1;
-	at += *at == ']';
-	while (*at && *at != ']') {
-		const char *end = *at == '[' && at[1] == ':' ? strstr(at, ":]") : NULL;
-
-		at = end ? end + 2 : at + 1;
-	}
-	return at + (*at == ']');
-}
-
-/* Backreferences make matching exponential. Other escapes of letters are other dialects': "\\d" is
- * a 'd' here, and in brackets a backslash is itself. */
-static int check_escapes(const char *regex, struct bh_err *err)
-{
-	const char *at = regex, *escape = NULL;
-
-	while (*at && !escape) {
-		bool is_bracket = *at == '[';
-		const char *end = is_bracket ? behind_bracket(at) : at + 1 + (*at == '\\' && at[1]);
-
-		for (const char *c = at; c < end && !escape; c += is_bracket ? 1 : 2)
-			if (*c == '\\' && (!c[1] || isalnum((unsigned char)c[1])) &&
-			    (is_bracket || !c[1] || !strchr("wWsSbB", c[1])))
-				escape = c;
-		at = end;
-	}
-	if (!escape)
-		return 0;
-	return bh_fail(err, EINVAL,
-		       "expression '%s': '%.2s' means nothing to POSIX expressions; '[0-9]' is a "
-		       "digit, '[[:alnum:]_]' a letter of a word",
-		       regex, escape);
-}
-
 static int pattern_init(struct bh_pattern *p, const char *text, const char *regex,
 			struct bh_err *err)
 {
@@ -68,9 +33,7 @@ static int pattern_init(struct bh_pattern *p, const char *text, const char *rege
 		p->text = text;
 		return *text ? 0 : bh_fail(err, EINVAL, "an empty text matches nobody");
 	}
-	if (!*regex || strlen(regex) > BH_MAX_REGEX)
-		return bh_fail(err, EINVAL, "an expression has 1 to %d characters", BH_MAX_REGEX);
-	r = check_escapes(regex, err);
+	r = bh_expr_check(regex, err);
 	if (r)
 		return r;
 	r = regcomp(&p->regex, regex, REG_EXTENDED);
@@ -133,6 +96,16 @@ static int init_keys(struct bh_image_rules *rules, struct bh_signer_rule *s, str
 	return 0;
 }
 
+static bool is_extension(const char *name)
+{
+	const char *oid = bh_fulcio_oid(name);
+	ASN1_OBJECT *obj = oid ? OBJ_txt2obj(oid, 1) : NULL;
+
+	ASN1_OBJECT_free(obj);
+	ERR_clear_error();
+	return obj;
+}
+
 static int init_identities(struct bh_signer_rule *s, struct bh_err *err)
 {
 	size_t n = s->p->identities.n;
@@ -153,7 +126,7 @@ static int init_identities(struct bh_signer_rule *s, struct bh_err *err)
 		if (r)
 			return bh_note(err, r, "subject");
 		bh_vec_each (ext, &from->extensions)
-			if (!bh_fulcio_oid(ext->key))
+			if (!is_extension(ext->key))
 				return bh_fail(err, EINVAL, "there is no extension '%s'", ext->key);
 	}
 	return 0;

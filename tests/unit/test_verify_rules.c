@@ -4,6 +4,7 @@
 
 #include "verify/cert.h"
 #include "verify/dn.h"
+#include "verify/expr.h"
 #include "verify/rules.h"
 
 struct rig {
@@ -218,6 +219,15 @@ static void id_is(struct rig *r, struct bh_image_identity id, const char *refusa
 	s->kind = kind;
 }
 
+static struct bh_image_identity oid_of(const char *oid)
+{
+	static struct bh_image_pair pair = {.value = "v"};
+
+	pair.key = (char *)oid;
+	return (struct bh_image_identity){
+		.issuer = "i", .subject = "s", .extensions = {.v = &pair, .n = 1}};
+}
+
 static void test_identities(void **state)
 {
 	struct rig *r = *state;
@@ -234,6 +244,8 @@ static void test_identities(void **state)
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = "(a"}, "expression");
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = "(a)\\1"}, "'\\1'");
 	id_is(r, (struct bh_image_identity){.issuer = "i", .subject_regex = longest}, "256");
+	id_is(r, oid_of("9.9.9.9"), "there is no extension '9.9.9.9'");
+	id_is(r, oid_of("1.2.3"), NULL);
 	free(longest);
 }
 
@@ -263,6 +275,36 @@ static void test_escapes(void **state)
 	}
 }
 
+/* The C library writes repetitions out: what multiplies would take all memory there is. */
+static void test_repetitions(void **state)
+{
+	static const char *const good[] = {
+		"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+		"([0-9]{1,3}\\.){3}[0-9]{1,3}",
+		"((a+)+)+@(x|y+)*",
+		"v[0-9]+(\\.[0-9]+){2}(-(rc|beta)[.0-9]{1,3})?",
+		"a{0,200}",
+		"[(]{3}[{]",
+	};
+	static const char *const bad[] = {
+		"((((a{1,200}){1,200}){1,200}){1,200})",
+		"((((a{200}){200}){200}){200})",
+		"(((a{,200}){,200}){,200})",
+		"((a{200,}){200,}){200,}",
+		"(((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+",
+		"((a?){25}){20}",
+		"((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))",
+		"(a{99999999999999999999}){9}",
+	};
+	struct bh_err err;
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(good); i++)
+		bh_assert_ok(&err, bh_expr_check(good[i], &err));
+	for (size_t i = 0; i < BH_ARRAY_SIZE(bad); i++)
+		bh_assert_fails(&err, -EINVAL, "multiply", bh_expr_check(bad[i], &err));
+}
+
 static void test_extension_names(void **state)
 {
 	(void)state;
@@ -287,6 +329,8 @@ static void test_subjects(void **state)
 		{"x509.subject:O=Acme", true, true},
 		{"x509.subject: O=Acme, C=US", true, true},
 		{"x509.subject: O=Acm", true, false},
+		{"x509.subject: C=US+ST=WA", false, false},
+		{"x509.subject: O=Ac\\+me", true, false},
 		{"x509.subject: L=A", true, false}, /* it is there twice */
 		{"x509.subject: L=B", true, false},
 		{"x509.subject: O=Acme Corp", true, false},
@@ -325,10 +369,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_rig, drop_rig)
 	const struct CMUnitTest tests[] = {
-		T(test_keys),	      T(test_nothing),	  T(test_needs),
-		T(test_attestations), T(test_trust_root), T(test_patterns),
-		T(test_identities),   T(test_subjects),	  T(test_extension_names),
-		T(test_escapes),
+		T(test_keys),	      T(test_nothing),	   T(test_needs),
+		T(test_attestations), T(test_trust_root),  T(test_patterns),
+		T(test_identities),   T(test_subjects),	   T(test_extension_names),
+		T(test_escapes),      T(test_repetitions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
