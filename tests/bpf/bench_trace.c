@@ -1,9 +1,12 @@
 /* bench_trace.c - what tracing costs: per exec in the hook itself (the kernel's statistics of the
  * program), and per system call, open and exec as a program in a pod and one of no pod see it, in
- * each mode, in turns of one run.
+ * each mode, in turns of one run; beside them what an empty program at the end of each call costs,
+ * which nothing that is attached there can be cheaper than.
  *
- * Usage: bench_trace [ROUNDS [hook]]; hook: only the former. Prints one line a figure: what, unit,
- * median, smallest, largest. */
+ * Usage: bench_trace [ROUNDS [hook|calls]]; hook: only the former, calls: only system calls. Prints
+ * one line a figure: what, unit, median, smallest, largest. bench_trace empty: attaches the empty
+ * program until its input ends, and prints how often it ran and how many nanoseconds, while the
+ * kernel counts them. */
 #include "dp_env.h"
 
 #include <sys/resource.h>
@@ -18,16 +21,21 @@
 #define OPENS 10000
 #define EXECS 200
 #define DIR   "/mnt" /* a tmpfs of our own */
-#define MODES 6
+#define MODES 7
 
 static const struct {
 	const char *name;
 	enum bh_trace_mode mode;
 	uint32_t seq; /* BH_SEQ_*; 0: nothing wants to know in which order calls come */
+	bool is_empty;
 } modes[MODES] = {
-	{"not traced", BH_TRACE_OFF, 0}, {"light", BH_TRACE_LIGHT, 0},
-	{"watch", BH_TRACE_WATCH, 0},	 {"watch, sequences judged", BH_TRACE_WATCH, BH_SEQ_JUDGE},
-	{"learn", BH_TRACE_LEARN, 0},	 {"learn, sequences counted", BH_TRACE_LEARN, BH_SEQ_COUNT},
+	{"not traced", BH_TRACE_OFF, 0, false},
+	{"light", BH_TRACE_LIGHT, 0, false},
+	{"light, and an empty program", BH_TRACE_LIGHT, 0, true},
+	{"watch", BH_TRACE_WATCH, 0, false},
+	{"watch, sequences judged", BH_TRACE_WATCH, BH_SEQ_JUDGE, false},
+	{"learn", BH_TRACE_LEARN, 0, false},
+	{"learn, sequences counted", BH_TRACE_LEARN, BH_SEQ_COUNT, false},
 };
 
 struct figures {
@@ -149,12 +157,35 @@ static void skip_record(const void *record, size_t len, void *arg)
 	(void)arg;
 }
 
+static int empty_load(void)
+{
+	struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	struct bpf_prog_load_opts opts = {.sz = sizeof(opts),
+					  .expected_attach_type = BPF_TRACE_RAW_TP};
+	int fd;
+
+	opts.attach_btf_id = (uint32_t)libbpf_find_vmlinux_btf_id("sys_exit", BPF_TRACE_RAW_TP);
+	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "bh_empty", "GPL", insns, BH_ARRAY_SIZE(insns),
+			   &opts);
+	assert_true(fd >= 0);
+	return fd;
+}
+
 /* The filter knows everything, as it does nearly always. */
 static void set_mode(struct dp_env *e, struct bh_trace *t, int m)
 {
 	struct bh_trace_seq q = {.generation = 7, .flags = modes[m].seq, .limit = 12};
+	static int empty = -1, link = -1;
 	struct bh_err err;
 
+	if (empty < 0)
+		empty = empty_load();
+	if (link >= 0)
+		close(link);
+	link = modes[m].is_empty ? bpf_raw_tracepoint_open(NULL, empty) : -1;
 	memset(q.word, 0xff, sizeof(q.word));
 	bh_assert_ok(&err, bh_trace_set_mode(t, modes[m].mode, &err));
 	bh_trace_seq_unset(t, e->pod[0].slot);
@@ -162,7 +193,7 @@ static void set_mode(struct dp_env *e, struct bh_trace *t, int m)
 		bh_assert_ok(&err, bh_trace_seq_set(t, e->pod[0].slot, &q, &err));
 }
 
-static void measure_modes(struct dp_env *e, struct bh_trace *t, int rounds)
+static void measure_modes(struct dp_env *e, struct bh_trace *t, int rounds, size_t n_loops)
 {
 	static struct figures f[2][BH_ARRAY_SIZE(loops)];
 	char what[80];
@@ -171,7 +202,7 @@ static void measure_modes(struct dp_env *e, struct bh_trace *t, int rounds)
 		for (int m = 0; m < MODES; m++) {
 			set_mode(e, t, m);
 			for (int where = 0; where < 2; where++) {
-				for (size_t l = 0; l < BH_ARRAY_SIZE(loops); l++)
+				for (size_t l = 0; l < n_loops; l++)
 					f[where][l].v[m][i] =
 						in_child(where ? &e->pod[0] : NULL, (int)l);
 				bh_trace_consume(t, 100000, skip_record, NULL);
@@ -179,7 +210,7 @@ static void measure_modes(struct dp_env *e, struct bh_trace *t, int rounds)
 		}
 	}
 	for (int where = 0; where < 2; where++) {
-		for (size_t l = 0; l < BH_ARRAY_SIZE(loops); l++) {
+		for (size_t l = 0; l < n_loops; l++) {
 			f[where][l].n = rounds;
 			snprintf(what, sizeof(what), "%s, %s", loops[l].name,
 				 where ? "in a pod" : "of no pod");
@@ -197,17 +228,21 @@ struct cost {
 static const char *const hooks[] = {"exec", "fork", "exit"};
 #define HOOKS 3
 
+static struct cost cost_of_fd(int fd)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+
+	assert_int_equal(bpf_prog_get_info_by_fd(fd, &info, &len), 0);
+	return (struct cost){info.run_cnt, info.run_time_ns};
+}
+
 static struct cost cost_of(const struct bh_trace *t, size_t hook)
 {
 	char name[32];
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-	int fd;
 
 	snprintf(name, sizeof(name), "bh_trace_%s", hooks[hook]);
-	fd = bpf_program__fd(bpf_object__find_program_by_name(t->obj, name));
-	assert_int_equal(bpf_prog_get_info_by_fd(fd, &info, &len), 0);
-	return (struct cost){info.run_cnt, info.run_time_ns};
+	return cost_of_fd(bpf_program__fd(bpf_object__find_program_by_name(t->obj, name)));
 }
 
 /* What is executed, how often in a batch; and by whom: a process of the pod, or one that comes from
@@ -390,23 +425,38 @@ static void measure_hooks(struct dp_env *e, struct bh_trace *t, int rounds)
 	}
 }
 
+static int run_empty(void)
+{
+	int stats = bpf_enable_stats(BPF_STATS_RUN_TIME), prog = empty_load();
+	int link = bpf_raw_tracepoint_open(NULL, prog);
+	struct cost c;
+	char byte;
+
+	if (stats < 0 || link < 0)
+		return 1;
+	while (read(0, &byte, 1) > 0)
+		;
+	c = cost_of_fd(prog);
+	printf("%llu %llu\n", (unsigned long long)c.runs, (unsigned long long)c.ns);
+	return 0;
+}
+
 static void measure(void **state)
 {
 	struct dp_env *e = *state;
-	const char *text = getenv("ROUNDS");
+	const char *text = getenv("ROUNDS"), *only = getenv("ONLY") ? getenv("ONLY") : "";
 	int rounds = text ? (int)strtol(text, NULL, 10) : 7;
 	struct bh_trace *t;
 	struct bh_err err;
 
 	assert_in_range(rounds, 1, 64);
 	bh_assert_ok(&err, bh_trace_open(e->dp, &t, &err));
-	measure_hooks(e, t, rounds);
-	if (getenv("HOOK_ONLY")) {
-		bh_trace_close(t);
-		return;
+	if (strcmp(only, "calls") != 0)
+		measure_hooks(e, t, rounds);
+	if (strcmp(only, "hook") != 0) {
+		dp_attach(e, 0);
+		measure_modes(e, t, rounds, strcmp(only, "calls") == 0 ? 1 : BH_ARRAY_SIZE(loops));
 	}
-	dp_attach(e, 0);
-	measure_modes(e, t, rounds);
 	bh_trace_close(t);
 }
 
@@ -420,12 +470,14 @@ int main(int argc, char **argv)
 		ns = loops[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(loops)].fn();
 		return write(1, &ns, sizeof(ns)) == sizeof(ns) ? 0 : 1;
 	}
+	if (argc > 1 && strcmp(argv[1], "empty") == 0)
+		return run_empty();
 	if (argc > 2 && strcmp(argv[1], "serve") == 0)
 		return serve_batches(
 			&kinds[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(kinds)]);
 	if (argc > 1 && setenv("ROUNDS", argv[1], 1))
 		return 1;
-	if (argc > 2 && strcmp(argv[2], "hook") == 0 && setenv("HOOK_ONLY", "1", 1))
+	if (argc > 2 && setenv("ONLY", argv[2], 1))
 		return 1;
 	if (!dp_isolate()) {
 		puts("needs root");
