@@ -1,6 +1,7 @@
 /* watch.bpf.c - what pods ask of the kernel. Attached only while a pod needs it: even an empty hook
- * costs every system call of the node. Watching looks at what a call has done, when it ends;
- * learning at its number, when it begins. Tasks that belong to no pod leave at the first look-up.
+ * costs every system call of the node, and one at their beginnings as much again. So both watching
+ * and learning look at a call when it ends; what a task still waits for is looked up when somebody
+ * wants to know. Tasks that belong to no pod leave at the first look-up.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -464,56 +465,21 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-static __always_inline void learn_bit(__u64 *words, __u32 bit, __u32 n_words)
-{
-	__u64 *word = &words[(bit / 64) & (n_words - 1)], mask = 1ull << (bit & 63);
-
-	if (!(*word & mask))
-		__sync_fetch_and_or(word, mask);
-}
-
-/* Learn mode only: which calls, and which follow each other in a task. */
-SEC("tp_btf/sys_enter")
-int BPF_PROG(bh_watch_enter, struct pt_regs *regs, long id)
-{
-	struct bh_trace_task *t =
-		bpf_task_storage_get(&trace_task, bpf_get_current_task_btf(), NULL, 0);
-	const struct bh_trace_slot *b;
-	struct bh_trace_learn *l;
-	__u32 nr = id, slot;
-
-	if (!t || nr >= BH_TRACE_CALLS)
-		return 0;
-	slot = t->slot;
-	b = books_of(slot);
-	if (!b || b->learn != t->generation)
-		return 0;
-	l = bpf_map_lookup_elem(&trace_learn, &slot);
-	if (!l || l->generation != t->generation)
-		return 0;
-	__sync_fetch_and_add(&l->total, 1);
-	learn_bit(l->calls, nr, BH_TRACE_CALLS / 64);
-	if (t->last_call) {
-		learn_bit(l->bloom, bh_trace_bloom_bit(t->last_call - 1, nr, 0),
-			  BH_TRACE_BLOOM_BITS / 64);
-		learn_bit(l->bloom, bh_trace_bloom_bit(t->last_call - 1, nr, 1),
-			  BH_TRACE_BLOOM_BITS / 64);
-	}
-	t->last_call = nr + 1;
-	return 0;
-}
-
 /* Run by the daemon: which calls the slot made since the last time. 1 when there is such a slot. */
 SEC("syscall")
 int bh_learn_taken(struct bh_learn_take *ctx)
 {
 	__u32 slot = ctx->slot;
 	struct bh_trace_learn *l = bpf_map_lookup_elem(&trace_learn, &slot);
+	struct bh_trace_slot *b;
 
 	if (!l || l->generation != ctx->generation)
 		return 0;
 	for (__u32 i = 0; i < BH_TRACE_CALLS / 64; i++)
 		ctx->calls[i] = __sync_fetch_and_and(&l->calls[i], 0);
+	b = books_of(slot);
+	if (b)
+		__sync_fetch_and_add(&b->round, 1);
 	return 1;
 }
 
@@ -528,6 +494,26 @@ int bh_seq_fetched(struct bh_seq_fetched *f)
 		return 0;
 	__sync_fetch_and_add(&q->held, -f->n);
 	return 1;
+}
+
+/* Run by the daemon before it looks at what was learnt: calls that tasks sleep in have not ended.
+ */
+SEC("iter/task")
+int bh_learn_waiting(struct bpf_iter__task *ctx)
+{
+	struct task_struct *p = ctx->task;
+	struct bh_trace_task *t = p ? bpf_task_storage_get(&trace_task, p, NULL, 0) : NULL;
+	const struct bh_trace_slot *b = t ? books_of(t->slot) : NULL;
+	__u32 nr;
+
+	/* what runs may be just entering, with something else where the number will be */
+	if (!b || b->learn != t->generation || task_is_foreign(p) ||
+	    !BPF_CORE_READ((struct task_struct___state *)p, __state))
+		return 0;
+	nr = call_number((const struct pt_regs *)bpf_task_pt_regs(p));
+	if (nr < BH_TRACE_CALLS)
+		calls_learn(t, nr, 0);
+	return 0;
 }
 
 /* Learn mode only. */

@@ -206,6 +206,10 @@ struct task_struct {
 	__u64 self_exec_id;
 };
 
+struct task_struct___state { /* since 5.14 */
+	unsigned int __state;
+};
+
 struct pt_regs { /* x86 */
 	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax;
 };

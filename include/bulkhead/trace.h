@@ -10,7 +10,7 @@
 
 #include "bulkhead/abi.h"
 
-#define BH_TRACE_VERSION 2
+#define BH_TRACE_VERSION 3
 
 /* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
  * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
@@ -196,7 +196,8 @@ struct bh_trace_slot {
 	__u64 overflow; /* events beyond the quota of facts */
 	__u64 killed;
 	__u32 seq, learn; /* tenants that trace_seq and trace_learn have an entry for; 0: none */
-	__u64 pad[2];
+	__u32 round; /* another one whenever those entries, or what is wanted of them, change */
+	__u32 pad[3];
 };
 _Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
 
@@ -243,9 +244,8 @@ struct bh_trace_task {
 	__u32 pid; /* process that executed the image */
 	__u32 flags;
 	__u32 uid;
-	__u16 last_call; /* learn mode: system call number plus 1; 0: none yet */
 	__u8 origin;
-	__u8 pad;
+	__u8 pad[3];
 	__u32 script; /* hash of the name of the file an interpreter was started on; 0: none */
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
 };
@@ -301,7 +301,7 @@ struct bh_trace_name {
 struct bh_trace_learn {
 	__u64 calls[BH_TRACE_CALLS / 64];
 	__u64 bloom[BH_TRACE_BLOOM_BITS / 64];
-	__u64 total; /* system calls */
+	__u64 total; /* grows whenever a bit is set, and now and then besides */
 	__u32 generation;
 	__u32 pad;
 };
@@ -394,16 +394,33 @@ struct bh_seq_fetched {
 	__u32 pad;
 };
 
+/* A gram that a task made lately, about which the slot's maps have nothing to learn but that it was
+ * made again. */
+#define BH_SEQ_KNOWN	  64 /* of a task; each gram has its place */
+#define BH_SEQ_KNOWN_MORE 64
+struct bh_seq_known {
+	__u64 gram; /* 0: none */
+	__u32 more; /* times that trace_gram does not have yet */
+	__u32 room; /* it gets them when they are so many: the first one at once */
+};
+
 /* task storage `trace_seq_task`: calls of a task of such a pod. Not inherited. */
 #define BH_SEQ_WINDOW 256
+#define BH_SEQ_LEARN  4u /* besides BH_SEQ_*: the slot's calls and pairs are learnt */
 struct bh_seq_task {
 	__u64 gram;
-	__u64 unknown;		   /* which of the last 64 calls' grams were; the newest lowest */
-	__u32 n;		   /* calls so far */
-	__u32 sent;		   /* n when the last window was due */
+	__u64 unknown;	  /* which of the last 64 calls' grams were; the newest lowest */
+	__u32 n;	  /* calls so far */
+	__u32 sent;	  /* n when the last window was due */
+	__u32 generation; /* of the slot, and its round, when it was asked for flags */
+	__u32 round;
+	__u32 flags;
+	__u32 pad;
 	__u16 call[BH_SEQ_WINDOW]; /* the newest is at (n - 1) % BH_SEQ_WINDOW */
+	struct bh_seq_known known[BH_SEQ_KNOWN];
 };
-_Static_assert(sizeof(struct bh_seq_task) == 24 + 2 * BH_SEQ_WINDOW, "bh_seq_task");
+_Static_assert(sizeof(struct bh_seq_task) == 40 + 2 * BH_SEQ_WINDOW + 16 * BH_SEQ_KNOWN,
+	       "bh_seq_task");
 
 /* Record of ring `trace_windows`: a task's last calls. */
 struct bh_trace_window {

@@ -107,8 +107,17 @@ static void learn_again(struct bh_learning *l, const struct bh_endpoint *ep)
 	feed_calls(l, ep, &again);
 }
 
+static void learn_waiting(struct bh_learning *l)
+{
+	struct bh_err err;
+
+	if (bh_trace_learn_waiting(l->trace, &err) < 0)
+		bh_error("tracing: %s", err.text);
+}
+
 void bh_learning_again(struct bh_learning *l)
 {
+	learn_waiting(l);
 	bh_vec_each (it, &l->d->endpoints.eps) {
 		if ((*it)->owns_cookie)
 			learn_again(l, *it);
@@ -151,8 +160,11 @@ void bh_learning_tick(struct bh_learning *l)
 		bh_sequences_read(l->sequences, moment());
 		bh_sequences_tick(l->sequences, moment());
 	}
+	if (mode != BH_TRACE_LEARN)
+		return;
+	learn_waiting(l);
 	bh_vec_each (it, &l->d->endpoints.eps) {
-		if (mode == BH_TRACE_LEARN && (*it)->owns_cookie)
+		if ((*it)->owns_cookie)
 			learn(l, *it);
 	}
 }

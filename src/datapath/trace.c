@@ -190,7 +190,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
-	t->watch_link = t->learn_link = t->end_link = t->cpu_link = t->uring_link = -1;
+	t->watch_link = t->learn_link = t->cpu_link = t->uring_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
 	for (size_t i = 0; i < BH_TRACE_LSMS; i++)

@@ -89,6 +89,8 @@ int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace
 /* What the slot's tenant did so far, in learn mode; the first call for a tenant begins it. */
 int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 		     struct bh_trace_learn *ret, struct bh_err *err);
+/* Adds the calls that tasks wait in at the moment to what slots do; in learn mode, else nothing. */
+int bh_trace_learn_waiting(struct bh_trace *t, struct bh_err *err);
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot);
 /* Takes the calls out of a slot's set, so that the next time shows which are made again; nothing is
  * lost in between. false: nothing is learnt there. */

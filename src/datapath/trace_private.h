@@ -46,7 +46,7 @@ struct bh_trace {
 	int cpu_link;			 /* -1: not attached */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
 	/* -1: not attached */
-	int watch_link, learn_link, end_link, uring_link;
+	int watch_link, learn_link, uring_link;
 	struct bh_kmap map[BH_T_COUNT];
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
@@ -78,6 +78,7 @@ int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_watch_end(struct bh_trace *t);
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_learn_end(struct bh_trace *t);
+void bh_trace_next_round(struct bh_trace *t, uint32_t slot);
 
 /* trace_extra.c: what loads of the optional programs; with light mode. */
 void bh_trace_extra_begin(struct bh_trace *t);

@@ -1,5 +1,6 @@
 /* The programs on system calls: which numbers they look at, which names of files matter. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -243,17 +244,42 @@ void bh_trace_watch_end(struct bh_trace *t)
 	bh_closep(&t->watch_link);
 }
 
+/* Tasks ask anew what is wanted of their slot. */
+void bh_trace_next_round(struct bh_trace *t, uint32_t slot)
+{
+	__atomic_add_fetch(&t->slot[slot].round, 1u, __ATOMIC_RELEASE);
+}
+
+static void set_learnt(struct bh_trace *t, uint32_t slot, uint32_t generation)
+{
+	if (__atomic_exchange_n(&t->slot[slot].learn, generation, __ATOMIC_RELEASE) != generation)
+		bh_trace_next_round(t, slot);
+}
+
+static bool is_live(const struct bh_trace *t, uint32_t slot)
+{
+	return t->slot && (t->dp->slot[slot].flags & BH_SLOT_LIVE);
+}
+
+/* Those that were learnt before go on. */
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err)
 {
-	int r = attach(t, "bh_watch_enter", &t->learn_link, err);
+	BH_CLEANUP(bh_freep) struct bh_trace_learn *l = malloc(sizeof(*l));
+	int r = l ? attach(t, "bh_watch_end", &t->learn_link, err)
+		  : bh_fail(err, ENOMEM, "no memory to learn");
 
-	return r ? r : attach(t, "bh_watch_end", &t->end_link, err);
+	for (uint32_t slot = 1; r == 0 && slot < BH_MAX_SLOTS; slot++)
+		if (is_live(t, slot) && bpf_map_lookup_elem(t->map[BH_T_LEARN].fd, &slot, l) == 0)
+			set_learnt(t, slot, l->generation);
+	return r;
 }
 
 void bh_trace_learn_end(struct bh_trace *t)
 {
 	bh_closep(&t->learn_link);
-	bh_closep(&t->end_link);
+	for (uint32_t slot = 1; slot < BH_MAX_SLOTS; slot++)
+		if (is_live(t, slot))
+			set_learnt(t, slot, 0);
 }
 
 int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
@@ -269,13 +295,22 @@ int bh_trace_learned(struct bh_trace *t, uint32_t slot, uint32_t generation,
 	}
 	if (r)
 		return bh_fail_sys(err, -r, "map trace_learn");
-	__atomic_store_n(&t->slot[slot].learn, generation, __ATOMIC_RELEASE);
+	if (t->learn_link >= 0)
+		set_learnt(t, slot, generation);
 	return 0;
+}
+
+int bh_trace_learn_waiting(struct bh_trace *t, struct bh_err *err)
+{
+	if (t->learn_link < 0)
+		return 0;
+	return bh_trace_iterate(bpf_object__find_program_by_name(t->watch, "bh_learn_waiting"),
+				err);
 }
 
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot)
 {
-	__atomic_store_n(&t->slot[slot].learn, 0, __ATOMIC_RELEASE);
+	set_learnt(t, slot, 0);
 	bpf_map_delete_elem(t->map[BH_T_LEARN].fd, &slot);
 }
 

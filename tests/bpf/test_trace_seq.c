@@ -264,20 +264,177 @@ static void a_quota_is_one_slots(void **state)
 	bh_trace_close(t);
 }
 
+/* ---- a process that lives on ---- */
+
+#define ROUND 40 /* calls of each of its rounds */
+
+struct server {
+	pid_t pid;
+	int to, from;
+};
+
+/* A round for each byte; after a 'p' it waits for ever. */
+static int serve(void)
+{
+	char byte;
+
+	while (read(0, &byte, 1) == 1) {
+		for (int i = 0; i < ROUND / 2; i++) {
+			syscall(SYS_getppid);
+			syscall(SYS_getsid, 0);
+		}
+		if (write(1, &byte, 1) != 1)
+			return 1;
+		if (byte == 'p')
+			syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+	}
+	return 0;
+}
+
+static struct server server_start(const struct dp_pod *p)
+{
+	struct server s;
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	s.pid = fork();
+	assert_true(s.pid >= 0);
+	if (s.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (setns(p->ns, CLONE_NEWNET))
+			_exit(90);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execl("/proc/self/exe", "test", "serve", NULL);
+		_exit(91);
+	}
+	close(in[0]);
+	close(out[1]);
+	s.to = in[1];
+	s.from = out[0];
+	return s;
+}
+
+static void server_round(const struct server *s, char byte)
+{
+	assert_int_equal(write(s->to, &byte, 1), 1);
+	assert_int_equal(read(s->from, &byte, 1), 1);
+}
+
+static void server_stop(struct server *s)
+{
+	close(s->to);
+	assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
+	close(s->from);
+}
+
+static bool makes(struct bh_trace *t, uint32_t slot, unsigned nr)
+{
+	struct bh_trace_learn l;
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_trace_learned(t, slot, 7, &l, &err));
+	return l.calls[nr / 64] >> (nr % 64) & 1;
+}
+
+/* What a task remembers of itself hides nothing: neither what it does again after its calls were
+ * taken away, nor a call that has not ended. */
+static void what_a_task_does_again_is_seen(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	uint32_t slot = e->pod[0].slot;
+	uint64_t calls[BH_TRACE_CALLS / 64];
+	struct server s;
+	struct bh_err err;
+
+	assert_false(makes(t, slot, SYS_getppid));
+	s = server_start(&e->pod[0]);
+	for (int i = 0; i < 3; i++)
+		server_round(&s, 'r');
+	for (int i = 0; i < 3; i++) {
+		assert_true(makes(t, slot, SYS_getppid));
+		assert_true(bh_trace_take_calls(t, slot, 7, calls));
+		assert_false(makes(t, slot, SYS_getppid));
+		server_round(&s, 'r');
+	}
+	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_WATCH, &err));
+	assert_true(bh_trace_take_calls(t, slot, 7, calls));
+	server_round(&s, 'r');
+	assert_false(makes(t, slot, SYS_getppid));
+	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LEARN, &err));
+	server_round(&s, 'r');
+	assert_true(makes(t, slot, SYS_getppid));
+	server_stop(&s);
+	bh_trace_close(t);
+}
+
+static void a_call_that_has_not_ended_is_learnt(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	uint32_t slot = e->pod[0].slot;
+	struct server s;
+	struct bh_err err;
+
+	assert_false(makes(t, slot, SYS_ppoll));
+	s = server_start(&e->pod[0]);
+	server_round(&s, 'p');
+	assert_false(makes(t, slot, SYS_ppoll));
+	for (int i = 0; !makes(t, slot, SYS_ppoll) && i < 10000; i++) {
+		sched_yield();
+		bh_assert_ok(&err, bh_trace_learn_waiting(t, &err));
+	}
+	assert_true(makes(t, slot, SYS_ppoll));
+	assert_int_equal(kill(s.pid, SIGKILL), 0);
+	server_stop(&s);
+	bh_trace_close(t);
+}
+
+/* A gram that comes again and again is counted in portions while its task lives, and to the last
+ * one when it ended, however often the counts were fetched. */
+static void counts_are_whole_after_fetches(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = begin(e, BH_SEQ_COUNT, NULL);
+	struct server s = server_start(&e->pod[0]);
+	struct fetched part[3], all = {e->pod[0].slot, {.max = 100000}, {.max = 100000}};
+	struct bh_gram *g;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < BH_ARRAY_SIZE(part); i++) {
+		for (int k = 0; i < 2 && k < 9; k++)
+			server_round(&s, 'r');
+		if (i == 2)
+			server_stop(&s);
+		part[i] = fetch(t, all.slot);
+		for (size_t pos = 0; (g = bh_grams_next(&part[i].ours, &pos));)
+			assert_int_equal(bh_grams_add(&all.ours, g->gram, g->count, 3), 0);
+		fetched_done(&part[i]);
+	}
+	for (size_t pos = 0; (g = bh_grams_next(&all.ours, &pos));)
+		sum += g->count;
+	assert_int_equal(sum, 18 * (ROUND - BH_GRAM_LEN + 1)); /* of each round those of seven */
+	fetched_done(&all);
+	bh_trace_close(t);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, dp_setup, dp_teardown)
 	const struct CMUnitTest tests[] = {
-		T(grams_are_counted_exactly),
-		T(a_window_to_learn_from_is_what_was_called),
-		T(a_filter_knows_what_was_learnt),
-		T(a_quota_is_one_slots),
+		T(grams_are_counted_exactly),	   T(a_window_to_learn_from_is_what_was_called),
+		T(a_filter_knows_what_was_learnt), T(a_quota_is_one_slots),
+		T(what_a_task_does_again_is_seen), T(a_call_that_has_not_ended_is_learnt),
+		T(counts_are_whole_after_fetches),
 	};
 
 	if (argc > 2 && strcmp(argv[1], "calls") == 0) {
 		make_calls((unsigned)atoi(argv[2]));
 		return 0;
 	}
+	if (argc > 1 && strcmp(argv[1], "serve") == 0)
+		return serve();
 	if (!dp_isolate()) {
 		puts("needs root");
 		return 77;
