@@ -13,11 +13,13 @@ import os
 import re
 import ssl
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PORT, CERT, KEY, DIR = int(sys.argv[1]), *sys.argv[2:5]
 SEVERITIES = range(0, 25)
+lock = threading.Lock()
 
 
 def mode():
@@ -97,8 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def keep(self, name, events):
-        with open(os.path.join(DIR, name), "a") as f:
-            f.write("".join(json.dumps(e) + "\n" for e in events))
+        """In one piece each: connections have threads of their own, and somebody reads along."""
+        with open(os.path.join(DIR, name), "ab", buffering=0) as f, lock:
+            f.write("".join(json.dumps(e) + "\n" for e in events).encode())
 
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
@@ -137,10 +140,14 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # beyond it, the next one is a second late
+
+
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(CERT, KEY)
-server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
-server.daemon_threads = True
+server = Server(("127.0.0.1", PORT), Handler)
 server.socket = context.wrap_socket(server.socket, server_side=True)
 print("ready", flush=True)
 server.serve_forever()

@@ -91,6 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # beyond it, the next one is a second late
 
     def handle_error(self, request, client_address):
         """Clients that hang up in the middle are what some tests are about."""
