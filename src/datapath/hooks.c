@@ -18,7 +18,8 @@
 #define TC_PRIORITY 1
 #define TC_HANDLE   0xb01c
 
-#define CREATE_TRIES 100 /* a millisecond apart */
+/* A millisecond apart; a virtual CPU may stand still for hundreds of them. */
+#define CREATE_TRIES 2000
 
 static int prog_of(const struct bh_datapath *dp, enum bh_dir dir)
 {

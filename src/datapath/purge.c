@@ -9,7 +9,9 @@
 
 #include "datapath/private.h"
 
-#define SWEEP_TRIES 200 /* of a millisecond: another sweep of full tables takes tens of them */
+/* Of a millisecond. Another sweep of full tables takes tens of them; and where a virtual CPU stands
+ * still in the middle of one, hundreds. */
+#define SWEEP_TRIES 5000
 
 int bh_dp_sweep(struct bh_datapath *dp, struct bh_sweep_args *args, struct bh_err *err)
 {
@@ -17,7 +19,6 @@ int bh_dp_sweep(struct bh_datapath *dp, struct bh_sweep_args *args, struct bh_er
 
 	for (int i = 0; i < SWEEP_TRIES; i++) {
 		struct bh_sweep_args run = *args;
-		/* a syscall program's context is copied back to where it came from */
 		/* the kernel writes the context back where it came from */
 		struct bpf_test_run_opts opts = {
 			.sz = sizeof(opts), .ctx_in = &run, .ctx_size_in = sizeof(run)};

@@ -149,7 +149,7 @@ static inline void ke_sweep(struct ke *k)
 	struct bh_sweep_args a = {.all = 1};
 	struct bpf_test_run_opts o = {.sz = sizeof(o), .ctx_in = &a, .ctx_size_in = sizeof(a)};
 
-	for (int i = 0; i < 1000; i++) { /* the timer's own sweep may be under way */
+	for (int i = 0; i < 20000; i++) { /* the timer's own sweep may be under way */
 		assert_int_equal(bpf_prog_test_run_opts(k->sweep, &o), 0);
 		if (o.retval == 0)
 			return;

@@ -2,6 +2,7 @@
 #include "dp_env.h"
 #include "dp_tables.h"
 
+#include <bpf/bpf.h>
 #include <dirent.h>
 #include <sys/resource.h>
 
@@ -286,6 +287,44 @@ static void clsact_does_what_tcx_does(void **state)
 #define SET_NAME(abi) "/abi" TEXT_OF(abi)
 #define SECOND_SET    DP_BPFFS SET_NAME(BH_ABI_VERSION) "-2"
 
+/* What the sweeper keeps, without its timer's inside. */
+struct sweeper {
+	uint64_t timer[2], rounds;
+	uint32_t busy, left, head, tail;
+};
+
+static int set_sweeping(int fd, bool is_busy)
+{
+	uint32_t zero = 0;
+	struct sweeper v;
+	int r = bpf_map_lookup_elem(fd, &zero, &v);
+
+	v.busy = is_busy;
+	return r ? r : bpf_map_update_elem(fd, &zero, &v, BPF_ANY);
+}
+
+/* As if the CPU of the timer's sweep had been stopped in the middle of it for a second. */
+static void a_stopped_sweep_is_waited_for(void **state)
+{
+	int fd = bpf_obj_get(DP_BPFFS SET_NAME(BH_ABI_VERSION) "/maps/sweeper");
+	struct dp_env *e = *state;
+	uint32_t n = 0;
+	struct bh_err err;
+	pid_t pid;
+
+	assert_true(fd >= 0);
+	assert_int_equal(set_sweeping(fd, true), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		poll(NULL, 0, 1000);
+		_exit(set_sweeping(fd, false) != 0);
+	}
+	bh_assert_ok(&err, bh_datapath_forget_edges(e->dp, bh_datapath_now_ns(), &n, &err));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(fd);
+}
+
 static void a_set_of_another_shape_is_left_for_a_new_one(void **state)
 {
 	struct dp_env *e = *state;
@@ -399,6 +438,7 @@ int main(void)
 		T(two_sets_do_not_disturb_each_other),
 		T(remove_all_leaves_nothing),
 		T(clsact_does_what_tcx_does),
+		T(a_stopped_sweep_is_waited_for),
 		T(a_set_of_another_shape_is_left_for_a_new_one),
 		T(a_quarantine_changes_over_at_once),
 		T(keeps_allow_lists_addresses_and_counts),
