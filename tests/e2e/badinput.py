@@ -230,7 +230,7 @@ def bad_cni(node, holds):
                                              "prevResult": {}}).encode(), env),
     }
     for why, (data, environment) in rows.items():
-        r = subprocess.run([plugin], input=data, env=environment, capture_output=True, timeout=20)
+        r = subprocess.run([plugin], input=data, env=environment, capture_output=True, timeout=testing.HANG_S)
         try:
             error = json.loads(r.stdout)
         except ValueError:

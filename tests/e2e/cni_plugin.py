@@ -153,7 +153,7 @@ def plugin(command, config, env=None, raw=None):
             full[key] = value
     data = raw if raw is not None else json.dumps(config).encode()
     r = subprocess.run(["nsenter", f"--net=/run/netns/{NODE}", PLUGIN], input=data, env=full,
-                       capture_output=True, timeout=60, preexec_fn=testing.die_with_parent)
+                       capture_output=True, timeout=testing.HANG_S, preexec_fn=testing.die_with_parent)
     out = json.loads(r.stdout) if r.stdout else None
     return r.returncode, out, r.stderr.decode()
 

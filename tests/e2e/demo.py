@@ -36,7 +36,7 @@ class Left:
         return found
 
     def check(self, pid, why):
-        testing.wait_until(lambda: not self.processes(), 10, f"{why}: the end of every process")
+        testing.wait_until(lambda: not self.processes(), 60, f"{why}: the end of every process")
         left = glob.glob(f"/sys/fs/cgroup/*/bhe{pid:x}*") + glob.glob(f"/run/netns/bhe{pid:x}*")
         equal(left, [], f"{why}: no cgroup and no network namespace is left")
         equal(os.listdir(self.dir), [], f"{why}: no file is left")
@@ -45,7 +45,7 @@ class Left:
 def whole(left):
     p = subprocess.Popen(DEMO, env=left.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          text=True, preexec_fn=testing.die_with_parent)
-    out = p.communicate(timeout=120)[0]
+    out = p.communicate(timeout=testing.HANG_S)[0]
     equal(p.returncode, 0, "the demo ends with 0")
     for text in PARTS:
         check(text in out, f"it shows: {text}", out[-2000:])
@@ -63,7 +63,7 @@ def interrupted(left, at, signo):
             p.send_signal(signo)
             break
     p.stdout.read()
-    check(p.wait(30) != 0, f"interrupted at '{at}': it says so")
+    check(p.wait(testing.HANG_S) != 0, f"interrupted at '{at}': it says so")
     left.check(p.pid, f"interrupted at '{at}'")
 
 

@@ -135,7 +135,7 @@ def own_signal(node):
     check("own-signal" not in {name for name, _, _ in got}, "own-signal: silent at what ends nobody",
           got)
     box.sh(f"kill -9 {node.proc.pid}")
-    node.proc.wait(10)
+    node.proc.wait(60)
     node.start()
     got = findings(node, pod.name)
     check("own-signal" in {name for name, _, _ in got}, "own-signal: kill -9 of the daemon before", got)

@@ -25,7 +25,7 @@ class Worker:
                                         stderr=subprocess.DEVNULL, env={},
                                         preexec_fn=testing.die_with_parent)
         inner.close()
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         testing.on_exit(lambda: testing.end(self.process))
 
     def send(self, fds, data):
@@ -91,7 +91,7 @@ def nonsense(w, directory):
     for size in (1, 15, 17, 4000):
         other = Worker()
         other.send([], b"x" * size)
-        check(other.process.wait(20) == 1, f"a question of {size} bytes ends it")
+        check(other.process.wait(60) == 1, f"a question of {size} bytes ends it")
 
 
 def confined(w):
@@ -114,7 +114,7 @@ def main():
         confined(w)
     with part("end"):
         w.socket.close()
-        equal(w.process.wait(20), 0, "it ends when the daemon hangs up")
+        equal(w.process.wait(60), 0, "it ends when the daemon hangs up")
 
 
 testing.start()

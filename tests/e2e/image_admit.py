@@ -163,7 +163,7 @@ def pulls(w):
                             "-digest", digest, "-stdin-media-type",
                             "application/vnd.oci.descriptor.v1+json"], input='{"size":1}',
                            env={"BULKHEAD_SOCKET": socket}, capture_output=True, text=True,
-                           timeout=20, preexec_fn=t.die_with_parent)
+                           timeout=t.HANG_S, preexec_fn=t.die_with_parent)
         return p.returncode, p.stdout
     bare = w.content.image("team/bare", "v1", b"unsigned")
     equal(verify(w.bare, bare)[0], 0, "policies of namespaces have no say in a pull")

@@ -173,7 +173,7 @@ def ends(w):
     worker.say(LOOK)
     t.check("containers" in worker.answer(), "the runtime is back")
     worker.socket.close()
-    t.equal(worker.process.wait(20), 0, "the daemon hangs up: it ends")
+    t.equal(worker.process.wait(60), 0, "the daemon hangs up: it ends")
 
 
 def run():

@@ -40,7 +40,7 @@ class Left:
         return found
 
     def check(self, pid, why):
-        testing.wait_until(lambda: not self.processes(), 10, f"{why}: the end of every process")
+        testing.wait_until(lambda: not self.processes(), 60, f"{why}: the end of every process")
         equal(glob.glob(f"/sys/fs/cgroup/*/bhe{pid:x}*"), [], f"{why}: no cgroup is left")
         equal(os.listdir(self.dir), [], f"{why}: no file is left")
         check(not os.path.exists("/etc/bulkhead/manifests/pods.yaml"),
@@ -49,7 +49,7 @@ class Left:
 
 def whole(left, cosign):
     p = left.start(cosign)
-    out = p.communicate(timeout=200)[0]
+    out = p.communicate(timeout=testing.HANG_S)[0]
     equal(p.returncode, 0, f"{cosign}: the example ends with 0")
     commands = [line for line in out.splitlines() if line.startswith("# ")]
     equal(len(commands), 6, f"{cosign}: five commands, and one more for the signed pod")
@@ -66,7 +66,7 @@ def interrupted(left):
             p.send_signal(signal.SIGTERM)
             break
     p.stdout.read()
-    check(p.wait(30) != 0, "interrupted: it says so")
+    check(p.wait(testing.HANG_S) != 0, "interrupted: it says so")
     left.check(p.pid, "interrupted")
 
 

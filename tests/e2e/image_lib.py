@@ -89,7 +89,7 @@ class World:
     def verify(self, reference, *more, policy=None):
         p = subprocess.run([os.path.join(t.BIN, "bulkhead"), "image", "verify", reference,
                             "--policy", policy or self.policy, "-o", "json", *more],
-                           capture_output=True, text=True, timeout=30)
+                           capture_output=True, text=True, timeout=t.HANG_S)
         answer = json.loads(p.stdout) if p.stdout else {"stderr": p.stderr}
         answer["exit"] = p.returncode
         return answer

@@ -30,7 +30,7 @@ class Chain:
     def __init__(self, conf, enter, path):
         self.conf, self.enter, self.path = conf, enter, path
 
-    def call(self, plugin, command, pod, prev=None, env=None, timeout=60):
+    def call(self, plugin, command, pod, prev=None, env=None, timeout=testing.HANG_S):
         """One plugin. Returns its parsed stdout (None when empty); raises CniError."""
         conf = {k: v for k, v in plugin.items() if k != "capabilities"}
         conf.update(cniVersion=self.conf["cniVersion"], name=self.conf["name"])

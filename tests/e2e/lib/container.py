@@ -122,7 +122,7 @@ class Container:
             os.chdir("/")
         p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, preexec_fn=into)
-        return p.communicate(timeout=60)[0], p.returncode
+        return p.communicate(timeout=testing.HANG_S)[0], p.returncode
 
     def stop(self):
         testing.end(self.proc)

@@ -390,5 +390,5 @@ def ports(*texts):
     return out
 
 
-def settle(fn, timeout=5, what="state"):
+def settle(fn, timeout=READY_S, what="state"):
     return wait_until(fn, timeout, what, 0.02)

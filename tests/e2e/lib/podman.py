@@ -4,7 +4,7 @@ import os
 
 import cni
 import strays
-from testing import BIN, SOURCE, on_exit, run
+from testing import BIN, HANG_S, SOURCE, on_exit, run
 
 # crun refuses hosts with both cgroup versions; without CAP_SYS_RESOURCE podman's default limits
 # cannot be set
@@ -41,7 +41,7 @@ lock_type = "file"
 tmp_dir = "{self.node.path('podman/tmp')}"
 """)
 
-    def __call__(self, *args, check=True, timeout=60):
+    def __call__(self, *args, check=True, timeout=HANG_S):
         base = [*self.enter, "podman", "--root", self.node.path("podman/root"), "--runroot",
                 self.node.path("podman/run"), "--storage-driver", "vfs"]
         env = {**os.environ, "CONTAINERS_CONF": self.node.path("podman/containers.conf")}

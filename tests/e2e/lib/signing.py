@@ -58,7 +58,7 @@ class Lab:
             self.server = testing.spawn(
                 [*self.enter, tools.path("registry"), "serve", self.path("registry.yml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
-        wait_until(lambda: self.get("")[0] == 200, 20, "the registry", 0.05)
+        wait_until(lambda: self.get("")[0] == 200, 60, "the registry", 0.05)
         return self
 
     def stop(self):

@@ -24,6 +24,7 @@ BIN = os.path.join(BUILD, "bin")
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 INSIDE = "BH_E2E_INSIDE"
+HANG_S = 400  # what takes so long hangs, on any machine; below the runner's limit for a test
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _passed = 0
@@ -59,7 +60,7 @@ def end(p, grace=3):
 
 def run(*argv, check=True, **kw):
     """Runs a command to its end; stdout as text. A failure raises with what it said."""
-    kw.setdefault("timeout", 120)
+    kw.setdefault("timeout", HANG_S)
     r = subprocess.run([str(a) for a in argv], capture_output=True, text=True,
                        preexec_fn=die_with_parent, **kw)
     if check and r.returncode:

@@ -25,7 +25,7 @@ class Worker:
                                         stderr=subprocess.DEVNULL, env={},
                                         preexec_fn=t.die_with_parent)
         inner.close()
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.peak_kib = 0
         t.on_exit(self.kill)
         threading.Thread(target=self.watch, daemon=True).start()
@@ -72,7 +72,7 @@ class Worker:
 
     def end(self):
         """Waits for its end; its exit status."""
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def status(self):
         with open(f"/proc/{self.process.pid}/status") as f:
