@@ -18,7 +18,7 @@ import yaml
 import cni
 import ocsf
 import testing
-from testing import BIN, on_exit, run, wait_until
+from testing import BIN, on_exit, run
 from traffic import Agent
 
 SUBNET4, GATEWAY4 = "10.77.0.0/16", "10.77.255.254"
@@ -388,7 +388,3 @@ def ports(*texts):
         number, proto = t.split("/")
         out.append({"protocol": proto, "port": int(number)})
     return out
-
-
-def settle(fn, timeout=READY_S, what="state"):
-    return wait_until(fn, timeout, what, 0.02)
