@@ -18,9 +18,10 @@
 #define NOBODY	   SIZE_MAX
 
 static const char *const names[BH_SEQ_MEASURES] = {"mean", "new", "tail", "burst", "mix", "set"};
-/* Which strings of calls are new, and which calls are made at all, tells most of real processes;
- * how often each is made, and how odd a single moment is, varies a lot between normal ones too. */
-static const double weights[BH_SEQ_MEASURES] = {1, 3, 0.5, 0.5, 0.5, 3};
+/* Which strings of calls are new, and which calls are made at all, tells most of real processes,
+ * then how often each is made; how odd a single moment is varies a lot between normal ones too, and
+ * the mean even more: a longer transfer than usual moves it, and nothing new was done. */
+static const double weights[BH_SEQ_MEASURES] = {0.5, 3, 1, 1, 2, 3};
 
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
@@ -235,18 +236,21 @@ void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_se
 
 /* ---- what is normal ---- */
 
-/* Median and spread of the values (which get sorted); the spread is the larger of the two common
- * robust ones, so that a set of equal traces does not make everything else infinitely far. */
+/* Median and spread of the values (which get sorted). The spread is the largest of three robust
+ * ones, by the quartiles, the highest twentieth and the highest hundredth: a set of equal traces
+ * does not make everything else infinitely far, and a measure that normal traces often drive high
+ * counts for less. */
 static struct bh_seq_scale scale_of(double *v, size_t n)
 {
 	struct bh_seq_scale s = {.is_known = true};
-	double high, range;
+	double range, high, far;
 
 	qsort(v, n, sizeof(*v), number_cmp);
 	s.middle = v[n / 2];
-	high = v[n - 1 - n / 20] - s.middle;
 	range = (v[n - 1 - n / 4] - v[n / 4]) / 1.349;
-	s.spread = fmax(fmax(range, high / 1.645), 0.02 * fabs(s.middle));
+	high = (v[n - 1 - n / 20] - s.middle) / 1.645;
+	far = n < 100 ? 0 : (v[n - 1 - n / 100] - s.middle) / 2.326;
+	s.spread = fmax(fmax(fmax(range, high), far), 0.02 * fabs(s.middle));
 	return s;
 }
 
