@@ -444,6 +444,27 @@ static void test_windows_add_up(void **state)
 	rig_done(&r);
 }
 
+/* Nor does the most surprising window with one new program right after it. */
+static void test_a_window_and_a_program(void **state)
+{
+	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = learnt();
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	b->units = 100;
+	bh_baseline_close(b);
+	assert_int_equal(bh_detect_set_pod(r.d, &r.subject, &(struct bh_detect_pod){.baseline = b}),
+			 0);
+	window(&r, 50);
+	rig_exec(&r, "/usr/bin/odd");
+	assert_non_null(rig_found(&r, "new-exec"));
+	assert_null(rig_found(&r, "anomaly"));
+	rig_exec(&r, "/usr/bin/odder");
+	assert_non_null(rig_found(&r, "anomaly"));
+	rig_done(&r);
+}
+
 /* One new program is one new thing, whatever calls it makes, and two more are too many. */
 static void test_a_new_program_counts_once(void **state)
 {
@@ -549,6 +570,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_windows_add_up),
+		cmocka_unit_test(test_a_window_and_a_program),
 		cmocka_unit_test(test_a_new_program_counts_once),
 		cmocka_unit_test(test_one_command_from_outside),
 		cmocka_unit_test(test_posture_is_no_suspicion),
