@@ -39,13 +39,72 @@ int bh_netns_open(const char *path, int *ret_fd, struct bh_err *err)
 	return 0;
 }
 
+/* The rest of the task's stat line behind its name, "" when it is gone. */
+static const char *stat_of(pid_t pid, char line[512])
+{
+	char path[64];
+	const char *paren;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return "";
+	n = read(fd, line, 511);
+	close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	paren = strrchr(line, ')');
+	return paren && paren[1] ? paren + 2 : "";
+}
+
+static bool has_ended(pid_t tid)
+{
+	char line[512];
+	const char *state = stat_of(tid, line);
+
+	return !*state || *state == 'Z' || *state == 'X';
+}
+
+/* A task that stands for the process: its first one, which may have ended while others go on; 0:
+ * all have. */
+static pid_t live_task(pid_t pid)
+{
+	char path[64];
+	struct dirent *e;
+	pid_t found = 0;
+	DIR *dir;
+
+	if (!has_ended(pid))
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (tid > 0 && tid != pid && !has_ended(tid))
+			found = tid;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 static bool is_in(pid_t pid, const struct bh_netns_id *ns)
 {
 	char path[64];
 	struct stat st;
+	pid_t task;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
-	return !stat(path, &st) && st.st_dev == ns->dev && st.st_ino == ns->ino;
+	if (stat(path, &st)) {
+		/* so it is with one that has ended */
+		task = live_task(pid);
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)task);
+		if (!task || stat(path, &st))
+			return false;
+	}
+	return st.st_dev == ns->dev && st.st_ino == ns->ino;
 }
 
 int bh_procs_each(const struct bh_netns_id *ns, int (*fn)(pid_t pid, void *arg), void *arg,
@@ -89,31 +148,9 @@ struct signalling {
 	uint32_t n;
 };
 
-/* The rest of the process's stat line behind its name, "" when it is gone. */
-static const char *stat_of(pid_t pid, char line[512])
-{
-	char path[64];
-	const char *paren;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return "";
-	n = read(fd, line, 511);
-	close(fd);
-	line[n > 0 ? n : 0] = '\0';
-	paren = strrchr(line, ')');
-	return paren && paren[1] ? paren + 2 : "";
-}
-
 static bool is_zombie(pid_t pid)
 {
-	char line[512];
-	const char *state = stat_of(pid, line);
-
-	return !*state || *state == 'Z' || *state == 'X';
+	return !live_task(pid);
 }
 
 static uint64_t clock_ns(clockid_t id)
@@ -276,7 +313,7 @@ static bool is_frozen(const char *dir)
 static bool is_stopped(pid_t pid)
 {
 	char line[512];
-	char state = *stat_of(pid, line);
+	char state = *stat_of(live_task(pid), line);
 
 	return state == 'T' || state == 't';
 }

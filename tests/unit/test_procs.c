@@ -3,11 +3,14 @@
 #include "bh_test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -155,6 +158,85 @@ static void test_who_is_frozen_stands_still(void **state)
 	}
 }
 
+static void *wait_for_ever(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* In a network namespace of its own; on a word its first thread ends, and another goes on. */
+static void lose_first_thread(int sock)
+{
+	pthread_t thread;
+	char byte = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (unshare(CLONE_NEWNET) || pthread_create(&thread, NULL, wait_for_ever, NULL) ||
+	    write(sock, &byte, 1) != 1 || read(sock, &byte, 1) != 1)
+		_exit(1);
+	syscall(SYS_exit, 0);
+}
+
+static bool has_lost_it(pid_t pid)
+{
+	char path[64], line[512] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	if (f)
+		fclose(f);
+	return strstr(line, ") Z ");
+}
+
+static pid_t start_headless(struct bh_netns_id *ret)
+{
+	struct bh_err err;
+	char path[64], byte;
+	int sock[2], fd = -1;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sock), 0);
+	pid = fork();
+	if (pid == 0)
+		lose_first_thread(sock[1]);
+	close(sock[1]);
+	assert_int_equal(read(sock[0], &byte, 1), 1);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	assert_int_equal(bh_netns_open(path, &fd, &err), 0);
+	assert_int_equal(bh_netns_id(fd, ret, &err), 0);
+	close(fd);
+	assert_int_equal(write(sock[0], &byte, 1), 1);
+	for (int i = 0; i < 10000 && !has_lost_it(pid); i++)
+		usleep(1000);
+	close(sock[0]);
+	return pid;
+}
+
+/* It looks like a zombie, and is none. */
+static void test_who_lost_the_first_thread_is_there(void **state)
+{
+	struct bh_netns_id ns;
+	uint32_t frozen = 0, killed = 0;
+	struct bh_err err;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid())
+		skip(); /* it takes root to make a network namespace */
+	pid = start_headless(&ns);
+	assert_int_equal(bh_procs_freeze(&ns, true, &frozen, &err), 0);
+	assert_int_equal(bh_procs_kill(&ns, &killed, &err), 0);
+	kill(pid, SIGKILL); /* that a failure leaves nothing */
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(frozen, 1);
+	assert_int_equal(killed, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_spares_who_came_later),
 		cmocka_unit_test(test_nobody_is_there),
 		cmocka_unit_test(test_who_is_frozen_stands_still),
+		cmocka_unit_test(test_who_lost_the_first_thread_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
