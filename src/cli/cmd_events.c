@@ -46,10 +46,10 @@ static int on_result(const json_t *result, void *arg)
 	const json_t *e = json_object_get(result, "event");
 
 	if (json_object_get(result, "lost"))
-		fprintf(stderr,
-			"bulkhead: %lld events were not shown: they came faster than they "
-			"were read; the log has them\n",
-			bh_show_int(result, "lost"));
+		bh_cli_fail(cli,
+			    "%lld events were not shown: they came faster than they were "
+			    "read; the log has them",
+			    bh_show_int(result, "lost"));
 	if (!e)
 		return 0;
 	if (cli->wants_json)

@@ -82,7 +82,8 @@ static const struct canned rows[] = {
 	 "\"lastSeq\":6}}"},
 	{"events", NULL,
 	 "{\"result\":{\"event\":{\"time\":1767225600123,\"severity\":\"High\",\"class_name\":"
-	 "\"Network Activity\",\"message\":\"m\"}}}\n{\"result\":{\"end\":true}}"},
+	 "\"Network Activity\",\"message\":\"m\",\"unmapped\":{\"bulkhead\":{\"pod\":\"a/x\"}}}}}\n"
+	 "{\"result\":{\"lost\":3}}\n{\"result\":{\"end\":true}}"},
 	{"top", NULL,
 	 "{\"result\":{\"pods\":[{\"pod\":\"a/"
 	 "x\",\"packets\":5,\"bytes\":6,\"drops\":0,\"flows\":1,"
@@ -142,9 +143,10 @@ static void test_answers(void **state)
 		{{"flows", "--verdict", "denied"}, 0, "/bin/", ""},
 		{{"flows", "--follow"}, 0, "a/x -> 9.9.9.9 1/TCP", ""},
 		{{"flows", "--follow", "-o", "json"}, 0, "{\"flows\":[]}\n", ""},
-		{{"events"}, 0, "2026-01-01T00:00:00.123Z High", ""},
+		{{"events"}, 0, "2026-01-01T00:00:00.123Z High", "3 events were not shown"},
+		{{"events"}, 0, "Network Activity: a/x: m", "the log has them"},
 		{{"events", "verify"}, 1, "line 7: changed", ""},
-		{{"events", "-o", "json"}, 0, "\"class_name\":\"Network Activity\"", ""},
+		{{"events", "-o", "json"}, 0, "\"class_name\":\"Network Activity\"", "not shown"},
 		{{"top", "--once", "--interval", "100ms"}, 0, "BPF PROGRAM", ""},
 	};
 
