@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
@@ -88,12 +89,28 @@ static bool is_small_order(const EVP_PKEY *pkey)
 	return false;
 }
 
+static bool has_good_size(const EVP_PKEY *rsa)
+{
+	int bits = EVP_PKEY_get_bits(rsa);
+
+	return bits >= 2048 && bits <= 8192;
+}
+
+/* To the power of 1 every padded message is its own signature. */
+static bool has_good_exponent(const EVP_PKEY *rsa)
+{
+	BIGNUM *e = NULL;
+	bool is_good = EVP_PKEY_get_bn_param(rsa, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) &&
+		       !BN_is_one(e);
+
+	BN_free(e);
+	return is_good;
+}
+
 static bool is_weak(const struct bh_key *k)
 {
-	int bits = EVP_PKEY_get_bits(k->pkey);
-
 	if (k->kind == BH_KEY_RSA)
-		return bits < 2048 || bits > 8192;
+		return !has_good_size(k->pkey) || !has_good_exponent(k->pkey);
 	return k->kind == BH_KEY_ED25519 && is_small_order(k->pkey);
 }
 
@@ -210,11 +227,11 @@ static bool is_elliptic(const struct bh_key *k)
 /* What is wrong before anything is computed; 0: nothing. */
 static int check_form(const struct bh_key *k, const struct bh_blob *signature, struct bh_flaw *flaw)
 {
-	if (k->is_weak && k->kind == BH_KEY_RSA)
+	if (k->is_weak && k->kind == BH_KEY_RSA && !has_good_size(k->pkey))
 		return bh_flaw(flaw, BH_WORD_KEY_WEAK, "the RSA key has %d bits, not 2048 to 8192",
 			       EVP_PKEY_get_bits(k->pkey));
 	if (k->is_weak)
-		return bh_flaw(flaw, BH_WORD_KEY_WEAK, "anybody can sign with this Ed25519 key");
+		return bh_flaw(flaw, BH_WORD_KEY_WEAK, "anybody can sign with this key");
 	if (is_elliptic(k) && !ecdsa_is_der(signature))
 		return bh_flaw(flaw, BH_WORD_SIGNATURE_INVALID, "no ECDSA signature in DER");
 	return 0;

@@ -20,7 +20,8 @@ enum bh_sig_form {
 struct bh_key {
 	EVP_PKEY *pkey;
 	enum bh_key_kind kind;
-	bool is_weak; /* RSA below 2048 or above 8192 bits, Ed25519 of small order: verifies nothing
+	bool is_weak; /* RSA below 2048 or above 8192 bits or to the power of 1, Ed25519 of small
+		       * order: verifies nothing
 		       */
 	unsigned char spki[BH_SHA256_LEN]; /* sha256 of the SubjectPublicKeyInfo */
 	unsigned char *der;		   /* the SubjectPublicKeyInfo itself */

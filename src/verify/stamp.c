@@ -69,16 +69,30 @@ static PKCS7 *parse_token(const struct bh_stamp_query *q)
 	return token;
 }
 
-/* SHA-1 collides; only these may stand for the message. */
-static bool imprint_is_sha2(TS_TST_INFO *info)
+/* SHA-1 collides; only these may stand for the message, or for what the authority signs. */
+static bool is_sha2(const X509_ALGOR *algo)
 {
-	X509_ALGOR *algo = TS_MSG_IMPRINT_get_algo(TS_TST_INFO_get_msg_imprint(info));
 	const ASN1_OBJECT *obj;
 	int nid;
 
 	X509_ALGOR_get0(&obj, NULL, NULL, algo);
 	nid = OBJ_obj2nid(obj);
 	return nid == NID_sha256 || nid == NID_sha384 || nid == NID_sha512;
+}
+
+static bool hashes_are_sha2(PKCS7 *token, TS_TST_INFO *info)
+{
+	STACK_OF(PKCS7_SIGNER_INFO) *signers = PKCS7_get_signer_info(token);
+
+	for (int i = 0; i < sk_PKCS7_SIGNER_INFO_num(signers); i++) {
+		X509_ALGOR *digest = NULL;
+
+		PKCS7_SIGNER_INFO_get0_algs(sk_PKCS7_SIGNER_INFO_value(signers, i), NULL, &digest,
+					    NULL);
+		if (!digest || !is_sha2(digest))
+			return false;
+	}
+	return is_sha2(TS_MSG_IMPRINT_get_algo(TS_TST_INFO_get_msg_imprint(info)));
 }
 
 static bool seconds_of(TS_TST_INFO *info, int64_t *ret)
@@ -163,8 +177,8 @@ int bh_stamp_verify(const struct bh_stamp_query *q, int64_t *ret_s, struct bh_fl
 
 	if (!info)
 		return bad(flaw, "no token that was granted");
-	if (!imprint_is_sha2(info))
-		return bad(flaw, "its hash is not SHA-256, SHA-384 or SHA-512");
+	if (!hashes_are_sha2(token, info))
+		return bad(flaw, "a hash of it is not SHA-256, SHA-384 or SHA-512");
 	if (!seconds_of(info, &at_s))
 		return bad(flaw, "its time cannot be read");
 	if (at_s > q->now_s + BH_SKEW_S)

@@ -1,8 +1,10 @@
 /* Keys, signatures and PEM, with keys made here: one algorithm per key and form, nothing else. */
 #include "bh_test.h"
 
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
@@ -267,6 +269,50 @@ static void test_key_file(void **state)
 	EVP_PKEY_free(rsa);
 }
 
+static EVP_PKEY *with_exponent(EVP_PKEY *rsa, unsigned long e)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	BIGNUM *n = NULL, *exponent = BN_new();
+	EVP_PKEY *key = NULL;
+	OSSL_PARAM *params;
+
+	BN_set_word(exponent, e);
+	assert_int_equal(EVP_PKEY_get_bn_param(rsa, OSSL_PKEY_PARAM_RSA_N, &n), 1);
+	OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n);
+	OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent);
+	params = OSSL_PARAM_BLD_to_param(build);
+	assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+	assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	BN_free(n);
+	BN_free(exponent);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+/* To the power of 1, the padded hash is the signature. */
+static void test_exponent(void **state)
+{
+	static const struct {
+		unsigned long e;
+		bool is_weak;
+	} rows[] = {{1, true}, {2, true}, {3, false}, {65537, false}};
+	EVP_PKEY *rsa = make("RSA", NULL, 2048);
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		struct bh_flaw flaw;
+		struct bh_key k;
+
+		assert_int_equal(bh_key_init(&k, with_exponent(rsa, rows[i].e), &flaw), 0);
+		assert_int_equal(k.is_weak, rows[i].is_weak);
+		bh_key_done(&k);
+	}
+	EVP_PKEY_free(rsa);
+}
+
 /* With the neutral point as "key", R neutral and S zero is a signature of every message. */
 static void test_small_order(void **state)
 {
@@ -296,7 +342,7 @@ int main(void)
 		cmocka_unit_test(test_hashes),	    cmocka_unit_test(test_der),
 		cmocka_unit_test(test_rsa),	    cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_pem),	    cmocka_unit_test(test_key_file),
-		cmocka_unit_test(test_small_order),
+		cmocka_unit_test(test_small_order), cmocka_unit_test(test_exponent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,7 @@ static BIO *new_info(const char *name, int64_t at_s)
 	return bio;
 }
 
-static bool is_good(const struct rig *r, const char *name, int64_t at_s)
+static bool is_good_with(const struct rig *r, const char *name, int64_t at_s, const EVP_MD *md)
 {
 	const unsigned int flags = CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL | CMS_CADES;
 	const struct bh_trust *trust = &r->trust;
@@ -109,7 +109,7 @@ static bool is_good(const struct rig *r, const char *name, int64_t at_s)
 	int n;
 
 	assert_int_equal(CMS_set1_eContentType(cms, type), 1);
-	assert_non_null(CMS_add1_signer(cms, r->pki.tsa, r->pki.tsa_key, EVP_sha256(), flags));
+	assert_non_null(CMS_add1_signer(cms, r->pki.tsa, r->pki.tsa_key, md, flags));
 	assert_int_equal(CMS_final(cms, info, NULL, flags), 1);
 	n = i2d_CMS_ContentInfo(cms, &token.v);
 	assert_true(n > 0);
@@ -120,6 +120,21 @@ static bool is_good(const struct rig *r, const char *name, int64_t at_s)
 	CMS_ContentInfo_free(cms);
 	BIO_free(info);
 	return ok;
+}
+
+static bool is_good(const struct rig *r, const char *name, int64_t at_s)
+{
+	return is_good_with(r, name, at_s, EVP_sha256());
+}
+
+/* Not only of the message, of what the authority signs as well. */
+static void test_hash(void **state)
+{
+	const struct rig *r = *state;
+
+	assert_true(is_good_with(r, NULL, SIGNED_S, EVP_sha384()));
+	assert_true(is_good_with(r, NULL, SIGNED_S, EVP_sha512()));
+	assert_false(is_good_with(r, NULL, SIGNED_S, EVP_sha1()));
 }
 
 /* The name in a token must be the signer's, or two readers say two authorities made it. */
@@ -150,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, make_rig, drop_rig);
