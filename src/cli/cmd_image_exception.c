@@ -32,7 +32,7 @@ static int read_one(const struct bh_cli *cli, const char *path, struct bh_image_
 static int check(const struct bh_cli *cli, const struct bh_image_exempt *e, const char *path)
 {
 	BH_CLEANUP(bh_freep) char *pem = NULL;
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey = NULL;
 	struct bh_key key = {0};
 	struct bh_flaw flaw;
 	struct bh_err err;
@@ -41,8 +41,7 @@ static int check(const struct bh_cli *cli, const struct bh_image_exempt *e, cons
 
 	if (bh_fs_read(path, MAX_FILE, &pem, &n, &err))
 		return bh_cli_fail(cli, "%s", err.text);
-	pkey = bh_pem_public_key(pem, n);
-	if (!pkey || bh_key_init(&key, pkey, &flaw))
+	if (bh_pem_key_file(pem, n, &pkey, &flaw) || bh_key_init(&key, pkey, &flaw))
 		return bh_cli_fail(cli, "%s: not one public key of a kind that is supported", path);
 	is_signed = bh_image_exempt_is_signed(e, &key, 1);
 	bh_key_done(&key);

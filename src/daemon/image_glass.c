@@ -38,16 +38,14 @@ static int add_key(struct bh_image_glass *g, const char *path, struct bh_err *er
 {
 	BH_CLEANUP(bh_freep) char *pem = NULL;
 	struct bh_flaw flaw = {0};
-	EVP_PKEY *key;
+	EVP_PKEY *key = NULL;
 	size_t n = 0;
 	int r = bh_fs_read(path, MAX_KEY, &pem, &n, err);
 
 	if (r)
 		return bh_note(err, r, "images.breakGlassKeys");
-	key = bh_pem_public_key(pem, n);
-	if (!key)
-		return bh_fail(err, EINVAL, "images.breakGlassKeys: '%s' is not one public key",
-			       path);
+	if (bh_pem_key_file(pem, n, &key, &flaw))
+		return bh_fail(err, EINVAL, "images.breakGlassKeys: '%s' %s", path, flaw.err.text);
 	if (bh_key_init(&g->keys[g->n_keys], key, &flaw))
 		return bh_fail(err, EINVAL,
 			       "images.breakGlassKeys: '%s': a kind of key that is "
