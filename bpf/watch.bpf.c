@@ -128,7 +128,7 @@ static __always_inline void call_clone(struct act_scratch *s, const struct bh_tr
 		call_note(s, t, BH_CALL_UNSHARE, s->arg[0] & NEW_NAMESPACES);
 }
 
-/* "[...", "kworker/0", "kthreadd", "ksoftirqd": as no program is called. */
+/* "[...", "kworker/0", "kthreadd", "ksoftirqd", "kswapd0": as no program is called. */
 static __always_inline void call_prctl(struct act_scratch *s, const struct bh_trace_task *t)
 {
 	const char *n = s->text[0];
@@ -138,7 +138,8 @@ static __always_inline void call_prctl(struct act_scratch *s, const struct bh_tr
 	claim(s, 0, s->arg[1]);
 	if (n[0] == '[' || (n[0] == 'k' && ((n[1] == 'w' && n[2] == 'o' && n[3] == 'r') ||
 					    (n[1] == 't' && n[2] == 'h' && n[3] == 'r') ||
-					    (n[1] == 's' && n[2] == 'o' && n[3] == 'f'))))
+					    (n[1] == 's' && n[2] == 'o' && n[3] == 'f') ||
+					    (n[1] == 's' && n[2] == 'w' && n[3] == 'a'))))
 		call_note(s, t, BH_CALL_PRCTL, 0);
 }
 
@@ -202,7 +203,7 @@ static __always_inline void call_simple(struct act_scratch *s, const struct task
 	case BH_CALL_SOCKET:
 		if (!socket_is_told(s->arg[0], s->arg[1]))
 			return;
-		what = s->arg[0] << 32 | (__u32)s->arg[1];
+		what = s->arg[0] << 48 | (s->arg[2] & 0xffff) << 32 | (__u32)s->arg[1];
 		break;
 	case BH_CALL_MEMFD:
 		claim(s, 0, s->arg[0]);

@@ -5,7 +5,8 @@
 
 #include "lib/trace_exec.bpf.h"
 
-#define SCRIPT_ARGS 6 /* options before the file */
+#define SCRIPT_ARGS 16 /* options before the file, and what they are about */
+#define NAME_PARTS  24 /* of a module's name, in bytes */
 
 struct script_names {
 	__u32 first, second; /* hashes; 0: none */
@@ -22,7 +23,6 @@ static __always_inline int name_begins(const char *t, const char *prefix, int n)
 	return 1;
 }
 
-/* By the file's own name; a copy under another name is not the image's anyway. */
 /* By the file's own name; a copy under another name is not the image's anyway. */
 static __always_inline int is_interpreter(const char *t)
 {
@@ -59,14 +59,62 @@ static __always_inline int takes_value(const char *t)
 		t[1] == 'd' || t[1] == 'r');
 }
 
+/* Of these no interpreter takes the next argument for the file. */
+static __always_inline int surely_takes_value(const char *t)
+{
+	return t[1] == 'o' || t[1] == 'O' || t[1] == 'X';
+}
+
+/* The module's file: `python3 -m a.b` reads a/b.py, or __main__.py of a package. */
+__noinline int module_name(struct exec_scratch *s)
+{
+	__u32 i, n = 0;
+
+	if (!s)
+		return 0;
+	__builtin_memset(&s->script, 0, sizeof(s->script));
+	for (i = 0; i < 4 * NAME_PARTS && s->walk.buf[i]; i++) {
+		if (s->walk.buf[i] == '.') {
+			__builtin_memset(&s->script, 0, sizeof(s->script));
+			n = 0;
+		} else if (n < NAME_PARTS) {
+			s->script.text[n++ & (sizeof(s->script.text) - 1)] = s->walk.buf[i];
+		}
+	}
+	if (n + 3 >= sizeof(s->script.text))
+		return 0;
+	s->script.text[n & (sizeof(s->script.text) - 1)] = '.';
+	s->script.text[(n + 1) & (sizeof(s->script.text) - 1)] = 'p';
+	s->script.text[(n + 2) & (sizeof(s->script.text) - 1)] = 'y';
+	return n;
+}
+
+/* `awk -f/opt/x`, `node --require=/opt/x`: the file is in the option itself. */
+static __always_inline int option_has_file(const char *t)
+{
+	return (t[1] == 'f' && t[2] == '/') ||
+	       (t[1] == '-' && t[2] == 'r' && t[3] == 'e' && t[4] == 'q' && t[5] == 'u');
+}
+
+static __always_inline __u32 main_hash(struct exec_scratch *s)
+{
+	int i;
+
+	__builtin_memset(&s->script, 0, sizeof(s->script));
+	for (i = 0; i < 11; i++)
+		s->script.text[i] = "__main__.py"[i];
+	return name_hash(&s->script);
+}
+
 /* Names of the first argument that is no option, and of the one behind it where the first may be an
  * option's value. Returns how many. */
 static __always_inline int script_arguments(struct exec_scratch *s, const struct task_struct *p,
 					    struct script_names *ret)
 {
+	int is_python = name_begins(s->script.text, "python", 6), is_module = 0, is_sure = 0;
+	int i, n_names = 0, has_value = name_begins(s->script.text, "busybox", 8);
 	__u64 at = p->mm->arg_start, end = p->mm->arg_end;
 	__u32 hash;
-	int i, n_names = 0, has_value = name_begins(s->script.text, "busybox", 8);
 
 	for (i = 0; i < SCRIPT_ARGS && at < end; i++) {
 		long n = bpf_probe_read_user_str(s->walk.buf, BH_PATH_MAX, (const void *)at);
@@ -78,7 +126,22 @@ static __always_inline int script_arguments(struct exec_scratch *s, const struct
 			continue;
 		if (s->walk.buf[0] == '-' || (s->walk.buf[0] == '+' && takes_value(s->walk.buf))) {
 			has_value = takes_value(s->walk.buf);
+			is_sure = has_value && surely_takes_value(s->walk.buf);
+			is_module = is_python && s->walk.buf[1] == 'm' && !s->walk.buf[2];
+			if (option_has_file(s->walk.buf) && script_name(s)) {
+				ret->first = name_hash(&s->script);
+				return 1;
+			}
 			continue;
+		}
+		if (is_sure) { /* `bash -o pipefail`: no file */
+			is_sure = has_value = 0;
+			continue;
+		}
+		if (is_module) {
+			ret->first = module_name(s) ? name_hash(&s->script) : 0;
+			ret->second = main_hash(s);
+			return 1;
 		}
 		hash = script_name(s) ? name_hash(&s->script) : 0;
 		if (n_names++) {
@@ -86,8 +149,11 @@ static __always_inline int script_arguments(struct exec_scratch *s, const struct
 			return n_names;
 		}
 		ret->first = hash;
-		if (!has_value)
+		if (!has_value) {
+			if (is_python) /* a directory of it */
+				ret->second = main_hash(s);
 			return n_names;
+		}
 	}
 	return n_names;
 }

@@ -88,8 +88,7 @@ enum bh_trace_class {
 	BH_CALL_ROOT,	  /* pivot_root, chroot; path: the new root */
 	BH_CALL_MOUNT,	  /* path: source, target: where; arg[3]: flags */
 	BH_CALL_NEWMOUNT, /* fsopen and its kind */
-	BH_CALL_PTRACE,	 /* request, pid; arg[2]: BH_TRACE_TARGET_*, arg[3]: pid as the host sees it
-			  */
+	BH_CALL_PTRACE,	 /* request, pid; arg[2]: BH_TRACE_TARGET_*, arg[3]: the host's pid */
 	BH_CALL_VMREAD,	 /* pid; arg[2] and arg[3] as before */
 	BH_CALL_VMWRITE, /* pid; arg[2] and arg[3] as before */
 	BH_CALL_MODULE,	 /* arg[3]: negative: it was refused */

@@ -42,6 +42,22 @@ static struct bh_proc *get(struct bh_detect *d, uint64_t exec_id)
 	return p;
 }
 
+/* `python3 -c TEXT`, `perl -e TEXT`: no program that somebody wrote for a purpose. */
+static bool is_inline(const struct bh_act_process *p)
+{
+	static const char *const evals[] = {"-c", "-e", "-E", "-p", "--eval", "--print", NULL};
+	const char *tool = bh_act_tool(p), *arg;
+	size_t i;
+
+	if (!bh_tool_is_interpreter(tool))
+		return false;
+	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)) && *arg == '-'; i++) {
+		if (bh_name_in(arg, evals) || (!strncmp(tool, "php", 3) && !strcmp(arg, "-r")))
+			return true;
+	}
+	return false;
+}
+
 static uint32_t own_line(const struct bh_activity *a)
 {
 	const struct bh_act_process *p = &a->process;
@@ -56,6 +72,8 @@ static uint32_t own_line(const struct bh_activity *a)
 		line |= BH_LINE_IN_SHELL;
 	if ((p->flags & BH_PROC_FROM_OUTSIDE) && !(p->flags & BH_PROC_CONTAINER_INIT))
 		line |= BH_LINE_ENTERED;
+	if (is_inline(p))
+		line |= BH_LINE_INLINE;
 	return line;
 }
 

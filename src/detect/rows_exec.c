@@ -242,13 +242,48 @@ static bool is_hidden(const char *path)
 	       (bh_path_fits(path, scratch) || !strchr(dot + 2, '/'));
 }
 
-/* Spaces at the end and characters that change direction or show nothing. */
+/* Latin letters with Greek or Cyrillic ones among them, which look the same. */
+static bool is_mixed(const char *name)
+{
+	bool has_latin = false, has_other = false;
+
+	for (; *name; name++) {
+		unsigned char c = (unsigned char)*name;
+
+		has_latin |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		has_other |= c >= 0xcd && c <= 0xd3;
+	}
+	return has_latin && has_other;
+}
+
+/* Spaces at the end and characters that change direction, show nothing or look like others. */
 static bool is_deceptive(const char *name)
 {
 	size_t n = strlen(name);
 
 	return (n && name[n - 1] == ' ') || strstr(name, "\xe2\x80\xae") ||
-	       strstr(name, "\xe2\x80\x8b") || strpbrk(name, "\t\n\r\x1b");
+	       strstr(name, "\xe2\x80\x8b") || strpbrk(name, "\t\n\r\x1b") || is_mixed(name);
+}
+
+/* "/usr/sbin/sshd -D" and "sshd: root" say the same name. */
+static const char *first_word(const char *zero, char out[64])
+{
+	const char *base;
+
+	snprintf(out, 64, "%.*s", (int)strcspn(zero, " :"), zero);
+	base = bh_path_base(out);
+	return base;
+}
+
+/* A program of the image gets another name outside of where programs are. */
+static bool is_renamed_program(const struct bh_act_file *f)
+{
+	static const char *const dirs[] = {"/bin/*",	  "/sbin/*",	      "/usr/bin/*",
+					   "/usr/sbin/*", "/usr/local/bin/*", NULL};
+
+	return f->op == BH_FILE_LINK && !f->is_symbolic && bh_path_fits(f->path, dirs) &&
+	       !bh_path_fits(f->target, dirs) &&
+	       strcmp(bh_path_base(f->path), bh_path_base(f->target)) != 0;
 }
 
 static bool pretend(struct bh_judge *j, const char *what)
@@ -275,6 +310,7 @@ bool bh_row_masquerade(struct bh_judge *j)
 	const struct bh_act_process *p = &j->a->process;
 	const char *base = bh_path_base(p->path), *zero = bh_act_arg(p, 0);
 	bool is_foreign = bh_provenance_is_foreign(p->provenance);
+	char word[64];
 
 	if (j->a->kind == BH_ACT_NAME) {
 		bh_judge_key(j, "%s", p->path);
@@ -282,21 +318,33 @@ bool bh_row_masquerade(struct bh_judge *j)
 			     j->a->u.name);
 		return true;
 	}
-	if (zero && is_like_thread(zero) && strcmp(base, "["))
+	if (j->a->kind == BH_ACT_FILE) {
+		if (!is_renamed_program(&j->a->u.file))
+			return false;
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "%s", j->a->u.file.target);
+		bh_judge_say(j, "%s gave the program %s another name: %s", p->path,
+			     j->a->u.file.path, j->a->u.file.target);
+		return true;
+	}
+	if ((zero && is_like_thread(zero) && strcmp(base, "[")) ||
+	    (is_foreign && is_like_thread(base)))
 		return pretend(j, "it calls itself like a thread of the kernel");
 	if (!is_foreign)
 		j->severity = BH_SEVERITY_MEDIUM;
-	if (is_deceptive(base))
+	if (is_deceptive(base) || (is_foreign && strstr(p->path, " /")))
 		return pretend(j, "its name is made to be misread");
 	if (is_foreign && bh_name_in(base, daemons))
 		return pretend(j, "it has the name of a system program");
 	if (is_foreign && is_hidden(p->path))
 		return pretend(j, "it is hidden");
-	if (!zero || !bh_name_in(bh_path_base(zero), daemons))
+	if (zero)
+		zero = first_word(zero, word);
+	if (!zero || !bh_name_in(zero, daemons))
 		return false;
 	/* a daemon under a second name is a link in the image; systemd is called many things */
-	if (!strcmp(base, bh_path_base(zero)) || !strncmp(base, bh_path_base(zero), 4) ||
-	    strcmp(base, bh_act_tool(p)))
+	if (!strcmp(base, zero) || !strncmp(base, zero, 4) || strcmp(base, bh_act_tool(p)))
 		return false;
 	return pretend(j, "it calls itself like a system program");
 }

@@ -43,6 +43,9 @@ bool bh_row_system_write(struct bh_judge *j)
 	const struct bh_act_file *f = &j->a->u.file;
 	const char *path = changed(f), *tool = bh_act_tool(&j->a->process);
 
+	/* what is taken away from there is missing there */
+	if (f->op == BH_FILE_RENAME && !bh_path_fits(path, system_dirs))
+		path = f->path;
 	if (!is_change(f->op) || !bh_path_fits(path, system_dirs))
 		return false;
 	/* interpreters put compiled modules beside the sources */
@@ -248,7 +251,7 @@ bool bh_row_logs(struct bh_judge *j)
 
 	const char *path = bh_path_fits(changed(f), logins) ? changed(f) : f->path;
 
-	if (!takes_away(f) || !bh_path_fits(path, logs) || j->is_starting ||
+	if (!takes_away(f) || !bh_path_fits(path, logs) ||
 	    (bh_name_in(tool, rotators) && !bh_judge_is_tainted(j)))
 		return false;
 	/* services rotate their own logs; what removes them by hand is another matter */
@@ -256,5 +259,7 @@ bool bh_row_logs(struct bh_judge *j)
 					    !(bh_name_in(tool, tools) || bh_tool_is_shell(tool))))
 		return false;
 	bh_judge_weigh(j);
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_INFO;
 	return raise_file(j, path, "removes logs:");
 }

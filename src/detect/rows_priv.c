@@ -32,10 +32,8 @@ bool bh_row_namespace(struct bh_judge *j)
 {
 	if (j->a->u.ns.is_root_change) {
 		/* services lock themselves into a directory with chroot while they start */
-		if (j->is_starting)
-			return false;
 		if (!bh_judge_is_tainted(j))
-			j->severity = BH_SEVERITY_LOW;
+			j->severity = j->is_starting ? BH_SEVERITY_INFO : BH_SEVERITY_LOW;
 		bh_judge_key(j, "root %s", j->a->process.path);
 		bh_judge_say(j, "%s changed its root directory", who(j));
 		return true;
@@ -162,10 +160,10 @@ bool bh_row_abi(struct bh_judge *j)
 /* What a service uses from the start it was built for. */
 bool bh_row_io_uring(struct bh_judge *j)
 {
-	if (j->is_starting || j->pod->has_io_uring)
-		return false;
-	if (bh_judge_baseline_has(j, "io_uring"))
+	if (j->pod->has_io_uring || bh_judge_baseline_has(j, "io_uring"))
 		return false;
 	bh_judge_weigh(j);
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_INFO;
 	return raise_deed(j, "uses io_uring, which the workload never did");
 }

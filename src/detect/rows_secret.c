@@ -13,7 +13,9 @@ static bool is_its_user(const struct bh_judge *j, const char *const *users)
 	if (bh_provenance_is_foreign(p->provenance) ||
 	    bh_provenance_is_foreign(p->script_provenance) || bh_judge_is_tainted(j))
 		return false;
-	return users ? bh_name_in(tool, users) : !bh_tool_is_generic(tool);
+	if (users)
+		return bh_name_in(tool, users);
+	return !bh_tool_is_generic(tool) && !(j->proc && (j->proc->line & BH_LINE_INLINE));
 }
 
 static bool raise_secret(struct bh_judge *j, const char *what)

@@ -59,12 +59,15 @@ bool bh_row_package_manager(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
 	const char *tool = bh_act_changes_packages(p) ? bh_act_tool(p) : NULL;
+	bool is_language = !tool;
 
-	if (!tool && !j->is_starting)
+	if (is_language)
 		tool = language_manager(p);
 	if (!tool)
 		return false;
 	bh_judge_weigh(j);
+	if (is_language && j->is_starting)
+		j->severity = BH_SEVERITY_INFO;
 	bh_judge_key(j, "packages");
 	bh_judge_say(j, "packages of the running container are being changed with %s", tool);
 	return true;
@@ -93,6 +96,24 @@ bool bh_row_preload_env(struct bh_judge *j)
 	return true;
 }
 
+#define FAMILY_NETLINK 16
+#define NETFILTER      12
+
+/* The tools are judged by what they are asked for; who needs none of them speaks to the kernel
+ * himself. */
+static bool is_netfilter_by_hand(const struct bh_activity *a)
+{
+	static const char *const readers[] = {"nft",	   "ss",	 "ip",	       "ipset",
+					      "conntrack", "conntrackd", "ulogd",      "firewalld",
+					      "tcpdump",   "dumpcap",	 "tshark",     "ufw",
+					      "ebtables",  "arptables",	 "keepalived", NULL};
+	const char *tool = bh_act_tool(&a->process);
+
+	return a->u.socket.family == FAMILY_NETLINK && a->u.socket.protocol == NETFILTER && *tool &&
+	       !bh_name_in(tool, readers) && strncmp(tool, "ip", 2) != 0 &&
+	       strncmp(tool, "xtables-", 8) != 0 && strncmp(tool, "nft", 3) != 0;
+}
+
 bool bh_row_firewall(struct bh_judge *j)
 {
 	static const char *const tools[] = {"iptables",
@@ -104,14 +125,17 @@ bool bh_row_firewall(struct bh_judge *j)
 					    "tc",
 					    "ufw",
 					    "firewall-cmd",
+					    "ifconfig",
+					    "route",
 					    "iptables-restore",
 					    "ip6tables-restore",
 					    NULL};
 	static const char *const verbs[] = {
-		"-A",	   "-I",       "-D",	   "-F",       "-X",	  "-P",	      "-N",
-		"-R",	   "--append", "--insert", "--delete", "--flush", "--policy", "add",
-		"delete",  "del",      "flush",	   "insert",   "replace", "change",   "create",
-		"destroy", "disable",  "-f",	   "--file",   NULL};
+		"-A",	    "-I",     "-D",	  "-F",	      "-X",	  "-P",
+		"-N",	    "-R",     "--append", "--insert", "--delete", "--flush",
+		"--policy", "add",    "delete",	  "del",      "flush",	  "insert",
+		"replace",  "change", "create",	  "destroy",  "disable",  "-f",
+		"--file",   "down",   "up",	  "netmask",  NULL};
 	static const char *const ip_verbs[] = {"add", "del",   "delete", "replace", "change",
 					       "set", "flush", "append", "prepend", NULL};
 	const struct bh_act_process *p = &j->a->process;
@@ -119,6 +143,14 @@ bool bh_row_firewall(struct bh_judge *j)
 	bool restores = strstr(tool, "-restore");
 	bool is_ip = !strcmp(tool, "ip");
 
+	if (j->a->kind == BH_ACT_SOCKET) {
+		if (!is_netfilter_by_hand(j->a))
+			return false;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "netfilter %s", p->path);
+		bh_judge_say(j, "%s speaks to the kernel's packet filter itself", p->path);
+		return true;
+	}
 	if (!is_ip && !bh_name_in(tool, tools))
 		return false;
 	if (!restores && !asks_for(p, is_ip ? ip_verbs : verbs))

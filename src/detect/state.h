@@ -18,6 +18,7 @@ enum {
 	BH_LINE_IN_SHELL = 1u << 4,	/* below a shell whose input is the network */
 	BH_LINE_PACKAGES = 1u << 6,	/* below a package manager at work, or itself */
 	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
+	BH_LINE_INLINE = 1u << 8,	/* an interpreter whose text is an argument */
 	BH_LINE_ENTERED = 1u << 7,	/* below what came into a running container from outside */
 };
 #define BH_LINE_TAINT                                                                              \

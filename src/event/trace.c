@@ -239,13 +239,27 @@ static const char *tidy(const char *path, char out[BH_PATH_MAX])
 	return out;
 }
 
+/* The caller's own root directory by way of itself: the same place. */
+static const char *without_self(const char *path)
+{
+	static const char *const selves[] = {"/proc/self/root", "/proc/thread-self/root"};
+
+	for (size_t i = 0; i < sizeof(selves) / sizeof(selves[0]); i++) {
+		size_t n = strlen(selves[i]);
+
+		if (!strncmp(path, selves[i], n) && path[n] == '/')
+			return path + n;
+	}
+	return path;
+}
+
 /* The caller's spelling says nothing; two spellings of a file are one. */
 static void tidy_claims(struct bh_trace_event *ev)
 {
 	if (ev->kind != BH_TRACE_FILE || !(ev->flags & BH_TRACE_F_CLAIMED))
 		return;
-	ev->path = tidy(ev->path, ev->claimed[0]);
-	ev->target = tidy(ev->target, ev->claimed[1]);
+	ev->path = without_self(tidy(ev->path, ev->claimed[0]));
+	ev->target = without_self(tidy(ev->target, ev->claimed[1]));
 }
 
 int bh_trace_decode(const void *record, size_t len, struct bh_trace_event *ret, struct bh_err *err)

@@ -42,7 +42,7 @@ static void test_namespaces_and_mounts(void **state)
 	a = rig_act(&r, BH_ACT_NAMESPACE, "/usr/sbin/haproxy");
 	a.u.ns.is_root_change = true;
 	rig_feed(&r, &a);
-	rig_expect_silent(&r);
+	rig_expect(&r, "namespace", BH_SEVERITY_INFO);
 	r.now_ns += 600 * S;
 	a.ts_ns = r.now_ns;
 	rig_feed(&r, &a);
@@ -140,6 +140,7 @@ static void test_io_uring(void **state)
 	rig_init(&r, 5);
 	a = rig_act(&r, BH_ACT_IO_URING, "/usr/bin/node");
 	rig_feed(&r, &a);
+	rig_expect(&r, "io-uring", BH_SEVERITY_INFO);
 	a.ts_ns += 3600 * S;
 	rig_feed(&r, &a);
 	rig_expect_silent(&r);

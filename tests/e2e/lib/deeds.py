@@ -72,7 +72,13 @@ ROWS = {
          deed("echo pass > /opt/x; python3 -W ignore /opt/x"),
          deed("echo '1;' > /opt/x; exec 7< /opt/x; perl /proc/self/fd/7"),
          deed("echo true > /opt/x; sh < /opt/x"),
-         deed("echo 'BEGIN { }' > /opt/x; awk -f /opt/x")],
+         deed("echo 'BEGIN { }' > /opt/x; awk -f /opt/x"), deed("echo 'BEGIN { }' > /opt/x; awk -f/opt/x"),
+         # behind many options, as a module or a directory of one
+         deed("echo true > /opt/x; sh -x -e -u -v -a -f -C -b /opt/x"),
+         deed("echo true > /opt/x; bash -o pipefail -o errexit -o nounset /opt/x"),
+         deed("echo pass > /opt/x.py; cd /opt; python3 -m x"),
+         deed("mkdir -p /opt/x/y; echo pass > /opt/x/y/__main__.py; cd /opt; python3 -B -m x.y"),
+         deed("mkdir /opt/x; echo pass > /opt/x/__main__.py; python3 /opt/x")],
         [deed("echo x > /opt/data; ln -s data /opt/other; python3 -c 'open(\"/opt/other\").read()' /opt/data; "
               "sh -c cat < /opt/data; perl -ne 1 /opt/data; awk '{ print }' /opt/data; sh -e -u -c 'cat /opt/data'"),
          deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
@@ -95,6 +101,7 @@ ROWS = {
         [deed("cp /bin/true /usr/local/bin/tool"),
          # by a path that counts from somewhere else
          deed("cp /bin/true /tmp/x; cd /usr/local/bin; mv /tmp/x tool"),
+         deed(": > /tmp/x; mv /tmp/x /proc/self/root/usr/bin/tool"), deed("mv /usr/bin/gzip /opt/app"),
          deed("cp /bin/true /tmp/x; python3 -c 'import os; d = os.open(\"/usr\", 0); "
               "os.link(\"/tmp/x\", \"share/../bin/tool\", dst_dir_fd=d)'"),
          deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'"),
@@ -148,7 +155,10 @@ ROWS = {
         [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
          deed("bash -c 'exec -a \" [kworker/0:1] \" true'"),
          deed("python3 -c 'import ctypes; ctypes.CDLL(None).prctl(15, b\"kworker/0:1\", 0, 0, 0)'"),
-         deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd")],
+         deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd"),
+         deed("bash -c 'exec -a \"sshd: root\" true'"), deed("ln /usr/bin/gzip /opt/app"),
+         deed("cp /bin/true '/opt/[kworker]'; '/opt/[kworker]'"),
+         deed("n=/opt/b$(printf '\\320\\260')sh; cp /bin/true $n; $n")],
         [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
     "setuid-bit": (
         [deed("cp /bin/true /opt/s; chmod 4755 /opt/s"),
@@ -209,7 +219,9 @@ ROWS = {
         [deed(SYSCALL.format("323, 0o2000000"))],
         [deed(PYTHON.format("import mmap; m = mmap.mmap(-1, 65536); m.madvise(mmap.MADV_DONTNEED)"))]),
     "io-uring": (
-        [deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'")],
+        [deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'"),
+         deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'",
+              starting=True)],
         [deed("python3 -c 'import select, os; e = select.epoll(); f = os.open(\"/etc/hostname\", 0); "
               "os.preadv(f, [bytearray(8)], 0)'"),
          deed("python3 -c 'import ctypes; c = ctypes.CDLL(None); c.syscall(425, 4, (ctypes.c_char * 120)())'",
@@ -226,10 +238,12 @@ ROWS = {
               "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'")]),
     "token-read": (
         [deed(TOKEN + "cat $d/token"), deed(TOKEN + "ln $d/token /tmp/x"),
-         deed("mkdir -p /root/.kube; echo t > /root/.kube/config; cat /root/.kube/config")],
+         deed("mkdir -p /root/.kube; echo t > /root/.kube/config; cat /root/.kube/config"),
+         deed(TOKEN + "perl -e 'open(F, \"/run/secrets/kubernetes.io/serviceaccount/token\")'")],
         [deed("mkdir /opt/git; echo t > /opt/git/config; cat /opt/git/config; mkdir -p /run/secrets; "
               "ln -s /run/secrets/kubernetes.io/serviceaccount/token /opt/token"),
-         deed(TOKEN + "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'")]),
+         deed(TOKEN + "python3 -m timeit -n1 -r1 "
+              "'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'")]),
     "cloud-metadata": (
         [deed("nc -w 1 -z 169.254.169.254 80")],
         [deed("nc -w 1 -z 169.254.20.10 53; nc -w 1 -u -z 169.254.169.123 123")]),
@@ -266,7 +280,7 @@ ROWS = {
               "rm /var/log/app/a.log.1.gz")]),
     "firewall": (
         [deed("tc qdisc del dev lo root"), deed("ip route add 203.0.113.0/24 dev lo"),
-         deed("nft -f /dev/null")],
+         deed("nft -f /dev/null"), deed("python3 -c 'import socket; socket.socket(16, 3, 12)'")],
         [deed("ip -f inet addr; ip -j link show; tc qdisc show; nft list ruleset; iptables -L; ip route")]),
     "own-pins": (
         [deed("mkdir -p /sys/fs/bpf/bulkhead; echo > /sys/fs/bpf/bulkhead/flow")],
