@@ -18,7 +18,7 @@ import yaml
 from control import ask, connect, frame, read
 from node import Node, enter, namespace, network_policy, pods_peer
 from testing import check, equal, part, run, wait_until
-from traffic import is_allowed
+from traffic import comes_true, is_allowed
 
 FOLLOWERS = 24
 POLICY = network_policy("s", "friends", {"app": "a"}, ingress=[{"from": [pods_peer(app="a")]}],
@@ -327,6 +327,9 @@ def crowd(w):
 
 def growth(w):
     """Neither memory nor descriptors grow with what comes and goes."""
+    # events that find no room on the small disk of before are kept in memory for a while
+    run("mount", "-o", "remount,size=64m", w.node.path("log"))
+
     def size():
         rss = w.node.ask("status")["memory"]["rssBytes"]
         return rss, len(os.listdir(f"/proc/{w.node.proc.pid}/fd"))
@@ -351,10 +354,14 @@ def growth(w):
     rounds(200)
     before = size()
     rounds(600)
-    after = size()
     equal(wrong[:2], [], "800 ADD, DEL and policy changes")
-    check(after[0] < before[0] + (2 << 20) and after[1] <= before[1] + 2,
-          "they leave neither memory nor descriptors behind", f"{before} {after}")
+
+    def is_as_before():
+        now = size()
+        return now[0] < before[0] + (2 << 20) and now[1] <= before[1] + 2
+    # the last rounds' memory is in use until the next tick gives it back; what leaks stays
+    check(comes_true(is_as_before, 15), "they leave neither memory nor descriptors behind",
+          lambda: f"{before} {size()}")
     s.close()
 
 
