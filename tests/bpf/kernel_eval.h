@@ -294,6 +294,7 @@ static inline bool ke_half(struct ke *k, const struct bh_ask *ask, uint16_t open
 	*ret_s = (struct ke_shot){.slot = 0};
 	if (!ke_has_half(k, ask))
 		return true;
+	ke_stay(k);
 	s = ke_shot_of(ke_slot(k, pod->ident->ns, pod->name), ask, opener_port);
 	s.came_in_by = is_from_node ? 0 : KE_ABROAD;
 	q.subject = bh_tables_subject(k->t, pod->ident->ns, pod->name);

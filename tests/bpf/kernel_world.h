@@ -39,7 +39,8 @@ struct ke {
 	const struct bh_world *w; /* seen at at_s */
 	const struct bh_tables *t;
 	int64_t at_s;
-	uint64_t since_ns;  /* the kernel's time then */
+	uint64_t since_ns; /* the kernel's time then */
+	uint64_t patience_ns;
 	bool is_left_alone; /* not published again: a publish has failed and is looked at */
 	bool is_contested;  /* addresses may have several owners: the reference is one bound only */
 	struct ke_tally tally;
@@ -274,30 +275,56 @@ static inline void ke_publish(struct ke *k, const struct bh_tables *t, int64_t a
 	k->tally.publishes++;
 }
 
+/* How long the kernel may be asked before its time is set back: a third of what is left before the
+ * next ruleset ends. */
+static inline uint64_t ke_patience_ns(const struct bh_tables *t, int64_t at_s)
+{
+	int64_t left_s = 86400;
+
+	for (size_t i = 0; i < t->n_rulesets; i++) {
+		int64_t until_s = t->rulesets[i].until_s;
+
+		if (until_s > at_s && until_s - at_s < left_s)
+			left_s = until_s - at_s;
+	}
+	return (uint64_t)left_s * 1000000000 / 3;
+}
+
+/* A clock that is set by a second is not believed; by a day and back it is, once nobody remembers.
+ */
+static inline void ke_set_clock(struct ke *k)
+{
+	for (int i = 0; i < 2; i++)
+		ke_publish(k, k->t, k->at_s - 86400);
+	k->since_ns = bh_datapath_now_ns();
+	ke_publish(k, k->t, k->at_s);
+}
+
 /* The kernel enforces t, whose world is w, and believes that it is at_s. Both are borrowed. */
 static inline void ke_enforce(struct ke *k, const struct bh_world *w, const struct bh_tables *t,
 			      int64_t at_s)
 {
+	bool is_clock_set = at_s != k->at_s;
+
 	ke_fit(k, w);
-	/* a clock that is set by a second is not believed; by a day and back it is */
-	if (at_s != k->at_s)
-		ke_publish(k, t, at_s - 86400);
-	ke_publish(k, t, at_s);
 	k->w = w;
 	k->t = t;
 	k->at_s = at_s;
-	k->since_ns = bh_datapath_now_ns();
+	k->patience_ns = ke_patience_ns(t, at_s);
+	if (is_clock_set || k->patience_ns < 1000000000) {
+		ke_set_clock(k);
+	} else {
+		k->since_ns = bh_datapath_now_ns();
+		ke_publish(k, t, at_s);
+	}
 	for (uint32_t i = 1; i < KE_PODS; i++)
 		if (k->pod[i].is_live)
 			assert_int_equal(bh_datapath_set_flags(k->dp, i, 0, BH_SLOT_SHUT), 0);
 }
 
-/* The kernel's time goes on while it is asked. Before a second has gone by, it is set back. */
+/* The kernel's time goes on while it is asked: before anything ends, it is set back. */
 static inline void ke_stay(struct ke *k)
 {
-	if (k->is_left_alone || bh_datapath_now_ns() - k->since_ns < 1000000000)
-		return;
-	ke_publish(k, k->t, k->at_s - 86400);
-	ke_publish(k, k->t, k->at_s);
-	k->since_ns = bh_datapath_now_ns();
+	if (!k->is_left_alone && bh_datapath_now_ns() - k->since_ns > k->patience_ns)
+		ke_set_clock(k);
 }

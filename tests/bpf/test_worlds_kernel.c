@@ -145,7 +145,6 @@ static void ask_some(struct ke *k, struct wg_pool *p, unsigned n)
 		bool is_from_node = wg_one_in(&p->r, 2);
 		struct ke_shot s;
 
-		ke_stay(k);
 		if (ask.proto == 47)
 			ke_sweep(k); /* nothing tells two of them apart */
 		ke_half(k, &ask, ke_fresh_port(k), is_from_node, &s);
