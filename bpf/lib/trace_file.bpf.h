@@ -76,27 +76,34 @@ static __always_inline void file_collapse(struct act_scratch *s, const struct bh
 	__builtin_memcpy(k->name, name, sizeof(name));
 }
 
+/* Bytes of an origin that the policy does not let run: the task ends before it is back from the
+ * call. */
+static __always_inline void origin_judge(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	__u32 slot = t->slot;
+	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
+	struct bh_trace_slot *b;
+
+	if (!pol || pol->generation != t->generation || !(pol->origins >> (s->id.origin & 31) & 1))
+		return;
+	s->flags |= BH_TRACE_F_REFUSED;
+	if (!(pol->flags & BH_TRACE_P_KILL) || bpf_send_signal(SIGKILL))
+		return;
+	s->flags |= BH_TRACE_F_KILLED;
+	b = books_of(slot);
+	if (b)
+		__sync_fetch_and_add(&b->killed, 1);
+}
+
 /* Code that the image did not bring, though its interpreter did: as good as an exec of it. */
 static __always_inline void open_script(struct act_scratch *s, const struct file *f,
 					struct bh_trace_task *t)
 {
-	__u32 slot = t->slot;
-	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
-
 	t->script = 0;
 	t->flags &= ~(BH_TRACE_T_STDIN | BH_TRACE_T_SECOND);
 	if (!act_is_foreign(s->id.origin))
 		return;
-	if (pol && pol->generation == t->generation && (pol->origins >> (s->id.origin & 31) & 1)) {
-		struct bh_trace_slot *b = books_of(slot);
-
-		s->flags |= BH_TRACE_F_REFUSED;
-		if ((pol->flags & BH_TRACE_P_KILL) && bpf_send_signal(SIGKILL) == 0) {
-			s->flags |= BH_TRACE_F_KILLED;
-			if (b)
-				__sync_fetch_and_add(&b->killed, 1);
-		}
-	}
+	origin_judge(s, t);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_SCRIPT);
 	s->key.ino = s->id.ino;
 	s->key.dev = s->id.dev;
@@ -280,13 +287,15 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 		__builtin_memset(&s->id, 0, sizeof(s->id));
 		s->flags |= BH_TRACE_F_ANON;
 	}
+	s->is_high = act_is_foreign(s->id.origin);
+	if (s->is_high && !(s->flags & BH_TRACE_F_SHARED)) /* as by the loader, asked by its name */
+		origin_judge(s, t);
 	s->key.op = (s->flags & BH_TRACE_F_WRITABLE ? 1 : 0) | (f ? 0 : 2);
 	if (act_is_known(s, t))
 		return;
 	s->text[0][0] = 0;
 	if (f)
 		act_walk(s, file_path(f));
-	s->is_high = act_is_foreign(s->id.origin);
 	act_note(s, t);
 }
 

@@ -81,6 +81,11 @@ def killing(node, box, pod):
     box.sh("printf 'echo ran > /tmp/ran2\\n' > /tmp/s.sh; chmod +x /tmp/s.sh")
     equal((box.sh("sh /tmp/s.sh")[0], box.sh("/bin/dash -e /tmp/s.sh")[0], box.sh("ls /tmp/ran2")[0]),
           (137, 137, 2), "interpreters of dropped scripts are killed before the first line")
+    box.sh("cp /usr/bin/touch /opt/x/touch; cp /usr/lib/x86_64-linux-gnu/libz.so.1 /opt/x/z.so")
+    equal((box.sh("/lib64/ld-linux-x86-64.so.2 /opt/x/touch /tmp/ran3")[0], box.sh("ls /tmp/ran3")[0]),
+          (137, 2), "what the loader is asked for is killed when it is mapped, before it runs")
+    status, out = box.sh("python3 -c 'import ctypes; ctypes.CDLL(\"/opt/x/z.so\"); print(\"alive\")'")
+    check(status == 137 and "alive" not in out, "a dropped library, too", (status, out))
     got = [e for e in events(node, "process", pod) if e["unmapped"]["bulkhead"].get("killed")]
     names = {e["process"]["file"]["path"] for e in got}
     equal(sorted(names), ["/memfd:h", "/mnt/t", "/opt/x/dropped"], "the log says what was killed")
