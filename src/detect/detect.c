@@ -10,7 +10,7 @@
 
 #define MAX_WORKLOADS 4096
 #define MAX_FINDINGS  512
-#define MAX_PODS      8192 /* more than there are places for pods on a node */
+#define MAX_PODS      2048
 
 static void policies_done(struct bh_runtime_set *set)
 {
