@@ -316,7 +316,7 @@ class Stream(threading.Thread):
     def __init__(self, proto, addr, port, interval, size):
         super().__init__(daemon=True)
         self.proto, self.interval, self.size = proto, interval, size
-        self.sent = self.echoed = 0
+        self.sent = self.echoed = self.top = 0
         self.error = None
         self.error_at = self.last = None
         self.max_gap = 0.0
@@ -350,14 +350,15 @@ class Stream(threading.Thread):
                 self.arrivals.append(arrival(extra))
                 buf += data
                 while len(buf) >= self.size:
-                    self.note()
+                    self.note(buf[:self.size])
                     buf = buf[self.size:]
             except socket.timeout:
                 continue
             except OSError as e:
                 self.error, self.error_at = error_name(e), time.time()
 
-    def note(self):
+    def note(self, answer):
+        self.top = max(self.top, struct.unpack("!Q", answer[-8:])[0])
         now = time.monotonic()
         if self.last is not None:
             self.max_gap = max(self.max_gap, now - self.last)
@@ -368,7 +369,7 @@ class Stream(threading.Thread):
         quiet = time.monotonic() - self.last if self.last else None
         return {"sent": self.sent, "echoed": self.echoed, "error": self.error,
                 "errorAt": self.error_at, "maxGap": self.max_gap, "quiet": quiet,
-                "lost": lost(self.sock)}
+                "lost": lost(self.sock), "top": self.top}
 
 
 streams = {}

@@ -86,10 +86,10 @@ class Agent:
     def probes(self, targets, timeout=0.8):
         return self.call("probe", targets=targets, timeout=timeout)
 
-    def is_whole(self, timeout=10, peers=None):
-        """True when the echo server's ends of connections lost no segment. peers: only these
-        addresses' connections."""
-        return comes_true(lambda: self.call("lost", peers=peers) == 0, timeout)
+    def is_whole(self, timeout=10, peers=None, spare=0):
+        """True when the echo server's ends of connections lost no segment, or not more than spare.
+        peers: only these addresses' connections."""
+        return comes_true(lambda: self.call("lost", peers=peers) <= spare, timeout)
 
     def stream(self, proto, addr, port, interval=0.02):
         return Stream(self, self.call("stream_open", proto=proto, addr=addr, port=port,
@@ -119,12 +119,16 @@ class Stream:
     def close(self):
         return self.agent.call("stream_close", stream=self.ident)
 
-    def is_whole(self, timeout=10):
-        """True when all that was sent came back, and no segment of it had to be sent again because it
-        was lost. Unlike a gap in time this does not depend on who got a processor when."""
+    def is_whole(self, timeout=10, spare=0):
+        """True when all that was sent until now came back, all but spare, and no segment of it had to be
+        sent again because it was lost. Unlike a gap in time this does not depend on who got a processor
+        when; there may always be some on their way."""
+        sent = self.state()["sent"]
+
         def whole():
             s = self.state()
-            return s["error"] or (s["echoed"] == s["sent"] and not s["lost"])
+            return s["error"] or (s["top"] >= sent and s["echoed"] + spare >= s["top"] and
+                                  s["lost"] <= spare)
         return comes_true(whole, timeout) is True
 
     def lives(self, timeout=PATIENCE_S):
