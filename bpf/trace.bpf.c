@@ -165,7 +165,8 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 	s->flags |= BH_TRACE_F_INIT | root_flags(p);
 }
 
-static __always_inline void exec_file_flags(struct exec_scratch *s, const struct linux_binprm *bprm)
+static __always_inline void exec_file_flags(struct exec_scratch *s, const struct task_struct *p,
+					    const struct linux_binprm *bprm)
 {
 	if (s->id.is_unlinked)
 		s->flags |= BH_TRACE_F_UNLINKED;
@@ -178,6 +179,10 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
+	/* a runtime comes from outside, and brings its own */
+	if (s->id.origin == BH_TRACE_O_OTHER && s->task.exec_id &&
+	    path_is_outer(file_path(bprm->file), p))
+		s->flags |= BH_TRACE_F_OUTER;
 }
 
 /* Who the task was: of this pod, or nobody. */
@@ -205,7 +210,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	file_identify(file, p, &s->id);
 	exec_origin_flags(s, p);
 	exec_key(s, p);
-	exec_file_flags(s, bprm);
+	exec_file_flags(s, p, bprm);
 	exec_recall(s, b, file);
 	exec_judge(s, b, bprm);
 	is_sent = exec_announce(s, b, p, bprm);

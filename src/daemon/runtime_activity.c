@@ -42,6 +42,7 @@ static uint32_t process_flags(uint32_t flags)
 		{BH_TRACE_F_UNLINKED, BH_PROC_UNLINKED},
 		{BH_TRACE_F_PRELOAD, BH_PROC_LD_PRELOAD},
 		{BH_TRACE_F_CONNECTED, BH_PROC_CONNECTED},
+		{BH_TRACE_F_OUTER, BH_PROC_OUTER},
 	};
 	uint32_t out = 0;
 

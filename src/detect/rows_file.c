@@ -166,6 +166,13 @@ bool bh_row_host_root(struct bh_judge *j)
 	static const char *const output[] = {"/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
+	if (j->a->kind == BH_ACT_EXEC) {
+		if (!(j->a->process.flags & BH_PROC_OUTER))
+			return false;
+		bh_judge_weigh(j);
+		return raise_file(j, j->a->process.path,
+				  "is a program of another container or the node:");
+	}
 	/* a disk holds the node's files, or another's */
 	if ((f->mode & 0170000) == 0060000 && f->op != BH_FILE_CHMOD) {
 		bh_judge_weigh(j);

@@ -193,7 +193,7 @@ ROWS = {
         [deed("cat /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe; sysctl kernel.ostype")]),
     "host-root": (
         # likewise; OUTSIDE is a process of the node (1 is not always within reach)
-        [deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow"),
+        [deed("/proc/OUTSIDE/root/usr/bin/true"), deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow"),
          deed("cat /proc/OUTSIDE/root/etc/hostname"), deed("ls /proc/OUTSIDE/root/"),
          deed("find /dev -maxdepth 1 -type b -exec head -c 1 {} +")],
         [deed("ls -l /proc/OUTSIDE/root /proc/1/exe; cat /proc/1/cmdline; lsblk; ln -sf /proc/1/fd/1 /var/log/app.log; cat /proc/1/status; "
