@@ -381,8 +381,9 @@ static void a_call_that_has_not_ended_is_learnt(void **state)
 	s = server_start(&e->pod[0]);
 	server_round(&s, 'p');
 	assert_false(makes(t, slot, SYS_ppoll));
-	for (int i = 0; !makes(t, slot, SYS_ppoll) && i < 10000; i++) {
-		sched_yield();
+	/* until it sleeps, however late it comes to that */
+	for (int i = 0; !makes(t, slot, SYS_ppoll) && i < 60000; i++) {
+		usleep(1000);
 		bh_assert_ok(&err, bh_trace_learn_waiting(t, &err));
 	}
 	assert_true(makes(t, slot, SYS_ppoll));
