@@ -15,9 +15,13 @@
 #include "base/fs.h"
 #include "base/map.h"
 
+/* So many looks and so long at least: who was killed dies when he gets a processor, and a virtual
+ * one may stand still for hundreds of milliseconds. */
 #define KILL_ROUNDS 200
-#define LAG_NS	    20000000  /* times of packets are a tick or two behind */
-#define STOP_NS	    500000000 /* to stop, a process must run; one that the kernel holds may not */
+#define KILL_NS	    3000000000ull
+#define LAG_NS	    20000000 /* times of packets are a tick or two behind */
+/* To stop, a process must run; one that the kernel holds may not. */
+#define STOP_NS 2000000000ull
 
 int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
 {
@@ -204,9 +208,10 @@ static int signal_one(pid_t pid, void *arg)
 
 int bh_procs_kill(const struct bh_netns_id *ns, uint32_t *ret_killed, struct bh_err *err)
 {
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + KILL_NS;
 	uint32_t killed = 0;
 
-	for (int round = 0; round < KILL_ROUNDS; round++) {
+	for (int round = 0; round < KILL_ROUNDS || clock_ns(CLOCK_MONOTONIC) < end_ns; round++) {
 		struct signalling s = {ns, SIGKILL, 0};
 		int r = bh_procs_each(ns, signal_one, &s, err);
 
