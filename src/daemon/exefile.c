@@ -130,21 +130,22 @@ static enum bh_exefile_why check_mount(uint32_t pid, const struct seen *s, uint6
 	return BH_EXEFILE_REMOTE; /* mounted nowhere that we know */
 }
 
-/* Walking to path crosses local mounts only. */
-static bool is_local_way(uint32_t pid, const char *path)
+/* Walking to path crosses local mounts only. A process that ends has no mounts any more: another
+ * one's tree may still show the way. */
+static enum bh_exefile_why check_way(uint32_t pid, const char *path)
 {
 	BH_CLEANUP(bh_mounts_done) struct bh_mounts m = {0};
 	bool has_root = false;
 	struct bh_mount one;
 
 	if (!bh_mounts_open(&m, pid))
-		return false;
+		return BH_EXEFILE_GONE;
 	while (bh_mounts_next(&m, &one)) {
 		if (bh_mount_has(one.point, path) && !one.is_local)
-			return false;
+			return BH_EXEFILE_REMOTE;
 		has_root |= !strcmp(one.point, "/");
 	}
-	return has_root;
+	return has_root ? BH_EXEFILE_OK : BH_EXEFILE_REMOTE;
 }
 
 /* ---- opening ---- */
@@ -209,10 +210,10 @@ static enum bh_exefile_why open_path(const struct bh_exefile_want *w, uint32_t p
 	if (!pid || w->path[0] != '/' || (w->mntns && ns_of(pid, "mnt") != w->mntns))
 		return BH_EXEFILE_GONE;
 	why = check_userns(w, pid);
+	if (!why)
+		why = check_way(pid, w->path);
 	if (why)
 		return why;
-	if (!is_local_way(pid, w->path))
-		return BH_EXEFILE_REMOTE;
 	snprintf(path, sizeof(path), "/proc/%u/root", pid);
 	root = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY);
 	if (root < 0)

@@ -167,6 +167,35 @@ static void test_paths(void **state)
 	bh_test_rmdir(dir);
 }
 
+/* The one that executed it has ended and is not yet waited for: it has a user namespace, but no
+ * mounts. The way is another's. */
+static void test_ending(void **state)
+{
+	struct bh_exefile_want w = {.helpers = {(uint32_t)getpid(), 0}};
+	char dir[BH_TEST_DIR], path[BH_TEST_DIR + 8];
+	BH_CLEANUP(bh_closep) int fd = -1;
+	struct bh_exefile_id id;
+	struct stat st;
+	siginfo_t info;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	bh_test_mkdir(dir);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(stat(path, &st), 0);
+	w.pid = (uint32_t)pid;
+	w.ino = st.st_ino;
+	w.dev = st.st_dev;
+	w.path = path;
+	assert_int_equal(bh_exefile_open(&w, &id, &fd), BH_EXEFILE_OK);
+	waitpid(pid, NULL, 0);
+	bh_test_rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test(test_other_file_systems),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_ending),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
