@@ -62,8 +62,8 @@ def interrupted(left, at, signo):
         if at in line:
             p.send_signal(signo)
             break
-    p.stdout.read()
-    check(p.wait(testing.HANG_S) != 0, f"interrupted at '{at}': it says so")
+    rest = p.stdout.read()
+    check(p.wait(testing.HANG_S) != 0, f"interrupted at '{at}': it says so", rest)
     left.check(p.pid, f"interrupted at '{at}'")
 
 
