@@ -24,41 +24,43 @@ static __always_inline void exec_key(struct exec_scratch *s, const struct task_s
 	k->origin = s->id.origin;
 	k->ino = s->id.ino;
 	k->dev = s->id.dev;
-	k->by = s->task.ino;
+	k->by = s->before.ino;
 	k->uid = p->cred->euid.val;
 	bpf_probe_read_kernel_str(k->name, sizeof(k->name),
 				  __builtin_preserve_access_index(&p->comm));
 }
 
 /* Looks the exec up, and walks the path only of what is new. What the set lacks gets a place, and
- * is added once it was announced: nothing has to be marked, looked up again and unmarked. */
-static __always_inline void exec_recall(struct exec_scratch *s, struct bh_trace_slot *b,
-					const struct file *file)
+ * is added once it was announced: nothing has to be marked, looked up again and unmarked. Returns
+ * the fact; NULL: it is new. */
+static __always_inline const struct bh_fact *
+exec_recall(struct exec_scratch *s, struct bh_trace_slot *b, const struct file *file)
 {
 	struct bh_fact *known = bpf_map_lookup_elem(&trace_fact, &s->key);
 
 	s->is_old = known != NULL;
+	s->path_len = 0;
 	if (known && known->generation == s->generation) {
 		fact_again(known, s->now);
-		__builtin_memcpy(s->fact.path, known->path, sizeof(s->fact.path));
 		s->novelty = FACT_KNOWN;
-		s->path_len = 0;
-		return;
+		return known;
 	}
 	s->novelty = fact_claim(b);
 	if (s->novelty == FACT_NEW)
 		s->flags |= BH_TRACE_F_FIRST;
 	exec_path(s, file);
+	return NULL;
 }
 
-static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot *b, int is_sent)
+static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot *b,
+				    const struct task_struct *p, int is_sent)
 {
 	s->fact.first_ns = s->fact.last_ns = s->now;
 	s->fact.exec_id = s->exec_id;
-	s->fact.parent_exec_id = s->task.exec_id;
+	s->fact.parent_exec_id = s->before.exec_id;
 	s->fact.generation = s->generation;
 	s->fact.flags = s->flags | (is_sent ? 0 : BH_TRACE_F_UNSENT);
-	s->fact.pid = bpf_get_current_pid_tgid() >> 32;
+	s->fact.pid = p->tgid;
 	s->fact.arg = 0;
 	return fact_add(b, &s->key, &s->fact, s->is_old ? &s->fact : NULL);
 }
@@ -70,7 +72,8 @@ static __always_inline int path_is_refused(struct exec_scratch *s, const struct 
 	s->allow.slot = s->slot;
 	s->allow.generation = s->generation;
 	exec_path(s, bprm->file); /* the set may know the file by another name */
-	__builtin_memcpy(s->allow.path, s->fact.path, sizeof(s->allow.path));
+	__builtin_memset(s->allow.path, 0, sizeof(s->allow.path));
+	bpf_probe_read_kernel_str(s->allow.path, sizeof(s->allow.path), s->fact.path);
 	if (!(s->flags & BH_TRACE_F_PATH_CUT) && bpf_map_lookup_elem(&trace_allow, &s->allow))
 		return 0;
 	if (!(s->flags & BH_TRACE_F_SCRIPT))
@@ -110,8 +113,7 @@ static __always_inline int origin_is_high(__u8 origin)
 
 /* Whether the announcement went out. */
 static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace_slot *b,
-					 const struct task_struct *p,
-					 const struct linux_binprm *bprm)
+					 const struct exec_of *of)
 {
 	int is_high = s->is_refused || origin_is_high(s->id.origin);
 	int is_sent;
@@ -119,32 +121,33 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now,
 				REPEAT_ROOM))
 		return 0;
-	is_sent = record_send(s, p, bprm, is_high);
+	is_sent = record_send(s, of, is_high);
 	if (s->novelty == FACT_NEW)
-		s->novelty = exec_add(s, b, is_sent);
+		s->novelty = exec_add(s, b, of->p, is_sent);
 	event_close(b, NULL, s->novelty, is_sent);
 	return is_sent;
 }
 
 /* What the task is from now on. */
-static __always_inline void exec_remember(struct exec_scratch *s, struct task_struct *p,
-					  __u64 self_exec, const struct script_names *script,
-					  int is_sent)
+static __always_inline void exec_remember(struct exec_scratch *s, const struct exec_of *of,
+					  const struct script_names *script, int is_sent)
 {
-	struct bh_trace_task *t =
-		bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct task_struct *p = of->p;
+	struct bh_trace_task *t = of->was;
 
 	if (!t)
+		t = bpf_task_storage_get(&trace_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
 		return;
-	image_remember(s, p, t);
-	t->parent_exec_id = s->task.exec_id;
-	t->self_exec = self_exec;
+	image_remember(s, p, t, s->path_len || !of->known ? s->fact.path : of->known->path);
+	t->parent_exec_id = s->before.exec_id;
+	t->self_exec = p->self_exec_id;
 	t->script = script->first;
-	t->pid = bpf_get_current_pid_tgid() >> 32;
+	t->pid = p->tgid;
 	t->flags = (is_sent ? BH_TRACE_T_ANNOUNCED : 0) | task_root(p) |
 		   (script->second & BH_TRACE_T_SECOND) |
 		   (script->is_stdin ? BH_TRACE_T_STDIN : 0) |
-		   (s->task.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
+		   (s->before.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
 }
 
 /* From outside: the first image of a mount namespace is a container's own start. */
@@ -152,12 +155,12 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 {
 	struct bh_trace_mntns_key *k = &s->mntns;
 
+	if (s->before.exec_id)
+		return;
 	k->slot = s->slot;
 	k->generation = s->generation;
 	k->inum = p->nsproxy->mnt_ns->ns.inum;
 	k->pad = 0;
-	if (s->task.exec_id)
-		return;
 	s->flags |= BH_TRACE_F_OUTSIDE;
 	if (bpf_map_lookup_elem(&trace_mntns, k))
 		return;
@@ -172,15 +175,15 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_UNLINKED;
 	if (s->id.mode & MODE_SETID)
 		s->flags |= BH_TRACE_F_SETID;
-	if (s->task.exec_id && s->task.uid && !s->key.uid && !(s->id.mode & MODE_SETID) &&
-	    !(s->task.flags & BH_TRACE_T_ROOT))
+	if (s->before.exec_id && s->before.uid && !s->key.uid && !(s->id.mode & MODE_SETID) &&
+	    !(s->before.flags & BH_TRACE_T_ROOT))
 		s->flags |= BH_TRACE_F_UID_GAINED;
-	if (s->task.flags & BH_TRACE_T_CONNECTED)
+	if (s->before.flags & BH_TRACE_T_CONNECTED)
 		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
 	/* a runtime comes from outside, and brings its own */
-	if (s->id.origin == BH_TRACE_O_OTHER && s->task.exec_id &&
+	if (s->id.origin == BH_TRACE_O_OTHER && s->before.exec_id &&
 	    path_is_outer(file_path(bprm->file), p))
 		s->flags |= BH_TRACE_F_OUTER;
 }
@@ -188,16 +191,23 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 /* Who the task was: of this pod, or nobody. */
 static __always_inline void exec_before(struct exec_scratch *s, const struct bh_trace_task *was)
 {
-	if (was && was->slot == s->slot && was->generation == s->generation)
-		__builtin_memcpy(&s->task, was, sizeof(s->task));
-	else
-		__builtin_memset(&s->task, 0, sizeof(s->task));
+	struct exec_before *b = &s->before;
+
+	b->is_ours = was && was->slot == s->slot && was->generation == s->generation;
+	b->exec_id = b->ino = 0;
+	b->dev = b->uid = b->flags = b->origin = 0;
+	if (!was || !b->is_ours)
+		return;
+	b->exec_id = was->exec_id;
+	b->ino = was->ino;
+	b->dev = was->dev;
+	b->uid = was->uid;
+	b->flags = was->flags;
+	b->origin = was->origin;
 }
 
-static __always_inline void exec_trace(struct exec_scratch *s, struct task_struct *p,
-				       const struct linux_binprm *bprm, __u64 self_exec)
+static __always_inline void exec_trace(struct exec_scratch *s, struct exec_of *of)
 {
-	const struct file *file = bprm->file;
 	struct bh_trace_slot *b = books_open(s->slot, s->generation);
 	struct script_names script = {};
 	int is_sent;
@@ -207,31 +217,28 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct task_struc
 	__sync_fetch_and_add(&b->execs, 1);
 	s->now = bpf_ktime_get_ns();
 	s->exec_id = exec_id_make(s->now);
-	file_identify(file, p, &s->id);
-	exec_origin_flags(s, p);
-	exec_key(s, p);
-	exec_file_flags(s, p, bprm);
-	exec_recall(s, b, file);
-	exec_judge(s, b, bprm);
-	is_sent = exec_announce(s, b, p, bprm);
-	script_of(s, p, bprm, &script);
-	exec_remember(s, p, self_exec, &script, is_sent);
+	file_identify(of->bprm->file, of->p, &s->id);
+	exec_origin_flags(s, of->p);
+	exec_key(s, of->p);
+	exec_file_flags(s, of->p, of->bprm);
+	of->known = exec_recall(s, b, of->bprm->file);
+	exec_judge(s, b, of->bprm);
+	is_sent = exec_announce(s, b, of);
+	script_of(s, of->p, of->bprm, &script);
+	exec_remember(s, of, &script, is_sent);
 }
 
+/* Attached in no mode but those that trace. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(bh_trace_exec, struct task_struct *p, int old_pid, struct linux_binprm *bprm)
 {
-	const struct bh_trace_config *cfg = trace_config_get();
-	__u64 self_exec = p->self_exec_id;
-	struct bh_trace_task *was;
+	struct bh_trace_task *was = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	struct exec_of of = {p, bprm, was, NULL};
 	struct exec_scratch *s;
 	__u32 flags = 0, slot;
 
-	if (!cfg || cfg->mode == BH_TRACE_OFF)
-		return 0;
-	was = bpf_task_storage_get(&trace_task, p, NULL, 0);
 	slot = slot_of_task(p, was, &flags);
-	if (!slot || (was && was->self_exec == self_exec && was->slot == slot))
+	if (!slot || (was && was->self_exec == p->self_exec_id && was->slot == slot))
 		return 0;
 	s = exec_scratch_get();
 	if (!s || !slot_generation(slot, &s->generation))
@@ -239,7 +246,7 @@ int BPF_PROG(bh_trace_exec, struct task_struct *p, int old_pid, struct linux_bin
 	s->slot = slot;
 	s->flags = flags;
 	exec_before(s, was);
-	exec_trace(s, p, bprm, self_exec);
+	exec_trace(s, &of);
 	return 0;
 }
 

@@ -50,7 +50,7 @@ static __always_inline void adopt_remember(struct exec_scratch *s, struct task_s
 
 	if (!t)
 		return;
-	image_remember(s, p, t);
+	image_remember(s, p, t, s->fact.path);
 	t->self_exec = p->self_exec_id;
 	t->pid = p->tgid;
 	t->flags = task_root(p);

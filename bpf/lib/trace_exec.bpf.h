@@ -6,6 +6,25 @@
 #define TAIL_STRINGS 1024 /* the four strings */
 #define TAIL_SIZE    (2 * BH_TRACE_ARGS)
 
+/* One exec. */
+struct exec_of {
+	struct task_struct *p;
+	const struct linux_binprm *bprm;
+	struct bh_trace_task *was;   /* what the task was, as long as it is not overwritten */
+	const struct bh_fact *known; /* NULL: new */
+};
+
+/* What of the task's image before is told; all zero: it was of no pod, or of another. */
+struct exec_before {
+	__u64 exec_id;
+	__u64 ino;
+	__u32 dev;
+	__u32 uid;
+	__u32 flags;
+	__u8 origin;
+	__u8 is_ours;
+};
+
 /* What every exec uses comes first and lies together: after an exec the caches are cold. */
 struct exec_scratch {
 	__u64 now;
@@ -21,7 +40,7 @@ struct exec_scratch {
 	struct file_id id;
 	struct bh_fact_key key;
 	struct bh_trace_mntns_key mntns;
-	struct bh_trace_task task; /* as it was before */
+	struct exec_before before;
 	struct bh_fact fact;
 	struct walk walk;
 	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
@@ -60,7 +79,7 @@ static __always_inline void exec_path(struct exec_scratch *s, const struct file 
 	struct walk *w = &s->walk;
 
 	s->path_len = 0;
-	__builtin_memset(s->fact.path, 0, sizeof(s->fact.path));
+	s->fact.path[0] = 0;
 	if (!walk_path(w, (const struct path *)__builtin_preserve_access_index(&file->f_path)))
 		return;
 	if (w->is_cut)
@@ -179,12 +198,12 @@ static __always_inline void tail_add(struct exec_scratch *s, __u32 which, const 
 	s->pos = pos + n;
 }
 
-static __always_inline void tail_path(struct exec_scratch *s)
+static __always_inline void tail_path(struct exec_scratch *s, const struct bh_fact *known)
 {
 	__u32 n = s->path_len;
 
-	if (!n || n > BH_PATH_MAX) { /* the set had it */
-		tail_add(s, BH_TRACE_S_PATH, s->fact.path, BH_PATH_MAX);
+	if (!n || n > BH_PATH_MAX) {
+		tail_add(s, BH_TRACE_S_PATH, known ? known->path : s->fact.path, BH_PATH_MAX);
 		return;
 	}
 	bpf_probe_read_kernel(tail_of(s, 0), n, s->fact.path);
@@ -232,7 +251,7 @@ static __always_inline void record_head(struct exec_scratch *s, const struct tas
 	h->kind = BH_TRACE_EXEC;
 	h->ts_ns = s->now;
 	h->exec_id = s->exec_id;
-	h->parent_exec_id = s->task.exec_id;
+	h->parent_exec_id = s->before.exec_id;
 	h->slot = s->slot;
 	h->generation = s->generation;
 	h->pid = p->tgid;
@@ -249,36 +268,37 @@ static __always_inline void record_numbers(struct exec_scratch *s, const struct 
 	r->ino = s->id.ino;
 	r->dev = s->id.dev;
 	r->origin = s->id.origin;
-	r->parent_ino = s->task.ino;
-	r->parent_dev = s->task.dev;
-	r->parent_origin = s->task.origin;
+	r->parent_ino = s->before.ino;
+	r->parent_dev = s->before.dev;
+	r->parent_origin = s->before.origin;
 	r->caps = task_caps(p);
 	r->cgroup = bpf_get_current_cgroup_id();
 	r->loginuid = (__u32)-1;
 	if (bpf_core_field_exists(p->loginuid))
 		r->loginuid = p->loginuid.val;
 	r->ppid = p->real_parent->tgid;
-	r->mntns = s->mntns.inum;
+	r->mntns = p->nsproxy->mnt_ns->ns.inum;
 	record_stdio(r, p);
 }
 
 /* The path is in s->fact already; s->walk is free for the working directory. */
-static __always_inline void record_strings(struct exec_scratch *s, const struct task_struct *p,
-					   const struct linux_binprm *bprm)
+static __always_inline void record_strings(struct exec_scratch *s, const struct exec_of *of)
 {
-	const char *name = bprm->filename;
-	const struct fs_struct *fs = p->fs;
+	const char *name = of->bprm->filename;
+	const struct fs_struct *fs = of->p->fs;
 
 	s->pos = 0;
-	tail_path(s);
-	tail_add(s, BH_TRACE_S_PARENT, s->task.path, BH_TRACE_PARENT);
+	tail_path(s, of->known);
+	record_of(s)->string_len[BH_TRACE_S_PARENT] = 0;
+	if (of->was && s->before.is_ours)
+		tail_add(s, BH_TRACE_S_PARENT, of->was->path, BH_TRACE_PARENT);
 	record_of(s)->string_len[BH_TRACE_S_SCRIPT] = 0;
 	if (s->flags & BH_TRACE_F_SCRIPT)
 		tail_add(s, BH_TRACE_S_SCRIPT, name, BH_PATH_MAX);
 	record_of(s)->string_len[BH_TRACE_S_CWD] = 0;
 	if (walk_path(&s->walk, (const struct path *)__builtin_preserve_access_index(&fs->pwd)))
 		tail_walk(s, BH_TRACE_S_CWD);
-	tail_args(s, p);
+	tail_args(s, of->p);
 }
 
 #define ENV_STRINGS 192
@@ -315,15 +335,15 @@ static __always_inline void record_env(struct exec_scratch *s, const struct task
 	}
 }
 
-static __always_inline int record_send(struct exec_scratch *s, const struct task_struct *p,
-				       const struct linux_binprm *bprm, int is_high)
+static __always_inline int record_send(struct exec_scratch *s, const struct exec_of *of,
+				       int is_high)
 {
 	__u64 len;
 
-	record_env(s, p);
-	record_head(s, p);
-	record_numbers(s, p);
-	record_strings(s, p, bprm);
+	record_env(s, of->p);
+	record_head(s, of->p);
+	record_numbers(s, of->p);
+	record_strings(s, of);
 	if (is_high)
 		record_of(s)->head.flags |= BH_TRACE_F_HIGH;
 	len = s->pos;
@@ -335,7 +355,8 @@ static __always_inline int record_send(struct exec_scratch *s, const struct task
 
 /* What a task's memory says of the image it runs, however it came to our notice. */
 static __always_inline void image_remember(const struct exec_scratch *s,
-					   const struct task_struct *p, struct bh_trace_task *t)
+					   const struct task_struct *p, struct bh_trace_task *t,
+					   const char *path)
 {
 	t->cookie = p->nsproxy->net_ns->net_cookie;
 	t->exec_id = s->exec_id;
@@ -345,6 +366,6 @@ static __always_inline void image_remember(const struct exec_scratch *s,
 	t->slot = s->slot;
 	t->generation = s->generation;
 	t->uid = s->key.uid;
-	__builtin_memcpy(t->path, s->fact.path, sizeof(t->path));
+	__builtin_memcpy(t->path, path, sizeof(t->path));
 	t->path[sizeof(t->path) - 1] = 0;
 }
