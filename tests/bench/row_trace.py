@@ -193,6 +193,19 @@ def with_stats(fn):
         put(was)
 
 
+class Empty:
+    """An empty program at the end of system calls, as long as the block lasts; then .runs and .ns."""
+
+    def __enter__(self):
+        self.proc = subprocess.Popen([os.path.join(BENCH, "bench_trace"), "empty"], text=True,
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self
+
+    def __exit__(self, *why):
+        out, _ = self.proc.communicate("")
+        self.runs, self.ns = [int(n) for n in out.split()]
+
+
 def steady(bed, mode, seconds):
     """Shares of a core that the daemon and its programs use, and what the books say of the load."""
     bed.set_mode(mode)
@@ -206,8 +219,18 @@ def steady(bed, mode, seconds):
     return daemon, programs, took / seconds, {k: after[k] - before[k] for k in after}
 
 
+def fill_floor(row, bed, seconds):
+    """What no program on system calls can be cheaper than."""
+    bed.set_mode("light")
+    with Empty() as empty:
+        took = float(bed.client_run(f"/srv/bench_load {seconds} {EXECS} {CALLS} /srv/tiny"))
+    row.add("the same load, an empty program at the end of system calls, of a core",
+            f"{empty.ns / 1e9 / took:.2%} ({empty.ns / max(1, empty.runs):.0f} ns each)")
+
+
 def fill_steady(row, bed, quick):
     seconds = 3 if quick else 20
+    fill_floor(row, bed, seconds)
     for mode in MODES[1:]:
         daemon, programs, late, b = with_stats(lambda m=mode: steady(bed, m, seconds))
         row.add(f"{number(EXECS)} exec and {number(CALLS)} system calls a second, {mode}: daemon "
