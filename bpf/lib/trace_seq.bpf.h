@@ -158,7 +158,8 @@ __noinline int seq_flush(struct bh_seq_task *st, const struct bh_trace_task *t)
 	if (!st || !t)
 		return 0;
 	for (i = 0; i < BH_SEQ_KNOWN; i++) {
-		known_add(&st->known[i], t);
+		if (st->known[i].more)
+			known_add(&st->known[i], t);
 		st->known[i].gram = 0;
 	}
 	return 0;
@@ -182,7 +183,8 @@ __noinline int seq_ask(struct bh_seq_task *st, const struct bh_trace_task *t)
 	q = b->seq == t->generation ? seq_of(t) : NULL;
 	if (q)
 		flags |= q->flags & (BH_SEQ_COUNT | BH_SEQ_JUDGE);
-	seq_flush(st, t);
+	if (st->n) /* short-lived tasks are many */
+		seq_flush(st, t);
 	st->generation = t->generation;
 	st->flags = flags;
 	return 0;
