@@ -85,6 +85,7 @@ def on_failure(fn):
 
 
 def _clean():
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while _cleanups:
@@ -111,6 +112,10 @@ def _reap():
 
 
 def _stop(signo, _frame):
+    """What is raised in Python's hooks around a fork, or while an object is freed, is ignored: so it
+    comes again until the clean-up begins."""
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(128 + signo))
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
     sys.exit(128 + signo)
 
 
