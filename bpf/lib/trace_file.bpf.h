@@ -265,9 +265,11 @@ static __always_inline int file_is_memfd(struct act_scratch *s, const struct fil
 	       t[5] == ':';
 }
 
-/* s->arg[2]: what it may be used for. f NULL: no file. */
+/* s->arg[2]: what it may be used for. f NULL: no file. is_done: it is mapped, and nobody can refuse
+ * that any more. */
 static __always_inline void map_tell(struct act_scratch *s, const struct task_struct *p,
-				     const struct bh_trace_task *t, const struct file *f)
+				     const struct bh_trace_task *t, const struct file *f,
+				     int is_done)
 {
 	act_key(s, t, BH_TRACE_MAP, 0);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
@@ -288,7 +290,8 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 		s->flags |= BH_TRACE_F_ANON;
 	}
 	s->is_high = act_is_foreign(s->id.origin);
-	if (s->is_high && !(s->flags & BH_TRACE_F_SHARED)) /* as by the loader, asked by its name */
+	/* as by the loader, asked by its name */
+	if (is_done && s->is_high && !(s->flags & BH_TRACE_F_SHARED))
 		origin_judge(s, t);
 	s->key.op = (s->flags & BH_TRACE_F_WRITABLE ? 1 : 0) | (f ? 0 : 2);
 	if (act_is_known(s, t))
@@ -307,7 +310,7 @@ static __always_inline void call_map(struct act_scratch *s, struct task_struct *
 	if (!(s->arg[2] & PROT_EXEC))
 		return;
 	bpf_find_vma(p, addr, vma_look, &v, 0);
-	map_tell(s, p, t, (const struct file *)v.file);
+	map_tell(s, p, t, (const struct file *)v.file, 1);
 }
 
 /* ---- modes and lengths by descriptor ---- */

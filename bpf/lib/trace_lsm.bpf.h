@@ -143,7 +143,7 @@ static __always_inline int lsm_map(struct lsm_scratch *l, const struct task_stru
 	struct act_scratch *s = &l->act;
 
 	s->call = lsm_nr[call];
-	map_tell(s, p, t, f);
+	map_tell(s, p, t, f, 0);
 	if (!f || !pol || !origin_is_refused(pol, s->id.origin))
 		return 0;
 	act_walk(s, file_path(f));

@@ -117,7 +117,7 @@ int bh_checkpoint_verify(const char *note, const struct bh_log *log, struct bh_c
 {
 	const char *gap = last_gap(note), *at;
 	struct bh_blob text = {(unsigned char *)note, 0};
-	struct line origin, line;
+	struct line origin = {0}, line;
 	struct bh_checkpoint found;
 	int r;
 
