@@ -35,8 +35,9 @@ size_t bh_trace_progs(const struct bh_trace *t, struct bh_prog_cost *v, size_t n
 
 /* Descriptor to poll for records. */
 int bh_trace_fd(const struct bh_trace *t);
-/* Calls fn with up to max records, alarms first; returns how many. Nothing is checked here: that is
- * the decoder's work. */
+/* Calls fn with about max records; returns how many, at most max. Alarms do not wait for others,
+ * but for what came before them: it is told first, also beyond max. fn must not consume. Nothing
+ * is checked here: that is the decoder's work. */
 int bh_trace_consume(struct bh_trace *t, int max,
 		     void (*fn)(const void *record, size_t len, void *arg), void *arg);
 

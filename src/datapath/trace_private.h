@@ -58,6 +58,8 @@ struct bh_trace {
 		void (*fn)(const void *record, size_t len, void *arg);
 		void *arg;
 		int n, max;
+		struct bh_trace_held *held; /* alarms, the oldest first */
+		int n_held;		    /* in this turn */
 	} reader, windower;
 };
 

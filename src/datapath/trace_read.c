@@ -11,14 +11,67 @@
 
 /* ---- rings ---- */
 
+#define HELD_MAX 32 /* alarms of one turn */
+#define ORDER_MAX                                                                                  \
+	4096 /* records that may come before an alarm in one turn, whatever the caller wants */
+
+struct bh_trace_held {
+	struct bh_trace_held *next;
+	size_t len;
+	char record[];
+};
+
+static uint64_t time_of(const void *record, size_t len)
+{
+	struct bh_trace_head head = {0};
+
+	memcpy(&head, record, len < sizeof(head) ? 0 : sizeof(head));
+	return head.ts_ns;
+}
+
+/* The alarms of until ts_ns. */
+static void give_held(struct bh_trace_reader *r, uint64_t ts_ns)
+{
+	struct bh_trace_held *h;
+
+	while ((h = r->held) && time_of(h->record, h->len) <= ts_ns) {
+		r->held = h->next;
+		r->fn(h->record, h->len, r->arg);
+		free(h);
+	}
+}
+
+/* An alarm waits for what came before it and lies in the other ring: what it descends from is
+ * told there. */
+static int on_alarm(void *ctx, void *data, size_t size)
+{
+	struct bh_trace_reader *r = &((struct bh_trace *)ctx)->reader;
+	struct bh_trace_held *h = malloc(sizeof(*h) + size), **at = &r->held;
+
+	r->n++;
+	if (!h) { /* too early is better than not at all */
+		r->fn(data, size, r->arg);
+		return 0;
+	}
+	h->len = size;
+	memcpy(h->record, data, size);
+	/* records of two processors may lie in the ring the other way round */
+	while (*at && time_of((*at)->record, (*at)->len) <= time_of(data, size))
+		at = &(*at)->next;
+	h->next = *at;
+	*at = h;
+	return ++r->n_held >= HELD_MAX || r->n >= r->max ? -EAGAIN : 0;
+}
+
 static int on_record(void *ctx, void *data, size_t size)
 {
-	struct bh_trace *t = ctx;
+	struct bh_trace_reader *r = &((struct bh_trace *)ctx)->reader;
 
-	t->reader.n++;
-	t->reader.fn(data, size, t->reader.arg);
+	give_held(r, time_of(data, size));
+	r->n++;
+	r->fn(data, size, r->arg);
 	/* a flood must not keep the caller from everything else */
-	return t->reader.n >= t->reader.max ? -EAGAIN : 0;
+	return r->n >= (r->held ? ORDER_MAX : r->max) ? -EAGAIN : 0;
 }
 
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err)
@@ -26,7 +79,7 @@ int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err)
 	const struct bpf_program *sent = bpf_object__find_program_by_name(t->obj, "bh_trace_sent");
 
 	t->sent_fd = sent ? bpf_program__fd(sent) : -1;
-	t->ring = ring_buffer__new(t->map[BH_T_ALARMS].fd, on_record, t, NULL);
+	t->ring = ring_buffer__new(t->map[BH_T_ALARMS].fd, on_alarm, t, NULL);
 	if (!t->ring)
 		return bh_fail_sys(err, errno, "map trace_alarms");
 	if (ring_buffer__add(t->ring, t->map[BH_T_EVENTS].fd, on_record, t))
@@ -42,14 +95,20 @@ int bh_trace_fd(const struct bh_trace *t)
 int bh_trace_consume(struct bh_trace *t, int max,
 		     void (*fn)(const void *record, size_t len, void *arg), void *arg)
 {
+	struct bh_trace_reader *rd = &t->reader;
 	int r;
 
-	t->reader.fn = fn;
-	t->reader.arg = arg;
-	t->reader.n = 0;
-	t->reader.max = max;
-	r = ring_buffer__consume(t->ring);
-	return r < 0 && r != -EAGAIN ? r : t->reader.n;
+	*rd = (struct bh_trace_reader){.fn = fn, .arg = arg, .max = max};
+	do {
+		rd->n_held = 0;
+		r = ring__consume(ring_buffer__ring(t->ring, 0));
+		if (rd->held || rd->n < max)
+			r = ring__consume(ring_buffer__ring(t->ring, 1));
+		give_held(rd, UINT64_MAX);
+	} while (rd->n_held >= HELD_MAX && rd->n < max);
+	if (r < 0 && r != -EAGAIN)
+		return r;
+	return rd->n < max ? rd->n : max;
 }
 
 /* ---- books ---- */

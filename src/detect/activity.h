@@ -94,7 +94,7 @@ enum {
 	/* It entered the pod and has not executed anything in it yet: the container runtime's own
 	 * code, which mounts, changes roots and ids before the container's first instruction. */
 	BH_PROC_RUNTIME = 1u << 7,
-	BH_PROC_OUTER = 1u << 9,     /* exec: of another container's or the node's tree of mounts */
+	BH_PROC_OUTER = 1u << 10,    /* exec: of another container's or the node's tree of mounts */
 	BH_PROC_CONNECTED = 1u << 8, /* exec: what executed it had connected outside of the pod */
 	BH_PROC_STOPPED = 1u << 9,   /* the kernel killed it for this, or did not let it happen */
 };

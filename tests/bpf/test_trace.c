@@ -296,6 +296,50 @@ static void paths_and_users_are_refused(void **state)
 	bh_trace_close(t);
 }
 
+struct order {
+	uint64_t ts_ns;
+	int n, n_high, n_wrong;
+};
+
+static void on_order(const void *record, size_t len, void *arg)
+{
+	struct order *o = arg;
+	struct bh_trace_event ev;
+	struct bh_err err;
+
+	bh_assert_ok(&err, bh_trace_decode(record, len, &ev, &err));
+	o->n++;
+	o->n_high += !!(ev.flags & BH_TRACE_F_HIGH);
+	o->n_wrong += ev.ts_ns < o->ts_ns;
+	o->ts_ns = ev.ts_ns;
+}
+
+/* Two rings, one order: an alarm must not be judged before what led to it, however late both are
+ * read. */
+static void alarms_come_after_what_led_to_them(void **state)
+{
+	struct dp_env *e = *state;
+	BH_CLEANUP(bh_trace_closep) struct bh_trace *t = trace_open(e, BH_TRACE_LIGHT);
+	char *argv[] = {"program", "child", NULL}, *env[] = {NULL};
+	struct order o = {0};
+
+	dp_attach(e, 0);
+	copy_self(DIR "/before");
+	copy_self(DIR "/after");
+	run_in(&e->pod[0], "/bin/true", argv, env);
+	run_in(&e->pod[0], DIR "/before", argv, env);
+	run_in(&e->pod[0], "/bin/false", argv, env);
+	run_in(&e->pod[0], DIR "/after", argv, env);
+	/* also when hardly anything is asked for */
+	assert_int_equal(bh_trace_consume(t, 1, on_order, &o), 1);
+	while (bh_trace_consume(t, 1000, on_order, &o) == 1000)
+		;
+	assert_true(o.n >= 8);
+	assert_int_equal(o.n_high, 2);
+	assert_int_equal(o.n_wrong, 0);
+	assert_balanced(t, e->pod[0].slot);
+}
+
 static void a_policy_is_for_one_tenant(void **state)
 {
 	struct dp_env *e = *state;
@@ -470,11 +514,12 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, dp_setup, dp_teardown)
 	const struct CMUnitTest tests[] = {
-		T(an_exec_is_told_with_its_pod),  T(what_repeats_is_counted_not_told),
-		T(a_full_ring_loses_nothing_new), T(what_is_refused_executes_nothing),
-		T(paths_and_users_are_refused),	  T(a_policy_is_for_one_tenant),
-		T(it_lives_on_without_a_handle),  T(the_mode_changes_while_it_runs),
-		T(what_runs_already_is_adopted),  T(calls_are_learnt),
+		T(an_exec_is_told_with_its_pod),       T(what_repeats_is_counted_not_told),
+		T(a_full_ring_loses_nothing_new),      T(what_is_refused_executes_nothing),
+		T(paths_and_users_are_refused),	       T(a_policy_is_for_one_tenant),
+		T(it_lives_on_without_a_handle),       T(the_mode_changes_while_it_runs),
+		T(what_runs_already_is_adopted),       T(calls_are_learnt),
+		T(alarms_come_after_what_led_to_them),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "child") == 0)
