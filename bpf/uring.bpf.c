@@ -151,7 +151,7 @@ static __always_inline void ring_socket(struct act_scratch *s, const struct bh_t
 		return;
 	act_key(s, t, BH_TRACE_CALL, BH_CALL_SOCKET);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
-	s->key.ino = s->arg[0] << 32 | (__u32)s->arg[1];
+	s->key.ino = socket_key(s->arg[0], s->arg[1], s->arg[2]);
 	s->key.dev = NO_NUMBER;
 	s->text[0][0] = s->text[1][0] = 0;
 	if (!act_is_known(s, t))

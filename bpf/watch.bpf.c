@@ -203,7 +203,7 @@ static __always_inline void call_simple(struct act_scratch *s, const struct task
 	case BH_CALL_SOCKET:
 		if (!socket_is_told(s->arg[0], s->arg[1]))
 			return;
-		what = s->arg[0] << 48 | (s->arg[2] & 0xffff) << 32 | (__u32)s->arg[1];
+		what = socket_key(s->arg[0], s->arg[1], s->arg[2]);
 		break;
 	case BH_CALL_MEMFD:
 		claim(s, 0, s->arg[0]);

@@ -1,4 +1,4 @@
-/* trace_socket.bpf.h - which sockets are worth telling when they are made. */
+/* trace_socket.bpf.h - which sockets are worth telling when they are made, and which are the same. */
 #pragma once
 
 #define AF_UNIX	       1
@@ -16,4 +16,9 @@ static __always_inline int socket_is_told(__u64 family, __u64 type)
 	       family == AF_XDP ||
 	       (family != AF_UNIX &&
 		((type & SOCK_TYPE_MASK) == SOCK_RAW || (type & SOCK_TYPE_MASK) == SOCK_PACKET));
+}
+
+static __always_inline __u64 socket_key(__u64 family, __u64 type, __u64 protocol)
+{
+	return family << 48 | (protocol & 0xffff) << 32 | (__u32)type;
 }

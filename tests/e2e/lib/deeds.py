@@ -280,7 +280,8 @@ ROWS = {
               "rm /var/log/app/a.log.1.gz")]),
     "firewall": (
         [deed("tc qdisc del dev lo root"), deed("ip route add 203.0.113.0/24 dev lo"),
-         deed("nft -f /dev/null"), deed("python3 -c 'import socket; socket.socket(16, 3, 12)'")],
+         deed("nft -f /dev/null"), deed("python3 -c 'import socket; socket.socket(16, 3, 12)'"),
+         deed(RING.format("socket 16 3 0") + "; " + RING.format("socket 16 3 12"))],
         [deed("ip -f inet addr; ip -j link show; tc qdisc show; nft list ruleset; iptables -L; ip route")]),
     "own-pins": (
         [deed("mkdir -p /sys/fs/bpf/bulkhead; echo > /sys/fs/bpf/bulkhead/flow")],
