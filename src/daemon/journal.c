@@ -85,11 +85,13 @@ static int64_t monotonic_ms(void)
 
 /* ---- a log that cannot be written ---- */
 
-/* true when it is in the log, or never will be. */
+/* true when it is in the log, or never will be, and is counted. event NULL: there is no memory to
+ * read it again. */
 static bool append(struct bh_journal *j, const json_t *event)
 {
 	struct bh_err err = {0};
-	int r = bh_event_log_append(j->log, event, &err);
+	int r = event ? bh_event_log_append(j->log, event, &err)
+		      : bh_fail(&err, EMSGSIZE, "an event that waited cannot be read again");
 
 	if (r == 0) {
 		j->d->log_trouble[0] = '\0';
@@ -130,7 +132,7 @@ static void retry(void *arg)
 	for (int i = 0; i < RETRY_SLICE && goes_on && bh_backlog_count(j->backlog); i++) {
 		BH_CLEANUP(bh_json_decrefp) json_t *event = bh_backlog_first(j->backlog);
 
-		goes_on = !event || append(j, event);
+		goes_on = append(j, event);
 		if (goes_on)
 			bh_backlog_done(j->backlog);
 	}
