@@ -325,6 +325,26 @@ static void test_drop_chain(void **state)
 	rig_done(&r);
 }
 
+/* What the kernel stopped says nothing of where the program came from. */
+static void test_program_of_another_tree(void **state)
+{
+	struct rig r;
+	struct bh_activity a;
+
+	(void)state;
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/x");
+	a.process.flags = BH_PROC_STOPPED | BH_PROC_CONNECTED;
+	rig_feed(&r, &a);
+	assert_null(rig_found(&r, "host-root"));
+	rig_clear(&r);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/x");
+	a.process.flags = BH_PROC_OUTER;
+	rig_feed(&r, &a);
+	rig_expect(&r, "host-root", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,7 +353,7 @@ int main(void)
 		cmocka_unit_test(test_socket_shell), cmocka_unit_test(test_interactive_exec),
 		cmocka_unit_test(test_masquerade),   cmocka_unit_test(test_package_manager),
 		cmocka_unit_test(test_preload_env),  cmocka_unit_test(test_tools),
-		cmocka_unit_test(test_drop_chain),
+		cmocka_unit_test(test_drop_chain),   cmocka_unit_test(test_program_of_another_tree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
