@@ -237,7 +237,7 @@ int BPF_PROG(bh_uring_submit, struct io_kiocb *req)
 	if (!s)
 		return 0;
 	s->call = NO_NUMBER;
-	s->flags = s->is_high = s->mode = 0;
+	s->flags = s->is_high = s->mode = s->follows = 0;
 	s->ret = 0;
 	s->has_dirs = 1;
 	ring_judge(s, p, t, req);

@@ -12,6 +12,8 @@
 #include "lib/trace_socket.bpf.h"
 #include "lib/trace_target.bpf.h"
 
+#define AT_SYMLINK_FOLLOW 0x400
+
 #define COMPAT 2 /* x86's thread_info.status: a 32-bit call */
 
 #define PTRACE_POKETEXT	 4
@@ -324,11 +326,13 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 		return 1;
 	case BH_CALL_XATTR:
 		s->mode = MODE_CAPABLE;
+		s->follows = 1;
 		if (xattr_is_told(s, 1))
 			call_paths(s, t, BH_TRACE_OP_CHMOD, 0, 0);
 		return 1;
 	case BH_CALL_TRUNCATE:
 		s->flags |= s->arg[1] ? 0 : BH_TRACE_F_TRUNCATED;
+		s->follows = 1;
 		call_paths(s, t, BH_TRACE_OP_WRITE, 0, 0);
 		return 1;
 	}
@@ -345,6 +349,7 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 		call_paths(s, t, BH_TRACE_OP_RENAME, 1, 3);
 		return 1;
 	case BH_CALL_LINKAT:
+		s->follows = !!(s->arg[4] & AT_SYMLINK_FOLLOW);
 		call_paths(s, t, BH_TRACE_OP_LINK, 1, 3);
 		return 1;
 	case BH_CALL_SYMLINKAT:
@@ -358,6 +363,7 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 		return 1;
 	case BH_CALL_XATTRAT:
 		s->mode = MODE_CAPABLE;
+		s->follows = 1;
 		if (xattr_is_told(s, 3))
 			call_paths(s, t, BH_TRACE_OP_CHMOD, 1, 0);
 		return 1;
@@ -368,7 +374,7 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 static __always_inline void call_judge(struct act_scratch *s, struct task_struct *p,
 				       struct bh_trace_task *t, __u8 class)
 {
-	s->user = s->mode = 0;
+	s->user = s->mode = s->follows = 0;
 	if (call_of_open(s, p, t, class) || call_of_file(s, p, t, class) ||
 	    call_of_path(s, t, class) || call_of_path_at(s, t, class))
 		return;
@@ -464,6 +470,20 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 		call_judge(s, p, t, class);
 	}
 	return 0;
+}
+
+/* Run by the daemon, about descriptors of its own: where the kernel keeps the names of files. */
+SEC("syscall")
+int bh_look_at(struct bh_look_at *ctx)
+{
+	const struct file *f = act_file(bpf_get_current_task_btf(), ctx->fd);
+	const struct dentry *d = f ? READ(struct file, f, f_path.dentry) : NULL;
+
+	if (!d)
+		return 0;
+	ctx->hash = READ(struct dentry, d, d_name.hash);
+	ctx->place = (__u64)READ(struct dentry, d, d_hash.pprev);
+	return 1;
 }
 
 /* Run by the daemon: which calls the slot made since the last time. 1 when there is such a slot. */

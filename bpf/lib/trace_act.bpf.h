@@ -11,8 +11,26 @@
 #define FMODE_CREATED 0x100000
 #define SIGKILL	      9
 
+#define LOOK_TEXT 4096 /* no path is longer */
+#define LOOK_NAME 256
+
+/* A path on its way, see trace_look.bpf.h. */
+struct look {
+	__u64 dentry, mnt;	     /* where it has come to: addresses */
+	__u64 root_dentry, root_mnt; /* of the task's root */
+	__u64 found;
+	__u32 pos;		     /* of what is left of the text */
+	__u32 len;		     /* of name */
+	__u32 links;		     /* followed so far */
+	__u32 is_followed;	     /* so is one at the end */
+	char name[LOOK_NAME];
+	char text[2 * LOOK_TEXT];
+	char link[2 * LOOK_TEXT];
+};
+
 struct act_scratch {
 	struct walk walk;
+	struct look look;
 	struct bh_fact_key key;
 	struct bh_fact fact;
 	struct file_id id;
@@ -28,6 +46,8 @@ struct act_scratch {
 	__u32 matters;		   /* calls, and files whose name or directory is known */
 	__u32 has_dirs;		   /* paths count from the descriptor before them */
 	__u32 mode;		   /* chmod: the new one */
+	__u32 follows;		   /* links at the end of a path: 1: the first one, 2: the second */
+	__u32 is_lost;		   /* it is not known where a path leads */
 	__u64 user;		   /* where the caller wrote the path of an open; 0: nowhere */
 	char text[2][BH_PATH_MAX]; /* path, target */
 	char join[2 * BH_PATH_MAX];

@@ -1,9 +1,9 @@
 /* trace_claim.bpf.h - what only the caller's memory names: paths of calls that leave no file
- * behind. A path that is not absolute is put behind the directory it counts from, which the kernel
- * knows; what links make of it, and "..", is for the daemon. */
+ * behind. They are followed through the kernel's names (trace_look.bpf.h); one that cannot be is
+ * put behind the directory it counts from, and stays as it was written. */
 #pragma once
 
-#include "lib/trace_act.bpf.h"
+#include "lib/trace_look.bpf.h"
 
 /* From where the text is read: the caller's memory, unless the program says otherwise. */
 #ifndef CLAIM_READ
@@ -22,52 +22,87 @@ static __always_inline void claim(struct act_scratch *s, __u32 which, __u64 user
 		s->text[which][0] = 0;
 }
 
-/* The path of the directory into s->join, with a slash at its end; its length. */
-static __always_inline __u32 join_base(struct act_scratch *s, __s32 fd)
+/* It did not fit, and what is there is all that will be known. */
+static __always_inline void claim_cut(struct act_scratch *s, __u32 which)
+{
+	if (s->text[which][BH_PATH_MAX - 2])
+		s->flags |= BH_TRACE_F_PATH_CUT;
+}
+
+/* What a descriptor leads to, or the directory that paths count from; NULL: nothing. */
+static __always_inline const struct path *claim_base(__s32 fd)
 {
 	const struct task_struct *p = bpf_get_current_task_btf();
-	const struct path *base = (const struct path *)__builtin_preserve_access_index(&p->fs->pwd);
 	const struct file *f;
-	__u32 len;
 
-	if (fd != AT_FDCWD) {
-		f = act_file(p, fd);
-		if (!f)
-			return 0;
-		base = file_path(f);
-	}
-	if (!walk_path(&s->walk, base))
-		return 0;
-	len = walk_copy(&s->walk, s->join) - 1;
-	if (len >= BH_PATH_MAX - 1)
+	if (fd == AT_FDCWD)
+		return (const struct path *)__builtin_preserve_access_index(&p->fs->pwd);
+	f = act_file(p, fd);
+	return f ? file_path(f) : NULL;
+}
+
+/* The path that was walked into s->join, with a slash at its end; its length. */
+static __always_inline __u32 join_walked(struct act_scratch *s)
+{
+	__u32 len = walk_copy(&s->walk, s->join) - 1;
+
+	if (s->walk.is_cut || len >= BH_PATH_MAX - 1)
 		return 0;
 	if (len && s->join[(len - 1) & (BH_PATH_MAX - 1)] != '/')
 		s->join[len++ & (BH_PATH_MAX - 1)] = '/';
 	return len;
 }
 
+/* Behind it a name, or the text that which has: it becomes the text. */
+static __always_inline void join_end(struct act_scratch *s, __u32 which, __u32 len,
+				     const char *name)
+{
+	char first = *name;
+
+	len &= BH_PATH_MAX - 1;
+	if (!len)
+		return;
+	bpf_probe_read_kernel_str(&s->join[len], BH_PATH_MAX, name);
+	if (!first && len > 1) /* the directory itself is meant */
+		s->join[(len - 1) & (BH_PATH_MAX - 1)] = 0;
+	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
+	if (bpf_probe_read_kernel_str(s->text[which], BH_PATH_MAX, s->join) >= BH_PATH_MAX)
+		s->flags |= BH_TRACE_F_PATH_CUT;
+}
+
+/* Follows the path that the caller names; 0: it is not known where it leads. */
+static __always_inline int claim_look(struct act_scratch *s, __u32 which, __u64 user,
+				      const struct path *base)
+{
+	__u32 len;
+
+	s->look.is_followed = s->follows >> which & 1;
+	if (CLAIM_READ(s->look.text, LOOK_TEXT, (const void *)user) < 0 ||
+	    !look_from(&s->look, base) || !walk_from(&s->walk, s->look.dentry, s->look.mnt))
+		return 0;
+	len = join_walked(s);
+	if (!len)
+		return 0;
+	join_end(s, which, len, s->look.name);
+	return 1;
+}
+
 /* claim(), and whole. fd: of the directory. */
 __noinline int claim_at(struct act_scratch *s, __u32 which, __u64 user, __s32 fd)
 {
-	char first = 0;
-	__u32 len;
+	const struct path *base;
 
 	if (!s)
 		return 0;
 	which &= 1;
 	claim(s, which, user);
-	first = s->text[which][0];
-	if (first == '/')
+	base = claim_base(fd);
+	if (base && claim_look(s, which, user, base))
 		return 0;
-	len = join_base(s, fd) & (BH_PATH_MAX - 1);
-	if (!len)
-		return 0;
-	bpf_probe_read_kernel(&s->join[len], BH_PATH_MAX, s->text[which]);
-	if (!first) /* the descriptor itself is meant */
-		s->join[(len - 1) & (BH_PATH_MAX - 1)] = 0;
-	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
-	if (bpf_probe_read_kernel_str(s->text[which], BH_PATH_MAX, s->join) >= BH_PATH_MAX)
-		s->flags |= BH_TRACE_F_PATH_CUT;
+	s->is_lost = 1;
+	claim_cut(s, which);
+	if (s->text[which][0] != '/' && base && walk_path(&s->walk, base))
+		join_end(s, which, join_walked(s), s->text[which]);
 	return 0;
 }
 
@@ -103,6 +138,12 @@ static __always_inline __s32 dir_of(const struct act_scratch *s, __u32 arg)
 	return s->has_dirs && arg ? (__s32)s->arg[(arg - 1) & 3] : AT_FDCWD;
 }
 
+static __always_inline void claim_ends(struct act_scratch *s)
+{
+	if (!s->is_lost)
+		s->flags |= BH_TRACE_F_RESOLVED;
+}
+
 /* path, target: which argument; target 0: none. The set knows it by the name that is there
  * afterwards. */
 static __always_inline void call_paths(struct act_scratch *s, const struct bh_trace_task *t,
@@ -115,9 +156,11 @@ static __always_inline void call_paths(struct act_scratch *s, const struct bh_tr
 	s->text[1][0] = 0;
 	if (op == BH_TRACE_OP_UNLINK && !text_bits(s))
 		return;
+	s->is_lost = 0;
 	claim_at(s, 0, s->arg[path & 3], dir_of(s, path));
 	if (target)
 		claim_at(s, 1, s->arg[target & 3], dir_of(s, target));
+	claim_ends(s);
 	s->key.ino = text_hash(s->text[target ? 1 : 0]);
 	s->arg[0] = s->mode;
 	if (!act_is_known(s, t))
@@ -148,7 +191,9 @@ static __always_inline void call_symlink(struct act_scratch *s, const struct bh_
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_LINK);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
 	claim(s, 0, s->arg[0]);
+	s->is_lost = 0;
 	claim_at(s, 1, s->arg[target & 3], dir_of(s, target));
+	claim_ends(s);
 	s->key.ino = text_hash(s->text[1]);
 	if (!act_is_known(s, t))
 		act_note(s, t);
@@ -158,6 +203,7 @@ static __always_inline void call_chmod(struct act_scratch *s, const struct bh_tr
 				       __u32 path)
 {
 	s->mode = s->arg[(path + 1) & 3];
+	s->follows = 1;
 	if (s->mode & MODE_TOLD)
 		call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
 }

@@ -23,17 +23,18 @@ typedef struct {
 } kuid_t;
 
 struct qstr {
-	__u32 len;
+	__u32 hash, len;
 	const unsigned char *name;
 };
 
 struct hlist_bl_node {
-	struct hlist_bl_node **pprev;
+	struct hlist_bl_node *next, **pprev;
 };
 
 struct inode;
 
 struct dentry {
+	unsigned int d_flags;
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
@@ -44,6 +45,7 @@ struct super_block {
 	__u32 s_dev;
 	unsigned long s_flags;
 	unsigned long s_magic;
+	struct dentry *s_root;
 };
 
 struct inode {
@@ -54,6 +56,7 @@ struct inode {
 	__s64 i_size;
 	__s64 i_mtime_sec; /* since 6.11 */
 	__u32 i_mtime_nsec;
+	char *i_link; /* of a symbolic link: what it says, where it is in memory */
 };
 
 struct timespec64 {
@@ -83,10 +86,15 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct list_head {
+	struct list_head *next, *prev;
+};
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_mounts, mnt_child;
 	struct mnt_namespace *mnt_ns;
 };
 
@@ -160,10 +168,6 @@ typedef struct {
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
-};
-
-struct list_head {
-	struct list_head *next, *prev;
 };
 
 struct pid_namespace;
@@ -314,3 +318,4 @@ struct ovl_inode___old {
 #pragma clang attribute pop
 
 enum ovl_inode_flag___bh { OVL_UPPERDATA___bh = 3 };
+enum dentry_flags___bh { DCACHE_MOUNTED___bh = 1 << 15 };

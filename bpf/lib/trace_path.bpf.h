@@ -98,14 +98,14 @@ __noinline int walk_all(struct walk *w)
 }
 
 /* Fills w->buf at w->pos with w->len bytes, NUL-terminated; 0 when there is no path. */
-static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
+static __always_inline __u32 walk_from(struct walk *w, __u64 dentry, __u64 mnt)
 {
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
 	const struct mount *m;
 	int r;
 
-	w->dentry = (__u64)READ(struct path, path, dentry);
-	w->mnt = (__u64)READ(struct path, path, mnt);
+	w->dentry = dentry;
+	w->mnt = mnt;
 	w->len = w->is_cut = 0;
 	w->pos = PATH_HALF - 1;
 	w->buf[PATH_HALF - 1] = 0;
@@ -122,6 +122,12 @@ static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
 	}
 	w->len = r == WALK_FAILED ? 0 : PATH_HALF - 1 - w->pos;
 	return w->len;
+}
+
+static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
+{
+	return walk_from(w, (__u64)READ(struct path, path, dentry),
+			 (__u64)READ(struct path, path, mnt));
 }
 
 /* The path and its NUL to a place for BH_PATH_MAX bytes; how many it were. */

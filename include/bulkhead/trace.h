@@ -167,6 +167,8 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_OWN	     4194304u /* a file of procfs about the task itself */
 #define BH_TRACE_F_OUTER     8388608u /* a file of a mount that is not in the task's tree */
 #define BH_TRACE_F_CONNECTED 16777216u	 /* exec: what executed it had connected somewhere */
+#define BH_TRACE_F_RESOLVED                                                                        \
+	33554432u /* with CLAIMED: links in path and target were followed, in the kernel's names */
 #define BH_TRACE_F_BLOCKED   0x40000000u /* exec: it got EPERM, and nothing was executed */
 #define BH_TRACE_F_UNSENT    0x80000000u /* of facts: no record has announced it yet */
 
@@ -519,59 +521,6 @@ struct bh_trace_act {
 };
 _Static_assert(sizeof(struct bh_trace_act) == 136, "bh_trace_act");
 
-/* ---- names ---- */
-
-#define BH_DNS_NAME  256 /* bytes of a name as it travels, its root's zero included: at most 255 */
-#define BH_DNS_NAMES 16384 /* entries of trace_dns */
-#define BH_DNS_QUOTA 256   /* of one slot */
-
-/* map `trace_dns`, HASH: names that pods asked for lately. Names are as they travel (RFC 1035, 3.1:
- * labels of 1 to 63 bytes, each behind its length, and a zero), in lower case, zero-padded. */
-struct bh_dns_key {
-	__u32 slot;
-	__u16 type;
-	__u16 pad;
-	__u8 name[BH_DNS_NAME];
-};
-_Static_assert(sizeof(struct bh_dns_key) == 264, "bh_dns_key");
-
-#define BH_DNS_ANSWERED 1u /* an answer was seen, and announced if the ring had room */
-struct bh_dns {
-	__u64 first_ns, last_ns;
-	__u64 questions, answers;
-	__u64 failures; /* answers with a response code */
-	__u32 generation;
-	__u32 flags; /* BH_TRACE_F_UNSENT, BH_DNS_ANSWERED */
-	__u32 pid;
-	__u16 name_len; /* with the root's zero */
-	__u8 rcode;	/* of the last answer */
-	__u8 pad;
-};
-_Static_assert(sizeof(struct bh_dns) == 56, "bh_dns");
-
-/* Ring record of the first question for a name, and of its first answer. head.pid: who asked, where
- * the packet left in its own task's time; 0: not known. */
-struct bh_trace_dns {
-	struct bh_trace_head head;
-	__u8 server[16]; /* IPv4 is v4-mapped */
-	__u16 type;
-	__u16 name_len;
-	__u8 is_answer;
-	__u8 rcode;
-	__u8 proto; /* 6 or 17 */
-	__u8 pad;
-	__u8 name[]; /* name_len bytes */
-};
-_Static_assert(sizeof(struct bh_trace_dns) == 96, "bh_trace_dns");
-
-/* Context of the program bh_dns_forget: forgets names last asked for before before_ns, and those of
- * former tenants. */
-struct bh_dns_forget_args {
-	__u64 before_ns;
-	__u32 forgotten; /* out */
-	__u32 pad;
-};
-
 /* map `trace_rate`, ARRAY[BH_TRACE_SLOTS], mmapable: what only counts. Written by BPF; the reader
  * of processor time sets cpu_live_ns to 0 before each reading. */
 struct bh_trace_rate {
@@ -598,3 +547,5 @@ struct bh_guard_ask {
 	char path[BH_PATH_MAX];
 };
 _Static_assert(sizeof(struct bh_guard_ask) == 288, "bh_guard_ask");
+
+#include "bulkhead/trace_dns.h"

@@ -1,6 +1,7 @@
 /* trace_private.h - the tracer's handle, for the files trace*.c of this folder. */
 #pragma once
 
+#include "bulkhead/look.h"
 #include "datapath/private.h"
 #include "datapath/trace.h"
 
@@ -52,6 +53,7 @@ struct bh_trace {
 	struct bh_trace_slot *slot;
 	size_t slot_bytes;
 	struct ring_buffer *ring, *windows;
+	struct bh_look_table look; /* base 0: not known */
 	int sent_fd; /* program that marks a fact announced */
 	enum bh_trace_mode mode;
 	struct bh_trace_reader {
@@ -81,6 +83,12 @@ void bh_trace_watch_end(struct bh_trace *t);
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_learn_end(struct bh_trace *t);
 void bh_trace_next_round(struct bh_trace *t, uint32_t slot);
+
+/* trace_look.c: tells an object's programs where the kernel's table of names is. Where that cannot be
+ * found out, links in paths are not followed, and events say so. */
+void bh_trace_look_begin(struct bh_trace *t, const struct bpf_object *obj);
+/* false: the samples do not agree upon a table. */
+bool bh_look_solve(const struct bh_look_at *at, size_t n, struct bh_look_table *ret);
 
 /* trace_extra.c: what loads of the optional programs; with light mode. */
 void bh_trace_extra_begin(struct bh_trace *t);

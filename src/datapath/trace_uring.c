@@ -14,6 +14,7 @@ void bh_trace_uring_begin(struct bh_trace *t)
 
 	if (t->uring_link >= 0 || (!t->uring && bh_trace_load(t, &source, &t->uring, &ignored)))
 		return;
+	bh_trace_look_begin(t, t->uring);
 	prog = bpf_object__find_program_by_name(t->uring, "bh_uring_submit");
 	if (prog)
 		t->uring_link = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));

@@ -209,9 +209,15 @@ static int fill_names(struct bh_trace *t, struct bh_err *err)
 static int load_watch(struct bh_trace *t, struct bh_err *err)
 {
 	static const struct bh_trace_source source = {"watch", watch_bpf__elf_bytes, set_table};
-	int r = t->watch ? 0 : bh_trace_load(t, &source, &t->watch, err);
+	int r;
 
-	return r ? r : fill_names(t, err);
+	if (t->watch)
+		return fill_names(t, err);
+	r = bh_trace_load(t, &source, &t->watch, err);
+	if (r)
+		return r;
+	bh_trace_look_begin(t, t->watch);
+	return fill_names(t, err);
 }
 
 static int attach(struct bh_trace *t, const char *name, int *link, struct bh_err *err)

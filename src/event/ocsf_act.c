@@ -125,6 +125,7 @@ static void put_act_flags(json_t *ours, uint32_t flags)
 		{BH_TRACE_F_CLAIMED, "pathAsWritten"}, {BH_TRACE_F_TRUNCATED, "truncated"},
 		{BH_TRACE_F_SHARED, "shared"},	       {BH_TRACE_F_WRITABLE, "writable"},
 		{BH_TRACE_F_ANON, "anonymous"},	       {BH_TRACE_F_COLLAPSED, "collapsed"},
+		{BH_TRACE_F_RESOLVED, "pathResolved"},
 	};
 
 	bh_ocsf_put_flags(ours, flags);

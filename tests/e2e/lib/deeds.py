@@ -105,16 +105,25 @@ ROWS = {
          deed("cp /bin/true /tmp/x; python3 -c 'import os; d = os.open(\"/usr\", 0); "
               "os.link(\"/tmp/x\", \"share/../bin/tool\", dst_dir_fd=d)'"),
          deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'"),
+         # by a link made for it, which is gone at once
+         deed("ln -s /usr/bin /tmp/l; ln -s /opt/x /tmp/l/tool; rm /tmp/l"),
+         deed("ln -s /usr/bin/cmp /tmp/l; python3 -c 'import os; os.truncate(\"/tmp/l\", 10)'; rm /tmp/l"),
+         deed("cp /bin/true /tmp/x; ln -s /usr/bin /tmp/l; python3 -c 'import os; d = os.open(\"/tmp\", 0); "
+              "os.rename(\"x\", \"l/tool\", src_dir_fd=d, dst_dir_fd=d)'; rm /tmp/l"),
          deed(RING.format("creat /usr/bin/tool")),
          deed(": > /tmp/x; " + RING.format("rename /tmp/x /usr/bin/tool"))],
         [deed("cd /usr/bin; : > /tmp/x; mv /tmp/x /tmp/y; ln -s /usr/bin/id /tmp/id; "
               "mkdir -p /opt/app/bin /usr/share/app; cp /etc/hostname /opt/app/bin/x; "
-              "cp /etc/hostname /usr/share/app/x; python3 -m compileall -q -f /usr/lib/python3/dist-packages/y*")]),
+              "cp /etc/hostname /usr/share/app/x; ln -s /usr/bin /tmp/l; mv /tmp/l /tmp/m; ln -s /opt /tmp/l; "
+              ": > /tmp/x; mv /tmp/x /tmp/l/tool; python3 -m compileall -q -f /usr/lib/python3/dist-packages/y*")]),
     "preload-file": (
         [deed("echo /x.so > /etc/ld.so.preload; : > /etc/ld.so.preload; rm /etc/ld.so.preload"),
          deed(": > /etc/x; cd /etc; mv x ./ld.so.preload; rm ld.so.preload"),
          deed(": > /etc/x; cd /usr/share; ln /etc/x ../../etc/ld.so.preload; rm /etc/ld.so.preload"),
-         deed(": > /etc/x; cd /etc; " + RING.format("link x ld.so.preload") + "; rm /etc/ld.so.preload")],
+         deed(": > /etc/x; cd /etc; " + RING.format("link x ld.so.preload") + "; rm /etc/ld.so.preload"),
+         deed("ln -s / /tmp/r; : > /etc/x; mv /etc/x /tmp/r/etc/ld.so.preload; rm /tmp/r /etc/ld.so.preload"),
+         deed("ln -s /proc/self/root/etc /tmp/r; ln -s r /tmp/q; : > /etc/x; mv /etc/x /tmp/q/ld.so.preload; rm /tmp/[qr]"),
+         deed(": > /etc/x; p=$(printf './%.0s' $(seq 1 300)); cd /; mv etc/x ${p}etc/ld.so.preload; rm /etc/ld.so.preload")],
         [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
     "preload-env": (
         [deed("LD_PRELOAD=/x.so /usr/bin/id"),
@@ -127,8 +136,12 @@ ROWS = {
         [deed("echo '* * * * * root id' > /etc/cron.d/job"),
          deed("echo '* * * * * root id' > /tmp/x; cd /etc/cron.d; mv /tmp/x job"),
          deed(FLOOD.format("echo '* * * * * root id' > /etc/cron.d/job")),
+         deed("echo '* * * * * root id' > /tmp/x; ln -s /etc/cron.d /tmp/l; mv /tmp/x /tmp/l/job; rm /tmp/l"),
+         deed("echo '* * * * * root id' > /tmp/x; mkdir /tmp/d; ln -s ../../etc/cron.d /tmp/d/l; mv /tmp/d /tmp/e; "
+              "ln /tmp/x /tmp/e/l/job; rm -r /tmp/e"),
          deed("mkdir -p /run/systemd/system; echo '[Timer]' > /run/systemd/system/x.timer")],
-        [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily")]),
+        [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily; ln -s /etc/cron.d /tmp/l; "
+              "rm /tmp/l; mkdir /tmp/l; : > /tmp/x; mv /tmp/x /tmp/l/job; ln -s /etc/cron.d /tmp/l/cron.d; mv /tmp/l/cron.d /tmp/y")]),
     "package-manager": (
         [deed("dpkg -i /nothing.deb"), deed("dpkg --purge no-such-package"),
          deed("python3 -m pip install --no-index no-such-package")],
@@ -273,6 +286,7 @@ ROWS = {
     "logs": (
         [deed("echo x > /var/log/wtmp; rm /var/log/wtmp"),
          deed("echo x > /var/log/wtmp; cd /var; rm -r log"),
+         deed("echo x > /var/log/wtmp; ln -s /var /tmp/l; rm /tmp/l/log/wtmp"),
          deed("echo x > /var/log/auth.log; sed -i /x/d /var/log/auth.log"),
          deed("echo x > /var/log/lastlog; python3 -c 'import os; os.truncate(\"/var/log/lastlog\", 0)'")],
         [deed("mkdir -p /var/log/app; echo x > /var/log/app/a.log; mv /var/log/app/a.log "
