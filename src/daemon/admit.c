@@ -142,17 +142,13 @@ static int cut_off(struct pending_add *p, const struct bh_image_said *said, stru
 	const struct bh_endpoint *ep = pending_endpoint(p);
 	struct bh_caller self = {.pid = getpid(), .uid = 0, .exe = "bulkheadd"};
 	struct bh_isolate_request rq = {.reason = said->text, .is_doubt = said->is_doubt};
-	json_t *receipt = NULL;
-	int r;
 
 	/* an operator's own quarantine stays as it is */
 	if (!ep || !bh_isolation_may_cut(p->d->isolation, ep->ns, ep->name, said->is_doubt))
 		return 0;
 	rq.ns = ep->ns;
 	rq.name = ep->name;
-	r = bh_isolate(p->d->isolation, &rq, &self, &receipt, err);
-	json_decref(receipt);
-	return r;
+	return bh_isolate_now(p->d->isolation, &rq, &self, err);
 }
 
 static void on_judged(const struct bh_image_said *said, void *arg)

@@ -430,6 +430,7 @@ int bh_daemon_open(struct bh_settings **take_cfg, struct bh_daemon **ret, struct
 	if (r < 0)
 		return r;
 	bh_metrics_open(d);
+	bh_isolation_resume(d->isolation);
 	*ret = BH_TAKE(d);
 	return 0;
 }

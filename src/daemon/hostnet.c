@@ -149,19 +149,48 @@ int bh_hostnet_end_sockets(struct bh_daemon *d, const char *dir, uint32_t *ret_n
 
 /* ---- processes ---- */
 
-static int count_procs(const FTSENT *e, void *arg)
+static int list_procs(const FTSENT *e, void *arg)
 {
 	BH_CLEANUP(bh_freep) char *path = bh_strf("%s/cgroup.procs", e->fts_path);
 	BH_CLEANUP(bh_freep) char *text = NULL;
-	uint32_t *n = arg;
+	struct bh_procs_round *o = arg;
 	struct bh_err ignored;
 	size_t len = 0;
 
 	if (!path || bh_fs_read(path, MAX_PROCS_BYTES, &text, &len, &ignored))
 		return 0;
-	for (size_t i = 0; i < len; i++)
-		*n += text[i] == '\n';
+	for (char *at = text, *end; *at; at = end) {
+		long pid = strtol(at, &end, 10);
+
+		if (end == at)
+			break;
+		if (o->left < BH_ARRAY_SIZE(o->named))
+			o->named[o->left] = (pid_t)pid;
+		o->left++;
+	}
 	return 0;
+}
+
+static bool all_frozen(const char *dir)
+{
+	BH_CLEANUP(bh_freep) char *path = bh_strf("%s/cgroup.events", dir);
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	struct bh_err ignored;
+	size_t len = 0;
+
+	return path && !bh_fs_read(path, MAX_PROCS_BYTES, &text, &len, &ignored) &&
+	       strstr(text, "frozen 1");
+}
+
+void bh_hostnet_left(const char *dir, struct bh_procs_round *o)
+{
+	o->left = 0;
+	memset(o->named, 0, sizeof(o->named));
+	if (o->act == BH_PROCS_FREEZE && all_frozen(dir))
+		return;
+	each_cgroup(dir, list_procs, o);
+	if (o->act == BH_PROCS_FREEZE) /* the kernel does not say which of them */
+		memset(o->named, 0, sizeof(o->named));
 }
 
 int bh_hostnet_act(const char *dir, enum bh_hostnet_act act, uint32_t *ret_n, struct bh_err *err)
@@ -175,11 +204,11 @@ int bh_hostnet_act(const char *dir, enum bh_hostnet_act act, uint32_t *ret_n, st
 	};
 	BH_CLEANUP(bh_freep) char *path = bh_strf("%s/%s", dir, acts[act].file);
 	BH_CLEANUP(bh_closep) int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
-	uint32_t n = 0;
+	struct bh_procs_round all = {0};
 
-	each_cgroup(dir, count_procs, &n);
+	each_cgroup(dir, list_procs, &all);
 	if (fd < 0 || write(fd, acts[act].value, 1) != 1)
 		return bh_fail_sys(err, errno, "write to '%s/%s'", dir, acts[act].file);
-	*ret_n = n;
+	*ret_n = all.left;
 	return 0;
 }

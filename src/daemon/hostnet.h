@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "daemon/procs.h"
 
 struct bh_daemon;
 
@@ -30,3 +31,6 @@ int bh_hostnet_end_sockets(struct bh_daemon *d, const char *dir, uint32_t *ret_n
 /* Kills, stops or lets go on everything in the cgroup. *ret_n: processes there were before. */
 enum bh_hostnet_act { BH_HOSTNET_KILL, BH_HOSTNET_FREEZE, BH_HOSTNET_THAW };
 int bh_hostnet_act(const char *dir, enum bh_hostnet_act act, uint32_t *ret_n, struct bh_err *err);
+/* Sets left and named of *o: who has not ended, by o->act, or, without names, all where some do not
+ * stand still. */
+void bh_hostnet_left(const char *dir, struct bh_procs_round *o);

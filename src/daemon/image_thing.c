@@ -50,19 +50,17 @@ static void cut(struct bh_image_thing *t, const struct bh_image_said *said)
 					.is_doubt = said->is_doubt};
 	bool is_cut = bh_isolation_has(d->isolation, t->ns, t->pod);
 	struct bh_caller by = self();
-	json_t *receipt = NULL;
 	struct bh_err err = {0};
 
 	if (!bh_isolation_may_cut(d->isolation, t->ns, t->pod, said->is_doubt)) {
 		bh_isolation_follow(d->isolation, t->ns, t->pod, t->uid);
 		return;
 	}
-	if (bh_isolate(d->isolation, &rq, &by, &receipt, &err) < 0)
+	if (bh_isolate_now(d->isolation, &rq, &by, &err) < 0)
 		bh_error("pod '%s/%s' runs what it must not, and cannot be cut off: %s: %s", t->ns,
 			 t->pod, said->text, err.text);
 	else
 		t->all->cut_pods += !is_cut;
-	json_decref(receipt);
 }
 
 /* Cut off for a doubt, and nobody has said anything firmer since. */

@@ -2,7 +2,9 @@
  *
  * The record is the authority: it is stored before the command is answered, it names the pod and
  * not one incarnation of it, and only release or its own end removes it. Cutting comes first, in
- * one store per interface; everything else follows. */
+ * one store per interface; everything else follows. Processes take the time they take to end or to
+ * stop: nobody waits for them but who asked for it. A daemon that ends meanwhile leaves the rest to
+ * the next one. */
 #pragma once
 
 #include <jansson.h>
@@ -32,10 +34,20 @@ struct bh_isolate_request {
 int bh_isolation_open(struct bh_daemon *d, struct bh_isolation **ret, struct bh_err *err);
 void bh_isolation_close(struct bh_isolation *q);
 
-/* Cuts the pod off. *ret_receipt as in contract section 5 (owned by the caller). Quarantining again
- * replaces reason, end and allow-list. -ENOENT when no such pod is known here. */
+/* What came of it: 0 and the receipt as in contract section 5, or a sentence about what of it could
+ * not be done. take_receipt is the function's, NULL when r < 0. */
+typedef void bh_isolated_fn(int r, json_t *take_receipt, struct bh_err *err, void *arg);
+/* Cuts the pod off, before it returns; fn is called once when the rest is done, which may be before
+ * it returns too. fn NULL: what could not be done is logged. Quarantining again replaces reason,
+ * end and allow-list. When it fails fn is not called and nothing was done; -ENOENT when no such pod
+ * is known here. */
 int bh_isolate(struct bh_isolation *q, const struct bh_isolate_request *rq,
-	       const struct bh_caller *by, json_t **ret_receipt, struct bh_err *err);
+	       const struct bh_caller *by, bh_isolated_fn *fn, void *arg, struct bh_err *err);
+/* The same for a request that neither kills nor freezes: it is done when it returns. */
+int bh_isolate_now(struct bh_isolation *q, const struct bh_isolate_request *rq,
+		   const struct bh_caller *by, struct bh_err *err);
+/* Goes on with what the last daemon could not end. Call once the endpoints are adopted. */
+void bh_isolation_resume(struct bh_isolation *q);
 int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *name,
 			 const char *reason, const struct bh_caller *by, json_t **ret_receipt,
 			 struct bh_err *err);

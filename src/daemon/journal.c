@@ -370,7 +370,7 @@ void bh_journal_publish_failed(struct bh_journal *j, const char *why)
 }
 
 void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
-			   const struct bh_caller *by)
+			   const char *failure, const struct bh_caller *by)
 {
 	const char *pod = json_string_value(json_object_get(receipt, "pod"));
 	const char *slash = pod ? strchr(pod, '/') : NULL;
@@ -384,6 +384,7 @@ void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool rel
 		.is_release = released,
 		.reason = json_string_value(json_object_get(receipt, "reason")),
 		.receipt = receipt,
+		.failure = failure,
 		.actor = actor_of(by),
 	};
 	struct bh_err err = {0};

@@ -41,9 +41,10 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 void bh_journal_world(struct bh_journal *j, const struct bh_world *before,
 		      const struct bh_world *after);
 void bh_journal_publish_failed(struct bh_journal *j, const char *why);
-/* released: false for quarantine, true for release; receipt as answered. */
+/* released: false for quarantine, true for release; receipt as answered. failure: what of it could
+ * not be done; NULL: all was. */
 void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
-			   const struct bh_caller *by);
+			   const char *failure, const struct bh_caller *by);
 /* A process of the pod that was killed; k->pod is filled in here. */
 void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
 		     const struct bh_ocsf_kill *k);

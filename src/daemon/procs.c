@@ -15,13 +15,7 @@
 #include "base/fs.h"
 #include "base/map.h"
 
-/* So many looks and so long at least: who was killed dies when he gets a processor, and a virtual
- * one may stand still for hundreds of milliseconds. */
-#define KILL_ROUNDS 200
-#define KILL_NS	    3000000000ull
-#define LAG_NS	    20000000 /* times of packets are a tick or two behind */
-/* To stop, a process must run; one that the kernel holds may not. */
-#define STOP_NS 2000000000ull
+#define LAG_NS 20000000 /* times of packets are a tick or two behind */
 
 int bh_netns_id(int netns_fd, struct bh_netns_id *ret, struct bh_err *err)
 {
@@ -111,6 +105,15 @@ static bool is_in(pid_t pid, const struct bh_netns_id *ns)
 	return st.st_dev == ns->dev && st.st_ino == ns->ino;
 }
 
+/* 0: no process, or we ourselves. */
+static pid_t pid_of(const struct dirent *e)
+{
+	char *end;
+	long pid = strtol(e->d_name, &end, 10);
+
+	return *end || pid <= 0 || pid == getpid() ? 0 : (pid_t)pid;
+}
+
 int bh_procs_each(const struct bh_netns_id *ns, int (*fn)(pid_t pid, void *arg), void *arg,
 		  struct bh_err *err)
 {
@@ -121,12 +124,10 @@ int bh_procs_each(const struct bh_netns_id *ns, int (*fn)(pid_t pid, void *arg),
 	if (!dir)
 		return bh_fail_sys(err, errno, "/proc");
 	while (!r && (e = readdir(dir))) {
-		char *end;
-		long pid = strtol(e->d_name, &end, 10);
+		pid_t pid = pid_of(e);
 
-		if (*end || pid <= 0 || pid == getpid() || !is_in((pid_t)pid, ns))
-			continue;
-		r = fn((pid_t)pid, arg);
+		if (pid && is_in(pid, ns))
+			r = fn(pid, arg);
 	}
 	closedir(dir);
 	return r;
@@ -145,12 +146,6 @@ static bool signal_in(pid_t pid, const struct bh_netns_id *ns, int signo)
 	close(fd);
 	return done;
 }
-
-struct signalling {
-	const struct bh_netns_id *ns;
-	int signo;
-	uint32_t n;
-};
 
 static bool is_zombie(pid_t pid)
 {
@@ -195,37 +190,6 @@ bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns)
 		done = !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 	close(fd);
 	return done;
-}
-
-static int signal_one(pid_t pid, void *arg)
-{
-	struct signalling *s = arg;
-
-	if (!is_zombie(pid) && signal_in(pid, s->ns, s->signo))
-		s->n++;
-	return 0;
-}
-
-int bh_procs_kill(const struct bh_netns_id *ns, uint32_t *ret_killed, struct bh_err *err)
-{
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + KILL_NS;
-	uint32_t killed = 0;
-
-	for (int round = 0; round < KILL_ROUNDS || clock_ns(CLOCK_MONOTONIC) < end_ns; round++) {
-		struct signalling s = {ns, SIGKILL, 0};
-		int r = bh_procs_each(ns, signal_one, &s, err);
-
-		if (r < 0)
-			return r;
-		if (!s.n) {
-			*ret_killed = killed;
-			return 0;
-		}
-		if (!round)
-			killed = s.n;
-		usleep(1000); /* the dying need the processor */
-	}
-	return bh_fail(err, EBUSY, "processes of the pod keep coming back");
 }
 
 const char *bh_cgroup2_mount(void)
@@ -323,52 +287,87 @@ static bool is_stopped(pid_t pid)
 	return state == 'T' || state == 't';
 }
 
-struct freezing {
-	const struct bh_netns_id *ns;
-	bool freeze;
-	bool is_moving; /* some had not stopped yet */
-	uint32_t n;
-};
-
-static int freeze_one(pid_t pid, void *arg)
+/* Tells one process to stop or to go on; whether somebody was told. */
+static bool tell(pid_t pid, const struct bh_netns_id *ns, bool freeze, bool *ret_was_still)
 {
-	struct freezing *f = arg;
 	char dir[PATH_MAX];
-	bool was_still;
+
+	*ret_was_still = is_stopped(pid);
+	if (cgroup_dir(pid, dir) && is_exclusive(dir, ns)) {
+		*ret_was_still = is_frozen(dir);
+		if (freeze_cgroup(dir, freeze))
+			return true;
+	}
+	return signal_in(pid, ns, freeze ? SIGSTOP : SIGCONT);
+}
+
+/* ---- rounds ---- */
+
+static void note_left(struct bh_procs_round *o, pid_t pid)
+{
+	if (o->left < BH_ARRAY_SIZE(o->named))
+		o->named[o->left] = pid;
+	o->left++;
+}
+
+static void act_on(struct bh_procs_round *o, pid_t pid)
+{
+	bool was_still = false;
 
 	if (is_zombie(pid))
-		return 0;
-	was_still = is_stopped(pid);
-	if (cgroup_dir(pid, dir) && is_exclusive(dir, f->ns)) {
-		was_still = is_frozen(dir);
-		if (freeze_cgroup(dir, f->freeze)) {
-			f->n++;
-			f->is_moving |= !was_still;
+		return;
+	if (o->act == BH_PROCS_KILL) {
+		o->n += signal_in(pid, &o->ns, SIGKILL);
+		note_left(o, pid);
+	} else if (tell(pid, &o->ns, true, &was_still)) {
+		o->n++;
+		if (!was_still)
+			note_left(o, pid);
+	}
+}
+
+int bh_procs_round(struct bh_procs_round *o, uint64_t budget_ns, struct bh_err *err)
+{
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + budget_ns;
+	struct dirent *e;
+
+	if (!o->dir) {
+		o->n = o->left = 0;
+		o->dir = opendir("/proc");
+	}
+	if (!o->dir)
+		return bh_fail_sys(err, errno, "/proc");
+	while ((e = readdir(o->dir))) {
+		pid_t pid = pid_of(e);
+
+		if (pid && is_in(pid, &o->ns))
+			act_on(o, pid);
+		if (clock_ns(CLOCK_MONOTONIC) >= end_ns)
 			return 0;
-		}
 	}
-	if (signal_in(pid, f->ns, f->freeze ? SIGSTOP : SIGCONT)) {
-		f->n++;
-		f->is_moving |= !was_still;
-	}
+	bh_procs_round_done(o);
+	return 1;
+}
+
+void bh_procs_round_done(struct bh_procs_round *o)
+{
+	if (o->dir)
+		closedir(o->dir);
+	o->dir = NULL;
+}
+
+static int let_go_on(pid_t pid, void *arg)
+{
+	bool was_still;
+
+	if (!is_zombie(pid))
+		tell(pid, arg, false, &was_still);
 	return 0;
 }
 
-int bh_procs_freeze(const struct bh_netns_id *ns, bool freeze, uint32_t *ret_n, struct bh_err *err)
+int bh_procs_thaw(const struct bh_netns_id *ns, struct bh_err *err)
 {
-	uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
-	struct freezing f;
-	int r;
+	struct bh_netns_id own = *ns;
 
-	/* a child that was made meanwhile has a number that was passed already */
-	do {
-		f = (struct freezing){ns, freeze, false, 0};
-		r = bh_procs_each(ns, freeze_one, &f, err);
-		if (r < 0)
-			return r;
-		if (f.is_moving && freeze)
-			usleep(1000);
-	} while (freeze && f.is_moving && clock_ns(CLOCK_MONOTONIC) < until_ns);
-	*ret_n = f.n;
-	return 0;
+	return bh_procs_each(ns, let_go_on, &own, err);
 }

@@ -56,18 +56,34 @@ int bh_quarantine_save(const struct bh_quarantine *rec, struct bh_store *store, 
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", rec->ns, rec->name);
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	BH_CLEANUP(bh_json_decrefp)
-	json_t *j =
-		json_pack("{ss ss ss ss sI sI sO sb sb ss? sI}", "namespace", rec->ns, "name",
-			  rec->name, "reason", rec->reason, "by", rec->by, "since",
-			  (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s, "allow",
-			  rec->allow_text, "frozen", rec->is_frozen, "doubt", rec->is_doubt,
-			  "cgroup", rec->cgroup, "cgroupId", (json_int_t)rec->cgroup_id);
+	json_t *j = json_pack("{ss ss ss ss sI sI sO sb sb sb sb sb ss? sI}", "namespace", rec->ns,
+			      "name", rec->name, "reason", rec->reason, "by", rec->by, "since",
+			      (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s,
+			      "allow", rec->allow_text, "frozen", rec->is_frozen, "thaw",
+			      rec->must_thaw, "killing", rec->is_killing, "freezing",
+			      rec->is_freezing, "doubt", rec->is_doubt, "cgroup", rec->cgroup,
+			      "cgroupId", (json_int_t)rec->cgroup_id);
 
 	if (j)
 		text = json_dumps(j, JSON_COMPACT);
 	if (!key || !text)
 		return bh_fail(err, ENOMEM, "quarantine record");
 	return bh_store_put(store, "quarantine", key, text, err);
+}
+
+/* Absent in what an older version wrote; then whoever is frozen must be thawed. */
+static int load_facts(struct bh_quarantine *rec, const json_t *j, struct bh_err *err)
+{
+	int r = bh_json_get_bool(j, "frozen", false, &rec->is_frozen, err);
+
+	rec->must_thaw = rec->is_frozen;
+	if (!r)
+		r = bh_json_get_bool(j, "thaw", false, &rec->must_thaw, err);
+	if (!r)
+		r = bh_json_get_bool(j, "killing", false, &rec->is_killing, err);
+	if (!r)
+		r = bh_json_get_bool(j, "freezing", false, &rec->is_freezing, err);
+	return r ? r : bh_json_get_bool(j, "doubt", false, &rec->is_doubt, err);
 }
 
 static int load_texts(struct bh_quarantine *rec, const json_t *j, struct bh_err *err)
@@ -113,9 +129,7 @@ int bh_quarantine_load(const char *json, struct bh_quarantine **ret, struct bh_e
 	if (!r)
 		r = bh_json_get_int(j, "expires", true, 0, INT64_MAX, &rec->expires_s, err);
 	if (!r)
-		r = bh_json_get_bool(j, "frozen", false, &rec->is_frozen, err);
-	if (!r)
-		r = bh_json_get_bool(j, "doubt", false, &rec->is_doubt, err);
+		r = load_facts(rec, j, err);
 	if (!r)
 		r = bh_json_get_int(j, "cgroupId", false, INT64_MIN, INT64_MAX, &id, err);
 	if (!r)

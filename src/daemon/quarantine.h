@@ -20,7 +20,11 @@ struct bh_quarantine {
 	json_t *allow_text;
 	char *cgroup; /* directory of a hostNetwork pod's cgroup; NULL: the pod has interfaces */
 	uint64_t cgroup_id;
-	bool is_frozen;
+	uint64_t serial; /* since when it is cut off without a break; not for the database */
+	bool is_frozen;	 /* all its processes stood still */
+	bool must_thaw;	 /* some were stopped: release lets them go on */
+	bool is_killing; /* this had not come to its end: the next daemon goes on with it */
+	bool is_freezing;
 	bool is_doubt; /* of its images, and ends with it */
 };
 

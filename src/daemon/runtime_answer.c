@@ -124,7 +124,6 @@ static void answer(struct bh_runtime_answers *x, const struct wish *w)
 	const struct bh_endpoint *ep = bh_endpoint_table_slot(&x->d->endpoints, w->slot);
 	struct bh_isolate_request rq = {.reason = w->text,
 					.freeze = w->response == BH_RESPOND_FREEZE};
-	BH_CLEANUP(bh_json_decrefp) json_t *receipt = NULL;
 	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
 	struct bh_err err = {0};
 
@@ -139,7 +138,7 @@ static void answer(struct bh_runtime_answers *x, const struct wish *w)
 	/* one event may call for it twice; a person's own record is not replaced either */
 	if (!bh_isolation_may_cut(x->d->isolation, rq.ns, rq.name, false))
 		return;
-	if (bh_isolate(x->d->isolation, &rq, &self, &receipt, &err) < 0)
+	if (bh_isolate(x->d->isolation, &rq, &self, NULL, NULL, &err) < 0)
 		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
 }
 

@@ -85,17 +85,24 @@ static int read_quarantine(const json_t *args, struct bh_pod_ref_text *pod,
 	return 0;
 }
 
+static void on_isolated(int r, json_t *take_receipt, struct bh_err *err, void *arg)
+{
+	bh_verb_answer(arg, r, take_receipt, err);
+}
+
+/* It is answered once the processes have ended or stopped, or the time for it is over. Who hangs up
+ * meanwhile stops nothing. */
 static void verb_quarantine(struct bh_daemon *d, struct bh_request *rq, const json_t *args)
 {
 	struct bh_isolate_request iso = {0};
 	struct bh_pod_ref_text pod;
 	struct bh_err err = {0};
-	json_t *receipt = NULL;
 	int r = read_quarantine(args, &pod, &iso, &err);
 
 	if (!r)
-		r = bh_isolate(d->isolation, &iso, bh_request_caller(rq), &receipt, &err);
-	bh_verb_answer(rq, r, receipt, &err);
+		r = bh_isolate(d->isolation, &iso, bh_request_caller(rq), on_isolated, rq, &err);
+	if (r < 0)
+		bh_request_fail(rq, &err, false);
 }
 
 static void verb_quarantine_list(struct bh_daemon *d, struct bh_request *rq, const json_t *args)

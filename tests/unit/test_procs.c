@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "daemon/procs.h"
+#include "daemon/stopping.h"
 
 #define S 1000000000ull
 
@@ -124,6 +125,24 @@ static pid_t start_makers(struct bh_netns_id *ret)
 	return pid;
 }
 
+/* All steps, one after the other. */
+static int stop_all(enum bh_procs_act act, const struct bh_netns_id *ns, uint32_t *ret_n)
+{
+	struct bh_stopping *s = NULL;
+	struct bh_err err = {0};
+	uint64_t pause_ms = 0;
+	int r = bh_stopping_of_netns(act, ns, &s, &err);
+
+	assert_int_equal(r, 0);
+	while (!(r = bh_stopping_step(s, &pause_ms, &err)))
+		usleep((useconds_t)pause_ms * 1000);
+	*ret_n = bh_stopping_reached(s);
+	bh_stopping_free(s);
+	if (r < 0)
+		print_message("%s\n", err.text);
+	return r < 0 ? r : 0;
+}
+
 static int count_moving(pid_t pid, void *arg)
 {
 	char path[64], line[512] = "";
@@ -149,9 +168,9 @@ static void test_who_is_frozen_stands_still(void **state)
 		struct bh_err err;
 		int moving = 0;
 
-		assert_int_equal(bh_procs_freeze(&ns, true, &frozen, &err), 0);
+		assert_int_equal(stop_all(BH_PROCS_FREEZE, &ns, &frozen), 0);
 		assert_int_equal(bh_procs_each(&ns, count_moving, &moving, &err), 0);
-		assert_int_equal(bh_procs_kill(&ns, &killed, &err), 0);
+		assert_int_equal(stop_all(BH_PROCS_KILL, &ns, &killed), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		assert_true(frozen >= 4);
 		assert_int_equal(moving, 0);
@@ -222,15 +241,14 @@ static void test_who_lost_the_first_thread_is_there(void **state)
 {
 	struct bh_netns_id ns;
 	uint32_t frozen = 0, killed = 0;
-	struct bh_err err;
 	pid_t pid;
 
 	(void)state;
 	if (geteuid())
 		skip(); /* it takes root to make a network namespace */
 	pid = start_headless(&ns);
-	assert_int_equal(bh_procs_freeze(&ns, true, &frozen, &err), 0);
-	assert_int_equal(bh_procs_kill(&ns, &killed, &err), 0);
+	assert_int_equal(stop_all(BH_PROCS_FREEZE, &ns, &frozen), 0);
+	assert_int_equal(stop_all(BH_PROCS_KILL, &ns, &killed), 0);
 	kill(pid, SIGKILL); /* that a failure leaves nothing */
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(frozen, 1);
