@@ -108,6 +108,7 @@ static __always_inline __u64 task_caps(const struct task_struct *p)
 #define FAMILY_UNIX	 1
 #define FAMILY_INET	 2
 #define FAMILY_INET6	 10
+#define MAGIC_PIPES	 0x50495045 /* those without a name */
 #define RDEV_NULL	 ((1u << 20) | 3)
 #define RDEV_MAJOR(rdev) ((rdev) >> 20)
 
@@ -123,6 +124,7 @@ static __always_inline __u8 stdio_socket(const struct file *f)
 
 static __always_inline __u8 stdio_kind(const struct file *f)
 {
+	const struct super_block *inode_sb;
 	const struct inode *inode;
 	__u32 major;
 
@@ -135,7 +137,9 @@ static __always_inline __u8 stdio_kind(const struct file *f)
 	case TYPE_REGULAR:
 		return BH_TSTDIO_FILE;
 	case TYPE_FIFO:
-		return BH_TSTDIO_PIPE;
+		inode_sb = READ(struct inode, inode, i_sb);
+		return READ(struct super_block, inode_sb, s_magic) == MAGIC_PIPES ? BH_TSTDIO_PIPE
+										   : BH_TSTDIO_FIFO;
 	case TYPE_CHAR:
 		if (READ(struct inode, inode, i_rdev) == RDEV_NULL)
 			return BH_TSTDIO_NONE;

@@ -23,6 +23,12 @@ static __always_inline int name_begins(const char *t, const char *prefix, int n)
 	return 1;
 }
 
+/* node18, php8.2; node_exporter and php-fpm8.2 take settings, not scripts. */
+static __always_inline int is_version(char c)
+{
+	return !c || (c >= '0' && c <= '9');
+}
+
 /* By the file's own name; a copy under another name is not the image's anyway. */
 static __always_inline int is_interpreter(const char *t)
 {
@@ -31,7 +37,9 @@ static __always_inline int is_interpreter(const char *t)
 	       name_begins(t, "mksh", 5) || name_begins(t, "tcsh", 5) ||
 	       name_begins(t, "busybox", 8) || name_begins(t, "python", 6) ||
 	       name_begins(t, "perl", 4) || name_begins(t, "ruby", 4) ||
-	       name_begins(t, "node", 4) || name_begins(t, "php", 3) || name_begins(t, "lua", 3) ||
+	       (name_begins(t, "node", 4) && is_version(t[4])) ||
+	       (name_begins(t, "php", 3) && is_version(t[3])) || name_begins(t, "nodejs", 7) ||
+	       (name_begins(t, "lua", 3) && (is_version(t[3]) || t[3] == 'j')) ||
 	       name_begins(t, "tclsh", 5) || name_begins(t, "mawk", 5) ||
 	       name_begins(t, "gawk", 5) || name_begins(t, "make", 5) || name_begins(t, "java", 5);
 }

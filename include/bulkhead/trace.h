@@ -136,6 +136,7 @@ enum bh_trace_stdio {
 	BH_TSTDIO_INET,
 	BH_TSTDIO_UNIX,
 	BH_TSTDIO_OTHER,
+	BH_TSTDIO_FIFO, /* a pipe with a name */
 };
 
 /* flags of records and facts */

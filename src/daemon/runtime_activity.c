@@ -25,6 +25,7 @@ static enum bh_stdio stdio_of(enum bh_trace_stdio s)
 		[BH_TSTDIO_TTY] = BH_STDIO_TTY,		[BH_TSTDIO_PIPE] = BH_STDIO_PIPE,
 		[BH_TSTDIO_FILE] = BH_STDIO_FILE,	[BH_TSTDIO_INET] = BH_STDIO_INET,
 		[BH_TSTDIO_UNIX] = BH_STDIO_UNIX,	[BH_TSTDIO_OTHER] = BH_STDIO_OTHER,
+		[BH_TSTDIO_FIFO] = BH_STDIO_FIFO,
 	};
 
 	return map[s];

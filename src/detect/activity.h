@@ -70,6 +70,7 @@ enum bh_stdio {
 	BH_STDIO_INET, /* a TCP, UDP or SCTP socket */
 	BH_STDIO_UNIX,
 	BH_STDIO_OTHER,
+	BH_STDIO_FIFO, /* a pipe with a name */
 };
 
 /* The workload and the pod. One per container, made once by the caller. */

@@ -424,6 +424,12 @@ static void remember(struct bh_judge *j)
 {
 	const struct bh_activity *a = j->a;
 
+	if (a->kind == BH_ACT_EXEC && j->proc && (j->proc->line & BH_LINE_FOREIGN) &&
+	    !bh_judge_is_tainted(j) && bh_code_is_unpacked(j)) {
+		j->proc->line &= ~(uint32_t)BH_LINE_FOREIGN;
+		j->proc->line |= BH_LINE_UNPACKED;
+	}
+
 	if (a->kind == BH_ACT_EXEC && a->process.provenance != BH_PROV_IMAGE &&
 	    a->process.provenance != BH_PROV_METACOPY) {
 		bh_made_note(j->pod, a);

@@ -1,5 +1,6 @@
 /* lineage.c - what a process descends from. A cache of fixed size: a process that fell out of it
  * has no lineage, which lowers what is said about it and never stops a detector. */
+#include <stdio.h>
 #include <string.h>
 
 #include "detect/names.h"
@@ -42,20 +43,56 @@ static struct bh_proc *get(struct bh_detect *d, uint64_t exec_id)
 	return p;
 }
 
-/* `python3 -c TEXT`, `perl -e TEXT`: no program that somebody wrote for a purpose. */
+/* `-c`, `-ne`, `-Sc`: options the last of which is followed by a text to run. Of others, as -M, -I
+ * and -W, the rest is a value. */
+static bool is_text_option(const char *tool, const char *arg)
+{
+	static const char *const evals[] = {"--eval", "--print", "--run", NULL};
+	static const struct {
+		const char *tool, *text, *valued;
+	} kinds[] = {{"python", "c", "WXm"},
+		     {"node", "ep", "r"},
+		     {"php", "rBRE", "dczt"},
+		     {"", "eE", "MmIrFCVW"}};
+	size_t i = 0;
+
+	if (arg[1] == '-' || !arg[1])
+		return bh_name_in(arg, evals);
+	while (*kinds[i].tool && strncmp(tool, kinds[i].tool, strlen(kinds[i].tool)))
+		i++;
+	if (strchr(kinds[i].valued, arg[1]) && arg[2])
+		return false;
+	return strchr(kinds[i].text, arg[strlen(arg) - 1]);
+}
+
+/* `python3 -c TEXT`, `perl -e TEXT`, or a text from standard input: no program that somebody wrote
+ * for a purpose. */
 static bool is_inline(const struct bh_act_process *p)
 {
-	static const char *const evals[] = {"-c", "-e", "-E", "-p", "--eval", "--print", NULL};
 	const char *tool = bh_act_tool(p), *arg;
 	size_t i;
 
-	if (!bh_tool_is_interpreter(tool))
+	if (!bh_tool_is_interpreter(tool) || !p->args_len)
 		return false;
-	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)) && *arg == '-'; i++) {
-		if (bh_name_in(arg, evals) || (!strncmp(tool, "php", 3) && !strcmp(arg, "-r")))
+	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)) && *arg == '-' && arg[1]; i++) {
+		if (is_text_option(tool, arg))
 			return true;
 	}
-	return false;
+	arg = bh_act_arg(p, i);
+	return (i == 1 && !arg && p->stdio[0] != BH_STDIO_NULL && !*p->script) ||
+	       (arg && !strcmp(arg, "-"));
+}
+
+/* What it was called by: its script, or the name of a tool that is one of many in a file. */
+static void note_name(struct bh_proc *p, const struct bh_act_process *a)
+{
+	const char *tool = bh_act_tool(a);
+
+	p->name[0] = '\0';
+	if (*a->script)
+		tool = bh_path_base(a->script);
+	if (*a->script || tool != bh_path_base(a->path))
+		snprintf(p->name, sizeof(p->name), "%s", tool);
 }
 
 static uint32_t own_line(const struct bh_activity *a)
@@ -106,8 +143,12 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 		p->line &= ~(uint32_t)BH_LINE_FOREIGN;
 	if (listened && strcmp(a->process.path, a->parent.path))
 		p->line |= BH_LINE_SERVER_CHILD;
+	if ((a->process.flags & BH_PROC_CONNECTED) ||
+	    ((parent.line & BH_LINE_RELAYED) && bh_tool_is_shell(bh_act_tool(&a->parent))))
+		p->line |= BH_LINE_RELAYED;
 	if (a->process.flags & BH_PROC_LD_PRELOAD)
 		p->line |= BH_LINE_PRELOADED;
+	note_name(p, &a->process);
 	p->was_preloaded = !found || (parent.line & BH_LINE_PRELOADED);
 	return p;
 }

@@ -2,16 +2,23 @@
 
 #include <ctype.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
+/* one file with many names */
+static const char *const many[] = {"busybox", "toybox", "coreutils", NULL};
 static const char *const shells[] = {"sh",   "bash", "dash", "ash",  "zsh",   "ksh",
 				     "mksh", "fish", "csh",  "tcsh", "rbash", NULL};
 static const char *const generic[] = {
-	"cat",	"head",	   "tail",    "less",  "more",	 "base64",  "base32", "xxd",
-	"od",	"hexdump", "strings", "grep",  "egrep",	 "awk",	    "gawk",   "mawk",
-	"sed",	"cp",	   "dd",      "tar",   "find",	 "tee",	    "curl",   "wget",
-	"nc",	"ncat",	   "netcat",  "socat", "telnet", "openssl", "mv",     "rm",
-	"sort", "cut",	   "xargs",   "vi",    "vim",	 "nano",    "ln",     NULL};
+	"cat",	   "head",    "tail",	 "less",    "more",  "base64", "base32", "xxd",	   "od",
+	"hexdump", "strings", "grep",	 "egrep",   "awk",   "gawk",   "mawk",	 "sed",	   "cp",
+	"dd",	   "tar",     "find",	 "tee",	    "curl",  "wget",   "nc",	 "ncat",   "netcat",
+	"socat",   "telnet",  "openssl", "mv",	    "rm",    "sort",   "cut",	 "xargs",  "vi",
+	"vim",	   "nano",    "ln",	 "nl",	    "tac",   "rev",    "paste",	 "tr",	   "uniq",
+	"fold",	   "fmt",     "pr",	 "gzip",    "bzip2", "xz",     "zstd",	 "zip",	   "cpio",
+	"rsync",   "scp",     "sftp",	 "diff",    "cmp",   "comm",   "split",	 "csplit", "shuf",
+	"ed",	   "view",    "basenc",	 "install", "jq",    "yq",     "expand", "column", "strace",
+	"gdb",	   "md5sum",  "ssh",	 "ex",	    NULL};
 static const char *const interpreters[] = {"python", "perl", "ruby", "node",  "php", "lua",
 					   "tclsh",  "java", "awk",  "socat", NULL};
 
@@ -59,7 +66,6 @@ const char *bh_act_arg(const struct bh_act_process *p, size_t n)
 
 const char *bh_act_tool(const struct bh_act_process *p)
 {
-	static const char *const many[] = {"busybox", "toybox", "coreutils", NULL};
 	const char *base = bh_path_base(p->path), *arg;
 
 	if (!bh_name_in(base, many) && strncmp(base, "xtables-", 8))
@@ -68,6 +74,9 @@ const char *bh_act_tool(const struct bh_act_process *p)
 	if (arg &&
 	    (bh_name_in(bh_path_base(arg), many) || !strncmp(bh_path_base(arg), "xtables-", 8)))
 		arg = bh_act_arg(p, 1);
+	/* only executions tell arguments; the task has the name of the link it was started by */
+	if (!arg && !p->args_len && *p->comm)
+		arg = p->comm;
 	arg = arg ? bh_path_base(arg) : base;
 	return *arg == '-' ? arg + 1 : arg;
 }
@@ -77,9 +86,13 @@ bool bh_tool_is_shell(const char *tool)
 	return bh_name_in(tool, shells);
 }
 
+/* "nc.openbsd" is nc. */
 bool bh_tool_is_generic(const char *tool)
 {
-	return bh_tool_is_shell(tool) || bh_name_in(tool, generic);
+	char stem[16];
+
+	snprintf(stem, sizeof(stem), "%.*s", (int)strcspn(tool, "."), tool);
+	return bh_tool_is_shell(tool) || bh_name_in(stem, generic) || bh_name_in(tool, many);
 }
 
 /* "python3.11" is python. */
@@ -119,7 +132,9 @@ bool bh_act_is_net_shell(const struct bh_activity *a)
 	    (p->stdio[0] != BH_STDIO_INET && p->stdio[1] != BH_STDIO_INET))
 		return false;
 	tool = bh_act_tool(p);
-	return bh_tool_is_shell(tool) || bh_tool_is_interpreter(tool);
+	/* a shell by another name is not the image's, or it is its name */
+	return bh_tool_is_shell(tool) || bh_tool_is_interpreter(tool) ||
+	       bh_provenance_is_foreign(p->provenance);
 }
 
 const char *bh_path_collapse(const char *path, int depth, char *out, size_t size)

@@ -9,6 +9,15 @@ static bool is_images(enum bh_provenance p)
 	return p == BH_PROV_IMAGE || p == BH_PROV_METACOPY;
 }
 
+/* The rows about code that is not the image's speak of the file, too. */
+static bool is_said(const struct bh_judge *j)
+{
+	enum bh_provenance p =
+		j->a->kind == BH_ACT_EXEC ? j->a->process.provenance : j->a->u.file.provenance;
+
+	return p != BH_PROV_VOLUME && p != BH_PROV_OTHER;
+}
+
 /* written > made executable > executed, by whatever programs. The provenance may be unknown to the
  * kernel that reports: the chain itself shows that the file is not the image's. */
 bool bh_row_drop_chain(struct bh_judge *j)
@@ -22,9 +31,10 @@ bool bh_row_drop_chain(struct bh_judge *j)
 		return false;
 	if (bh_made_stage(j->pod, j->a, CHAIN_NS) != all)
 		return false;
-	if (j->is_starting)
-		j->severity = BH_SEVERITY_MEDIUM;
 	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	/* that code runs which the image did not bring is said already, once for all of it */
+	if (j->is_starting)
+		j->severity = is_said(j) ? BH_SEVERITY_INFO : BH_SEVERITY_MEDIUM;
 	bh_judge_say(j, "%s was written, made executable and executed within minutes", path);
 	return true;
 }

@@ -26,16 +26,20 @@ static void directory(const char *path, char *out, size_t size)
 /* What a container unpacks while it starts it may go on running; it stays worth a look, but a
  * graver word is for code that came later. Scratch directories are where everything lands, so they
  * never count as unpacked. */
-static bool came_at_start(struct bh_judge *j, const char *path)
+static uint64_t directory_id(const char *path)
 {
 	char dir[BH_FINDING_KEY];
-	uint64_t id;
 
+	directory(path, dir, sizeof(dir));
+	return bh_hash(dir, strlen(dir), 3);
+}
+
+static bool came_at_start(struct bh_judge *j, const char *path)
+{
 	if (bh_path_fits(path, scratch))
 		return j->is_starting;
-	directory(path, dir, sizeof(dir));
-	id = bh_hash(dir, strlen(dir), 3);
-	return bh_unpacked_has(j->pod, id, j->is_starting) && !bh_judge_is_tainted(j);
+	return bh_unpacked_has(j->pod, directory_id(path), j->is_starting) &&
+	       !bh_judge_is_tainted(j);
 }
 
 void bh_code_note(struct bh_judge *j)
@@ -43,9 +47,26 @@ void bh_code_note(struct bh_judge *j)
 	static const char *const code[] = {"*/bin/*", "*/sbin/*", "*.so", "*.so.*", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 	const char *path = *f->target ? f->target : f->path;
+	bool is_packaged = j->pod->is_built && j->proc && (j->proc->line & BH_LINE_PACKAGES) &&
+			   !bh_judge_is_tainted(j);
 
-	if (j->is_starting && bh_path_fits(path, code))
-		came_at_start(j, path);
+	if ((j->is_starting || is_packaged) && bh_path_fits(path, code) &&
+	    !bh_path_fits(path, scratch))
+		bh_unpacked_has(j->pod, directory_id(path), true);
+}
+
+static bool is_dropped(enum bh_provenance p)
+{
+	return p == BH_PROV_MODIFIED || p == BH_PROV_NEW;
+}
+
+bool bh_code_is_unpacked(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+	bool is_script = !bh_provenance_is_foreign(p->provenance);
+
+	return (is_script ? p->script_provenance : p->provenance) != BH_PROV_MEMFD &&
+	       came_at_start(j, is_script ? p->script : p->path);
 }
 
 static bool raise_code(struct bh_judge *j, const char *path, enum bh_provenance p, const char *verb)
@@ -53,17 +74,16 @@ static bool raise_code(struct bh_judge *j, const char *path, enum bh_provenance 
 	char dir[BH_FINDING_KEY];
 
 	directory(path, dir, sizeof(dir));
-	if (came_at_start(j, path))
-		j->severity = BH_SEVERITY_MEDIUM;
 	bh_judge_key(j, "%s %s", bh_provenance_name(p), dir);
+	/* a virtual environment is many directories, and those of its builds have random names */
+	if (came_at_start(j, path)) {
+		/* whoever builds an image tries what he installed */
+		j->severity = j->pod->is_built ? BH_SEVERITY_INFO : BH_SEVERITY_MEDIUM;
+		bh_judge_key(j, "unpacked");
+	}
 	bh_judge_say(j, "%s was %s, which is not the image's (%s)", path, verb,
 		     bh_provenance_name(p));
 	return true;
-}
-
-static bool is_dropped(enum bh_provenance p)
-{
-	return p == BH_PROV_MODIFIED || p == BH_PROV_NEW;
 }
 
 bool bh_row_foreign_code(struct bh_judge *j)
@@ -169,13 +189,53 @@ static bool is_bare_shell(const struct bh_act_process *p, const char *tool)
 
 	if (!bh_tool_is_shell(tool) || (p->flags & BH_PROC_FROM_OUTSIDE) || !p->args_len ||
 	    (p->stdio[0] != BH_STDIO_TTY && p->stdio[0] != BH_STDIO_PIPE &&
-	     p->stdio[0] != BH_STDIO_UNIX))
+	     p->stdio[0] != BH_STDIO_UNIX && p->stdio[0] != BH_STDIO_FIFO))
 		return false;
 	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)); i++) {
 		if (arg[0] != '-' || strchr(arg, 'c'))
 			return false;
 	}
 	return true;
+}
+
+/* `nc -z`, `nc -vz`: nothing comes from there. */
+static bool asks_whether_open(const struct bh_act_process *p)
+{
+	const char *arg;
+	size_t i;
+
+	for (i = 1; i < 6 && (arg = bh_act_arg(p, i)); i++) {
+		if (arg[0] == '-' && arg[1] != '-' && strchr(arg, 'z'))
+			return true;
+	}
+	return false;
+}
+
+/* `nc HOST PORT | sh`: two programs that one shell started within seconds, in whatever order. */
+static bool is_fed(struct bh_judge *j)
+{
+	static const char *const feeders[] = {"nc",	"ncat",		  "netcat", "nc.openbsd",
+					      "telnet", "nc.traditional", "socat",  NULL};
+	const struct bh_act_process *p = &j->a->process;
+	const char *tool = bh_act_tool(p);
+	bool is_shell = is_bare_shell(p, tool) && p->stdio[0] == BH_STDIO_PIPE;
+	struct bh_piped *mine = is_shell ? &j->pod->shell : &j->pod->feeder;
+	const struct bh_piped *other = is_shell ? &j->pod->feeder : &j->pod->shell;
+	uint64_t apart_ns;
+
+	if (!p->parent_exec_id || !p->args_len ||
+	    (!is_shell && (!bh_name_in(tool, feeders) || asks_whether_open(p))))
+		return false;
+	*mine = (struct bh_piped){p->parent_exec_id, j->a->ts_ns};
+	apart_ns = mine->ts_ns > other->ts_ns ? mine->ts_ns - other->ts_ns
+					      : other->ts_ns - mine->ts_ns;
+	return other->parent_exec_id == mine->parent_exec_id && apart_ns < 5 * BH_S;
+}
+
+/* `sh < /tmp/f | openssl ... > /tmp/f` */
+static bool has_circle(const struct bh_act_process *p)
+{
+	return p->stdio[0] == BH_STDIO_FIFO || p->stdio[1] == BH_STDIO_FIFO;
 }
 
 bool bh_row_socket_shell(struct bh_judge *j)
@@ -199,12 +259,21 @@ bool bh_row_socket_shell(struct bh_judge *j)
 	}
 	/* a shell that nobody gave a command, started by what had connected: it passes on what
 	 * comes */
-	if (is_bare_shell(p, tool) && (p->flags & BH_PROC_CONNECTED)) {
+	if (is_bare_shell(p, tool) &&
+	    ((p->flags & BH_PROC_CONNECTED) ||
+	     (j->proc && (j->proc->line & BH_LINE_RELAYED) && p->stdio[0] != BH_STDIO_PIPE))) {
 		j->severity = BH_SEVERITY_MEDIUM;
 		bh_judge_weigh(j);
 		bh_judge_key(j, "relay %s", p->path);
 		bh_judge_say(j, "%s was started without a command by %s, which is connected",
 			     p->path, j->a->parent.path);
+		return true;
+	}
+	if (is_fed(j) || (is_bare_shell(p, tool) && has_circle(p))) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "circle");
+		bh_judge_say(j, "%s is part of a pipe between a shell and the network", p->path);
 		return true;
 	}
 	if (!bh_tool_is_shell(tool) || p->stdio[0] != BH_STDIO_PIPE || !has_argument(p, "-i") ||
@@ -256,13 +325,35 @@ static bool is_mixed(const char *name)
 	return has_latin && has_other;
 }
 
+/* Unicode's spaces, marks of direction, joiners, and what else has no shape, in UTF-8. */
+static bool has_blank(const char *name)
+{
+	static const char *const blanks[] = {"\xc2\xa0",     "\xc2\xad",     "\xe2\x81\xa0",
+					     "\xe2\x81\x9f", "\xe3\x80\x80", "\xef\xbb\xbf"};
+	const char *at = name;
+	size_t i;
+
+	for (i = 0; i < sizeof(blanks) / sizeof(blanks[0]); i++) {
+		if (strstr(name, blanks[i]))
+			return true;
+	}
+	while ((at = strstr(at, "\xe2\x80"))) {
+		unsigned char c = (unsigned char)at[2];
+
+		if ((c >= 0x80 && c <= 0x8f) || (c >= 0xa8 && c <= 0xaf))
+			return true;
+		at += 2;
+	}
+	return false;
+}
+
 /* Spaces at the end and characters that change direction, show nothing or look like others. */
 static bool is_deceptive(const char *name)
 {
 	size_t n = strlen(name);
 
-	return (n && name[n - 1] == ' ') || strstr(name, "\xe2\x80\xae") ||
-	       strstr(name, "\xe2\x80\x8b") || strpbrk(name, "\t\n\r\x1b") || is_mixed(name);
+	return (n && name[n - 1] == ' ') || has_blank(name) || strpbrk(name, "\t\n\r\x1b") ||
+	       is_mixed(name);
 }
 
 /* "/usr/sbin/sshd -D" and "sshd: root" say the same name. */

@@ -38,7 +38,8 @@ bool bh_row_raw_socket(struct bh_judge *j)
 	    !((family == FAMILY_INET || family == FAMILY_INET6) && j->a->u.socket.type == TYPE_RAW))
 		return false;
 	/* ping needs one */
-	if (!is_packet && is_echo && p->provenance == BH_PROV_IMAGE && !bh_judge_is_tainted(j))
+	if (!is_packet && is_echo && p->provenance == BH_PROV_IMAGE && !bh_judge_is_tainted(j) &&
+	    !(j->proc && (j->proc->line & BH_LINE_INLINE)))
 		return false;
 	if (!is_packet)
 		j->severity = BH_SEVERITY_LOW;
@@ -297,6 +298,9 @@ bool bh_row_root_user(struct bh_judge *j)
 
 bool bh_row_overflow(struct bh_judge *j)
 {
+	/* whoever unpacks an application fills it; so does who wants to hide, but later */
+	if (j->is_starting)
+		j->severity = BH_SEVERITY_INFO;
 	bh_judge_key(j, "%s", j->a->u.name);
 	bh_judge_say(j, "the pod used up its quota of %s; what came after it is only counted",
 		     j->a->u.name);

@@ -8,14 +8,15 @@
 static bool is_its_user(const struct bh_judge *j, const char *const *users)
 {
 	const struct bh_act_process *p = &j->a->process;
-	const char *tool = bh_act_tool(p);
+	const char *tool = bh_act_tool(p), *name = j->proc ? j->proc->name : "";
 
 	if (bh_provenance_is_foreign(p->provenance) ||
 	    bh_provenance_is_foreign(p->script_provenance) || bh_judge_is_tainted(j))
 		return false;
 	if (users)
-		return bh_name_in(tool, users);
-	return !bh_tool_is_generic(tool) && !(j->proc && (j->proc->line & BH_LINE_INLINE));
+		return bh_name_in(tool, users) || bh_name_in(name, users);
+	return !bh_tool_is_generic(tool) && !bh_tool_is_generic(name) &&
+	       !(j->proc && (j->proc->line & BH_LINE_INLINE));
 }
 
 static bool raise_secret(struct bh_judge *j, const char *what)
@@ -111,6 +112,12 @@ bool bh_row_metadata(struct bh_judge *j)
 						"100.100.100.200",
 						"168.63.129.16",
 						"169.254.169.123",
+						"fd20:ce::254",
+						"fe80::a9fe:a9fe",
+						"169.254.170.23",
+						"fd00:ec2::23",
+						"192.0.0.192",
+						"169.254.0.23",
 						NULL};
 	const struct bh_act_edge *e = &j->a->u.edge;
 	char ip[BH_IP_TEXT];

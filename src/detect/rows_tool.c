@@ -68,6 +68,7 @@ bool bh_row_package_manager(struct bh_judge *j)
 	bh_judge_weigh(j);
 	if (is_language && j->is_starting)
 		j->severity = BH_SEVERITY_INFO;
+	j->pod->is_built |= !is_language && j->is_starting;
 	bh_judge_key(j, "packages");
 	bh_judge_say(j, "packages of the running container are being changed with %s", tool);
 	return true;

@@ -20,10 +20,12 @@ enum {
 	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
 	BH_LINE_INLINE = 1u << 8,	/* an interpreter whose text is an argument */
 	BH_LINE_ENTERED = 1u << 7,	/* below what came into a running container from outside */
+	BH_LINE_RELAYED = 1u << 10,	/* started by what was connected, or by a shell that was */
+	BH_LINE_UNPACKED = 1u << 9, /* below, or itself, what the container brought as it began */
 };
 #define BH_LINE_TAINT                                                                              \
 	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
-#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES | BH_LINE_ENTERED)
+#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES | BH_LINE_ENTERED | BH_LINE_UNPACKED)
 
 struct bh_proc {
 	uint64_t exec_id, parent_exec_id, pod_id;
@@ -33,6 +35,7 @@ struct bh_proc {
 	bool is_news;	    /* the workload never executed it while it was learnt */
 	bool was_odd;	    /* its calls came in an order that the workload does not have */
 	bool was_preloaded; /* so was the one that executed it, or that one is not known */
+	char name[16];	    /* it was called by, where that is not its file's; cut */
 };
 
 #define BH_PROC_WAYS 4
@@ -69,6 +72,11 @@ struct bh_made {
 	uint64_t at_ns;
 	uint32_t stage;
 };
+/* One end of a pipeline. */
+struct bh_piped {
+	uint64_t parent_exec_id, ts_ns;
+};
+
 #define BH_MADE_MAX	32
 #define BH_UNPACKED_MAX 16
 
@@ -78,7 +86,8 @@ struct bh_pod_state {
 	struct bh_baseline *baseline;
 	uint64_t start_ns; /* of the pod, then of its newest container; 0: not known */
 	bool is_suspect, has_io_uring;
-	double score; /* of anomaly, as it was at score_ns */
+	bool is_built; /* packages were installed while it started */
+	double score;  /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
 	double sequences;     /* how many it holds; they count less and less */
 	uint64_t scan_ns;     /* of the last scan found; 0: none */
@@ -86,6 +95,7 @@ struct bh_pod_state {
 	uint32_t cpu_n;	      /* intervals in it */
 	uint64_t cpu_high_ns; /* how long it has been far above, less twice its pauses */
 	uint64_t unpacked[BH_UNPACKED_MAX]; /* directories filled while starting; 0: free */
+	struct bh_piped shell, feeder;	    /* the last of each */
 	struct bh_made made[BH_MADE_MAX];
 	unsigned next_made;
 	struct bh_distinct *denied_hosts, *denied_ports, *reached; /* lazily */
@@ -161,6 +171,9 @@ void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a);
 uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, uint64_t window_ns);
 /* Notes a directory of programs or libraries that fills while the pod starts. */
 void bh_code_note(struct bh_judge *j);
+/* true when the code that was executed is what the container unpacked while it started: not the
+ * image's, but no intruder's either. */
+bool bh_code_is_unpacked(struct bh_judge *j);
 /* true when the directory was filled while the pod started. is_new: it is being filled now, note
  * it; beyond BH_UNPACKED_MAX directories nothing is noted any more. */
 bool bh_unpacked_has(struct bh_pod_state *pod, uint64_t dir, bool is_new);

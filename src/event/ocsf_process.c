@@ -132,6 +132,7 @@ static json_t *details(const struct bh_trace_event *ev)
 		[BH_TSTDIO_TTY] = "tty",	 [BH_TSTDIO_PIPE] = "pipe",
 		[BH_TSTDIO_FILE] = "file",	 [BH_TSTDIO_INET] = "inet",
 		[BH_TSTDIO_UNIX] = "unix",	 [BH_TSTDIO_OTHER] = "other",
+		[BH_TSTDIO_FIFO] = "fifo",
 	};
 	json_t *ours = json_pack("{s:s, s:o}", "provenance", bh_trace_origin_name(ev->origin),
 				 "args", arguments(ev));

@@ -56,7 +56,7 @@ static int check_exec(const struct bh_trace_exec *r, struct bh_err *err)
 	bool is_good = r->origin < BH_TRACE_O_COUNT && r->parent_origin < BH_TRACE_O_COUNT;
 
 	for (int i = 0; i < 3; i++)
-		is_good = is_good && r->stdio[i] <= BH_TSTDIO_OTHER;
+		is_good = is_good && r->stdio[i] <= BH_TSTDIO_FIFO;
 	return is_good ? 0
 		       : bh_fail(err, EBADMSG, "trace record: origin %u, %u, stdio %u, %u, %u",
 				 r->origin, r->parent_origin, r->stdio[0], r->stdio[1],

@@ -51,7 +51,15 @@ STARTS = {
                           "chmod 755 /app/node_modules/p$i/lib/f2.js; done; node -e 'require(\"/app/node_modules/p1/lib/f1\")'",
     "a user": "groupadd -g 4242 app; useradd -u 4242 -g 4242 -m app; chown -R app:app /home/app; "
               "su -s /bin/sh -c 'cd; echo x > y' app",
-    "packages": "dpkg --force-all -i /srv/app.deb; ldconfig",
+    "packages": "dpkg --force-all -i /srv/app.deb; ldconfig; app-tool",
+    # what it brought starts more of that, in directories with random names
+    "an application": "mkdir -p /opt/app/bin; cp /bin/true /opt/app/bin/tool; printf '#!/bin/sh\\n/opt/app/bin/tool; d=$(mktemp -d); "
+                      "echo id > $d/x; sh $d/x; /opt/app/bin/tool\\n' > /opt/app/bin/run; chmod +x /opt/app/bin/run; "
+                      "/opt/app/bin/run; /opt/app/bin/run",
+    "copies of python": "python3 -m venv --without-pip --copies /opt/venv; /opt/venv/bin/python -c 'import os, ssl; os.system(\"id\")'",
+    "a compiler": "mkdir /src; cd /src; echo 'int main(void) { return 0; }' > a.c; cc -o a a.c; ./a",
+    "a tree of files": "for i in $(seq 70); do mkdir -p /opt/lib/p$i; for j in $(seq 50); do echo > /opt/lib/p$i/f$j; done; done; "
+                       "printf '#!/bin/sh\\nid\\n' > /opt/lib/run; chmod +x /opt/lib/run; /opt/lib/run",
 }
 # what they do later
 LATER = {
@@ -72,6 +80,7 @@ LATER = {
     "data from files": "printf 'a b\\n' > /tmp/in; while read x y; do echo $y; done < /tmp/in; sort < /tmp/in; "
                        "awk '{ print $1 }' < /tmp/in; python3 -c 'import sys; sys.stdin.read()' < /tmp/in; "
                        "sed -i s/a/b/ /tmp/in; perl -pi -e s/b/c/ /tmp/in; echo true | sh",
+    "an exporter": "echo x > /opt/settings; node_exporter /opt/settings",
     "configuration, later": "cd /etc; for i in 1 2; do echo $i > app.conf.tmp; mv app.conf.tmp app.conf; done; "
                             "ln -sfn app.conf current; mkdir -p /app/.git; echo x > /app/.git/config; cat /app/.git/config",
     "a database": "python3 -c 'import sqlite3; c = sqlite3.connect(\"/tmp/db\"); c.execute(\"pragma journal_mode=wal\"); "
@@ -109,6 +118,7 @@ def image():
                 shutil.copytree(os.path.join(root, part_of), os.path.join(top, to), symlinks=True,
                                 dirs_exist_ok=True)
     os.chmod(os.path.join(top, "usr/bin/sudo"), 0o4755)
+    shutil.copy("/bin/cat", os.path.join(top, "usr/bin/node_exporter"))
     server = os.path.join(top, "usr/bin/redis-server")
     if not os.path.exists(server):
         os.symlink("redis-check-rdb", server)

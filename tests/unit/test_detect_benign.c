@@ -280,12 +280,12 @@ static void test_graver_is_told_again(void **state)
 
 	(void)state;
 	rig_init(&r, 5);
-	a = rig_act(&r, BH_ACT_EXEC, "/srv/tool/x");
-	a.process.provenance = BH_PROV_NEW;
+	a = rig_act(&r, BH_ACT_EXEC, "/dev/shm/x");
+	a.process.provenance = BH_PROV_TMPFS;
 	rig_feed(&r, &a);
 	rig_feed(&r, &a);
 	assert_false(r.found[r.n_found - 1].is_raised);
-	rig_expect(&r, "foreign-code", BH_SEVERITY_MEDIUM);
+	rig_expect(&r, "tmpfs-exec", BH_SEVERITY_MEDIUM);
 	assert_true(bh_detect_pod_is_suspect(r.d, 7));
 	bh_detect_pod_gone(r.d, 7);
 	assert_false(bh_detect_pod_is_suspect(r.d, 7));
@@ -294,9 +294,45 @@ static void test_graver_is_told_again(void **state)
 	r.subject.pod_start_ns = 1;
 	a.ts_ns += 3600 * S;
 	rig_feed(&r, &a);
-	assert_true(rig_found(&r, "foreign-code")->is_raised);
-	assert_false(rig_found(&r, "foreign-code")->is_new);
-	assert_int_equal(rig_found(&r, "foreign-code")->count, 3);
+	assert_true(rig_found(&r, "tmpfs-exec")->is_raised);
+	assert_false(rig_found(&r, "tmpfs-exec")->is_new);
+	assert_int_equal(rig_found(&r, "tmpfs-exec")->count, 3);
+	rig_expect(&r, "tmpfs-exec", BH_SEVERITY_HIGH);
+	rig_done(&r);
+}
+
+/* A container brings an application and builds it: one finding, and what that does is no
+ * intruder's; what comes later is another matter. */
+static void test_unpacked(void **state)
+{
+	struct bh_activity a, b;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 5);
+	a = rig_act(&r, BH_ACT_EXEC, "/opt/venv/bin/tool");
+	a.process.provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
+	rig_expect(&r, "foreign-code", BH_SEVERITY_MEDIUM);
+	/* what it starts in a directory with a random name */
+	b = rig_act(&r, BH_ACT_EXEC, "/usr/bin/python3");
+	b.process.parent_exec_id = b.parent.exec_id = a.process.exec_id;
+	b.process.script = "/tmp/pip-x81h/setup.py";
+	b.process.script_provenance = BH_PROV_NEW;
+	rig_feed(&r, &b);
+	assert_false(rig_found(&r, "foreign-code")->is_raised);
+	rig_clear(&r);
+	b = rig_act(&r, BH_ACT_FILE, "/opt/venv/bin/tool");
+	b.process.exec_id = a.process.exec_id;
+	b.u.file = (struct bh_act_file){.op = BH_FILE_READ,
+					.path = "/run/secrets/kubernetes.io/serviceaccount/token",
+					.target = ""};
+	rig_feed(&r, &b);
+	rig_expect_silent(&r);
+	r.now_ns += 3600 * S;
+	a = rig_act(&r, BH_ACT_EXEC, "/tmp/late");
+	a.process.provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
 	rig_expect(&r, "foreign-code", BH_SEVERITY_HIGH);
 	rig_done(&r);
 }
@@ -330,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_one_bad_exec_in_a_fork_bomb),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_graver_is_told_again),
+		cmocka_unit_test(test_unpacked),
 		cmocka_unit_test(test_table),
 	};
 

@@ -156,6 +156,17 @@ static void test_socket_shell(void **state)
 	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
 	edge_of(&r, "/bin/bash", "192.0.2.1");
 	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/dash");
+	rig_args(&r, &a, "sh");
+	a.process.stdio[0] = BH_STDIO_FIFO;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	rig_exec(&r, "/bin/nc -zv 192.0.2.1 80");
+	a.process.stdio[0] = BH_STDIO_PIPE;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	rig_exec(&r, "/bin/nc 192.0.2.1 80");
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
 	rig_done(&r);
 }
 

@@ -61,6 +61,7 @@ static const struct row rows[] = {
 	{W, "/usr/sbin/logrotate", "/var/log/app.log", "", 0, true, NULL, 0},
 	{BH_FILE_UNLINK, "/bin/gzip", "/var/log/app.log.1", "", 0, false, NULL, 0},
 	{BH_FILE_READ, "/bin/cat", TOKEN, "", 0, false, "token-read", MEDIUM},
+	{BH_FILE_READ, "/bin/busybox", TOKEN, "", 0, false, "token-read", MEDIUM},
 	{BH_FILE_READ, "/usr/bin/controller", TOKEN, "", 0, false, NULL, 0},
 	{BH_FILE_READ, "/bin/cat", "/root/.ssh/id_ed25519", "", 0, false, "ssh-key", MEDIUM},
 	{BH_FILE_READ, "/usr/sbin/sshd", "/etc/ssh/ssh_host_rsa_key", "", 0, false, NULL, 0},

