@@ -129,14 +129,14 @@ static __always_inline int pkt_judge(struct __sk_buff *skb, struct pkt *p)
 }
 
 /* The only exit: counts, announces, returns. */
-static __always_inline int verdict_commit(const struct pkt *p, int verdict)
+static __always_inline int verdict_commit(struct __sk_buff *skb, const struct pkt *p, int verdict)
 {
 	__u8 reason = verdict;
 	struct bh_drop *d;
 
 	if (likely(verdict_passes(verdict))) {
 		if (!(verdict & VERDICT_COUNTED) && reason != BH_R_NEIGHBOUR)
-			edge_count_pkt(p, p->init_dir, reason, p->packets, p->bytes);
+			edge_count_pkt(skb, p, p->init_dir, reason, 1);
 		return TC_ACT_UNSPEC;
 	}
 	d = drop_of(reason);
@@ -145,7 +145,7 @@ static __always_inline int verdict_commit(const struct pkt *p, int verdict)
 		d->bytes += p->bytes;
 	}
 	if (p->slot)
-		edge_count_pkt(p, p->dir, reason, p->packets, p->bytes);
+		edge_count_pkt(skb, p, p->dir, reason, 1);
 	return TC_ACT_SHOT;
 }
 
@@ -169,7 +169,7 @@ static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
 	p.packets = skb_packets(skb);
 	p.bytes = skb->len;
 	if (!cfg || !slot || !(slot->flags & BH_SLOT_LIVE))
-		return verdict_commit(&p, BH_R_NO_ENDPOINT);
+		return verdict_commit(skb, &p, BH_R_NO_ENDPOINT);
 	p.slot = id;
 	p.key_slot = id;
 	p.slot_flags = *(volatile __u32 *)&slot->flags;
@@ -181,7 +181,7 @@ static __always_inline int judge(struct __sk_buff *skb, enum bh_dir dir)
 		r = closed_judge(&p, r);
 	else if (!r)
 		r = pkt_judge(skb, &p);
-	r = verdict_commit(&p, r);
+	r = verdict_commit(skb, &p, r);
 	if (unlikely(p.rport == bpf_htons(PORT_DNS)) && r == TC_ACT_UNSPEC)
 		names_show(skb, &p);
 	return r;

@@ -131,7 +131,7 @@ static __always_inline void call_remember(struct bpf_sock_addr *ctx, const struc
 	o->slot = c->slot_id;
 	o->proc = c->proc;
 	if (c->is_connect)
-		o->connected = 1;
+		o->connected = bpf_get_current_pid_tgid() >> 32 ?: 1;
 }
 
 /* edge_count, verified once for all calls; hence the copy. */

@@ -261,18 +261,17 @@ static __always_inline int conn_origin(struct __sk_buff *skb, const struct pkt *
 	return p->flags & (PF_ANSWER | PF_PROBE) ? BH_R_NO_CONNECTION : 0;
 }
 
+/* False: another CPU is at it. */
 static __always_inline int conn_renew(struct bh_flow *f, struct pkt *p, const struct grant *g,
 				      __u32 seen, int is_new)
 {
 	if (!flow_take(f, seen, FLOW_TAKEN))
-		return g->reason; /* another CPU is at it; the edge counts this packet */
+		return 0;
 	if (is_new || f->reason != g->reason)
 		flow_fold(PKT_KEY(p), f);
 	flow_settle(f, p, g, is_new);
 	flow_touch(f, p);
-	if (is_new)
-		edge_count_pkt(p, g->dir, g->reason, 0, 0);
-	return g->reason | VERDICT_COUNTED;
+	return 1;
 }
 
 /* Is the entry, though its epoch moved on, to be kept as it is? */
@@ -376,7 +375,7 @@ __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow 
 	if (!f) {
 		r = flow_insert(p, &g);
 		if (likely(r == FLOW_MADE)) {
-			edge_count_pkt(p, g.dir, g.reason, 0, 0);
+			edge_count_pkt(skb, p, g.dir, g.reason, 0);
 			return g.reason | VERDICT_COUNTED;
 		}
 		f = r == BH_R_NONE || (p->flags & PF_OPENS) ? flow_find(p) : NULL;
@@ -387,5 +386,9 @@ __noinline int conn_decide(struct __sk_buff *skb, struct pkt *p, struct bh_flow 
 	}
 	is_new = !is_fresh || g.dir != f->dir ||
 		 ((p->flags & PF_OPENS) && verdict_idle_limit(p->proto, f->flags) < 11 * BH_S);
-	return conn_renew(f, p, &g, seen, is_new);
+	if (!conn_renew(f, p, &g, seen, is_new))
+		return g.reason; /* the edge counts this packet */
+	if (is_new)
+		edge_count_pkt(skb, p, g.dir, g.reason, 0);
+	return g.reason | VERDICT_COUNTED;
 }

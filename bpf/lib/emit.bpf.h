@@ -148,14 +148,35 @@ static __always_inline void edge_key(const struct pkt *p, __u32 dir, __u32 reaso
 	k->reason = reason;
 }
 
+/* Who called connect() for what the pod sends; 0: nobody knows. */
+static __always_inline __u32 edge_opener(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct bh_opener *o;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	o = bpf_sk_storage_get(&opener, sk, NULL, 0);
+	if (!o || o->slot != p->slot || o->generation != p->generation || o->connected <= 1)
+		return 0;
+	return o->connected;
+}
+
 /* An edge that is new, a former tenant's, or beyond the quota. */
-__noinline int edge_count_new(const struct pkt *p, const struct bh_edge_key *k, __u32 packets,
-			      __u32 bytes)
+__noinline int edge_count_new(struct __sk_buff *skb, const struct pkt *p,
+			      const struct bh_edge_key *k, __u32 packets, __u32 bytes)
 {
 	struct edge_add a = {};
 
 	if (!p || !k)
 		return 0;
+	if (k->dir == BH_EGRESS && p->dir == BH_EGRESS) {
+		a.e.pid = edge_opener(skb, p);
+		a.e.uid = a.e.pid ? bpf_get_socket_uid(skb) : 0;
+	}
 	a.key = *k;
 	a.e.first_ns = a.e.last_ns = p->now;
 	a.e.packets = packets;
@@ -166,18 +187,19 @@ __noinline int edge_count_new(const struct pkt *p, const struct bh_edge_key *k, 
 	return 0;
 }
 
-/* The packet's edge. dir: the initiator's, or the packet's own when it is denied. packets, bytes:
- * to add; 0 when the packet is counted in its flow and only the edge's existence matters. */
-static __always_inline void edge_count_pkt(const struct pkt *p, __u32 dir, __u32 reason,
-					   __u32 packets, __u32 bytes)
+/* The packet's edge. dir: the initiator's, or the packet's own when it is denied. is_counted: it is
+ * added here; else it is counted in its flow, and only the edge's existence matters. */
+static __always_inline void edge_count_pkt(struct __sk_buff *skb, const struct pkt *p, __u32 dir,
+					   __u32 reason, int is_counted)
 {
+	__u32 packets = is_counted ? p->packets : 0, bytes = is_counted ? p->bytes : 0;
 	struct bh_edge_key key;
 	struct bh_edge *e;
 
 	edge_key(p, dir, reason, &key);
 	e = bpf_map_lookup_elem(&edge, &key);
 	if (unlikely(!e || e->generation != p->generation)) {
-		edge_count_new(p, &key, packets, bytes);
+		edge_count_new(skb, p, &key, packets, bytes);
 		return;
 	}
 	if (packets) {

@@ -308,7 +308,9 @@ struct bh_opener {
 	__u32 generation;
 	__u32 slot;
 	__u32 proc; /* BH_PROC_* or id */
-	__u32 connected; /* 1: connect() ran on it, so the pod is the initiator */
+	/* connect() ran on it, so the pod is the initiator: the process that called it, 1: nobody
+	 * knows which; 0: it did not */
+	__u32 connected;
 };
 
 /* Context of the program bh_sweep (BPF_PROG_RUN; always whole). Without edges_before_ns and slot it
