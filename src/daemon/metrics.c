@@ -47,16 +47,17 @@ static void maps(struct bh_daemon *d, struct bh_str *out)
 	struct bh_map_fill v[64];
 	size_t n = bh_datapath_maps(d->dp, v, 64);
 
+	n += bh_runtime_maps(d->runtime, v + n, 64 - n);
 	bh_str_add(out,
 		   "# TYPE bulkhead_map_entries gauge\n"
 		   "# HELP bulkhead_map_entries Entries in each kernel map.\n");
-	for (size_t i = 0; i < n && i < 64; i++)
+	for (size_t i = 0; i < n; i++)
 		bh_str_fmt(out, "bulkhead_map_entries{map=\"%s\"} %llu\n", v[i].name,
 			   (unsigned long long)v[i].used);
 	bh_str_add(out,
 		   "# TYPE bulkhead_map_max_entries gauge\n"
 		   "# HELP bulkhead_map_max_entries Room in each kernel map.\n");
-	for (size_t i = 0; i < n && i < 64; i++)
+	for (size_t i = 0; i < n; i++)
 		bh_str_fmt(out, "bulkhead_map_max_entries{map=\"%s\"} %llu\n", v[i].name,
 			   (unsigned long long)v[i].max);
 }

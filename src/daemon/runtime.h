@@ -10,6 +10,7 @@
 #include "daemon/verbs.h"
 
 struct bh_edge_fact;
+struct bh_map_fill;
 struct bh_endpoint;
 struct bh_baselines;
 struct bh_digests;
@@ -57,6 +58,9 @@ json_t *bh_runtime_used(struct bh_runtime *rt);
 
 /* As bh_datapath_progs, of the tracing programs; borrowed names. rt may be NULL. */
 size_t bh_runtime_progs(const struct bh_runtime *rt, struct bh_prog_cost *v, size_t n);
+
+/* As bh_datapath_maps, of the tracing maps; borrowed names. rt may be NULL. */
+size_t bh_runtime_maps(struct bh_runtime *rt, struct bh_map_fill *v, size_t n);
 
 /* How many of the optional programs at the kernel's security hooks are attached, and why they are
  * not; NULL: they are, or nobody wanted them. rt may be NULL. */

@@ -51,6 +51,11 @@ json_t *bh_runtime_used(struct bh_runtime *rt)
 	return used;
 }
 
+size_t bh_runtime_maps(struct bh_runtime *rt, struct bh_map_fill *v, size_t n)
+{
+	return rt && rt->trace ? bh_trace_maps(rt->trace, v, n) : 0;
+}
+
 size_t bh_runtime_progs(const struct bh_runtime *rt, struct bh_prog_cost *v, size_t n)
 {
 	return rt && rt->trace ? bh_trace_progs(rt->trace, v, n) : 0;

@@ -40,8 +40,9 @@ static json_t *maps_json(struct bh_daemon *d, uint64_t *ret_bytes)
 	size_t n = bh_datapath_maps(d->dp, v, MAX_MAPS);
 	json_t *a = json_array();
 
+	n += bh_runtime_maps(d->runtime, v + n, MAX_MAPS - n);
 	*ret_bytes = 0;
-	for (size_t i = 0; i < n && i < MAX_MAPS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		*ret_bytes += v[i].bytes;
 		json_array_append_new(a,
 				      json_pack("{ss sI sI sI}", "name", v[i].name, "used",

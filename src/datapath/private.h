@@ -129,6 +129,8 @@ struct bh_datapath {
 int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err);
 
 /* ---- stats.c ---- */
+/* What the kernel accounts for the map, in bytes. */
+uint64_t bh_dp_memlock(int fd);
 /* false when there is no such program. name is borrowed. */
 bool bh_dp_cost(int fd, const char *name, struct bh_prog_cost *ret);
 

@@ -33,8 +33,7 @@ int bh_datapath_drops(struct bh_datapath *dp, struct bh_drop ret[BH_R_COUNT])
 	return 0;
 }
 
-/* What the kernel accounts for the map, in bytes. */
-static uint64_t memlock_of(int fd)
+uint64_t bh_dp_memlock(int fd)
 {
 	char path[64], line[128];
 	uint64_t bytes = 0;
@@ -127,7 +126,7 @@ size_t bh_datapath_maps(struct bh_datapath *dp, struct bh_map_fill *v, size_t n)
 				: i == BH_M_EDGE ? edges
 						 : used_of(dp, i),
 			.max = dp->map[i].max,
-			.bytes = memlock_of(dp->map[i].fd),
+			.bytes = bh_dp_memlock(dp->map[i].fd),
 		};
 	}
 	return BH_M_COUNT;

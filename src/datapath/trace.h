@@ -30,6 +30,14 @@ void bh_trace_closep(struct bh_trace **t);
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err);
 enum bh_trace_mode bh_trace_mode(const struct bh_trace *t);
 
+/* What the programs hold of a living process; pid as this machine sees it. -ESRCH: it is gone;
+ * -ENOENT: it is no pod's. */
+int bh_trace_task(const struct bh_trace *t, int pid, struct bh_trace_task *ret);
+
+/* As bh_datapath_maps, of the tracer's own maps; names are borrowed from t. */
+struct bh_map_fill;
+size_t bh_trace_maps(struct bh_trace *t, struct bh_map_fill *v, size_t n);
+
 /* As bh_datapath_progs, of what is loaded; names are borrowed from t. */
 size_t bh_trace_progs(const struct bh_trace *t, struct bh_prog_cost *v, size_t n);
 
