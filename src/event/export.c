@@ -32,11 +32,6 @@ static const char *text_of(const json_t *obj, const char *key)
 	return json_string_value(json_object_get(obj, key));
 }
 
-static const json_t *ours_of(const json_t *event)
-{
-	return json_object_get(json_object_get(event, "unmapped"), "bulkhead");
-}
-
 uint64_t bh_export_seq(const json_t *event)
 {
 	const json_t *seq = json_object_get(json_object_get(event, "chain"), "seq");
@@ -44,24 +39,87 @@ uint64_t bh_export_seq(const json_t *event)
 	return (uint64_t)json_integer_value(seq);
 }
 
-/* What is worth a field of its own, the same in every form. */
-struct field {
-	const char *name, *value;
+#define OURS "unmapped.bulkhead."
+/* of the process that the event is about, of who did it, of what a finding has as evidence */
+#define ANY_PROCESS(x) "process." x "|actor.process." x "|evidences.0.process." x
+
+/* What is worth a field of its own: its name, where OpenTelemetry has a better one that, and where
+ * it is in the event, the first of these places that there is. */
+static const struct {
+	const char *name, *otlp, *places;
+} known[] = {
+	{"class", NULL, "class_name"},
+	{"severity", NULL, "severity"},
+	{"pod", NULL, OURS "pod"},
+	{"peer", NULL, OURS "peer"},
+	{"verdict", NULL, OURS "verdict"},
+	{"reason", NULL, OURS "reason"},
+	{"namespace", "k8s.namespace.name", OURS "namespace"},
+	{"container", "k8s.container.name", "container.name"},
+	{"containerId", "container.id", "container.uid"},
+	{"image", "container.image.name", OURS "image"},
+	{"imageVerdict", NULL, OURS "imageVerdict"},
+	{"workload", NULL, OURS "workload.name"},
+	{"process", "process.executable.path", ANY_PROCESS("file.path")},
+	{"pid", "process.pid", ANY_PROCESS("pid")},
+	{"exec", NULL, ANY_PROCESS("uid")},
+	{"sha256", NULL, ANY_PROCESS("file.hashes.0.value")},
+	{"provenance", NULL, OURS "provenance|" OURS "processProvenance"},
+	{"rule", NULL, OURS "rule"},
+	{"place", NULL, "policy.desc|" OURS "place"},
+	{"detector", NULL, OURS "detector"},
+	{"disposition", NULL, "disposition"},
+	{"correlation", NULL, "metadata.correlation_uid"},
+	{"seq", NULL, "chain.seq"}, /* the last one; 0: the event has none */
 };
-#define FIELDS 7
+#define FIELDS BH_ARRAY_SIZE(known)
 
-static size_t fields_of(const json_t *event, char seq[24], struct field ret[FIELDS])
+/* The member at a dotted path of n bytes; numbers are positions in arrays. */
+static const json_t *member_at(const json_t *j, const char *path, size_t n)
 {
-	static const char *const names[] = {"pod", "peer", "verdict", "reason"};
-	size_t n = 0;
+	while (j && n) {
+		const char *dot = memchr(path, '.', n);
+		size_t len = dot ? (size_t)(dot - path) : n;
+		char key[32];
 
-	snprintf(seq, 24, "%llu", (unsigned long long)bh_export_seq(event));
-	ret[n++] = (struct field){"class", text_of(event, "class_name")};
-	ret[n++] = (struct field){"severity", text_of(event, "severity")};
-	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)
-		ret[n++] = (struct field){names[i], text_of(ours_of(event), names[i])};
-	ret[n++] = (struct field){"seq", seq};
-	return n;
+		snprintf(key, sizeof(key), "%.*s", (int)len, path);
+		j = json_is_array(j) ? json_array_get(j, strtoul(key, NULL, 10))
+				     : json_object_get(j, key);
+		path += dot ? len + 1 : len;
+		n -= dot ? len + 1 : len;
+	}
+	return j;
+}
+
+static const json_t *first_of(const json_t *event, const char *places)
+{
+	const json_t *j = NULL;
+
+	while (!j && *places) {
+		size_t n = strcspn(places, "|");
+
+		j = member_at(event, places, n);
+		places += n + (places[n] == '|');
+	}
+	return j;
+}
+
+struct field {
+	const char *name, *otlp; /* otlp NULL: as name */
+	const char *text;	 /* value, "" when there is none */
+	bool is_number;
+	char number[24];
+};
+
+static void field_of(const json_t *event, size_t i, struct field *f)
+{
+	const json_t *j = first_of(event, known[i].places);
+	const char *text = j ? json_string_value(j) : i + 1 == FIELDS ? "0" : NULL;
+
+	*f = (struct field){known[i].name, known[i].otlp, "", json_is_integer(j), ""};
+	if (f->is_number)
+		snprintf(f->number, sizeof(f->number), "%lld", (long long)json_integer_value(j));
+	f->text = f->is_number ? f->number : text ? text : "";
 }
 
 /* ---- syslog ---- */
@@ -123,14 +181,13 @@ static void add_header(struct bh_str *b, const json_t *event, int facility)
 
 static void add_structured(struct bh_str *b, const json_t *event)
 {
-	struct field f[FIELDS];
-	char seq[24];
-	size_t n = fields_of(event, seq, f);
+	struct field f;
 
 	bh_str_add(b, "[" SD_ID);
-	for (size_t i = 0; i < n; i++) {
-		if (f[i].value && *f[i].value)
-			add_param(b, f[i].name, f[i].value);
+	for (size_t i = 0; i < FIELDS; i++) {
+		field_of(event, i, &f);
+		if (*f.text)
+			add_param(b, f.name, f.text);
 	}
 	bh_str_add(b, "] ");
 }
@@ -161,15 +218,19 @@ static json_t *attribute(const char *key, const char *value)
 static json_t *attributes(const json_t *event)
 {
 	json_t *all = json_array();
-	struct field f[FIELDS];
-	char seq[24];
-	size_t n = fields_of(event, seq, f);
+	struct field f;
 
-	for (size_t i = 0; all && i < n; i++) {
-		BH_CLEANUP(bh_freep) char *key = bh_strf("bulkhead.%s", f[i].name);
+	for (size_t i = 0; all && i < FIELDS; i++) {
+		BH_CLEANUP(bh_freep) char *key = NULL;
 
-		if (key && f[i].value && *f[i].value)
-			json_array_append_new(all, attribute(key, f[i].value));
+		field_of(event, i, &f);
+		key = f.otlp ? bh_strf("%s", f.otlp) : bh_strf("bulkhead.%s", f.name);
+		if (!key || !*f.text)
+			continue;
+		/* a 64-bit number is a string in this JSON */
+		json_array_append_new(
+			all, json_pack("{s:s, s:{s:s}}", "key", key, "value",
+				       f.otlp && f.is_number ? "intValue" : "stringValue", f.text));
 	}
 	return all;
 }

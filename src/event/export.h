@@ -14,15 +14,19 @@
 
 /* One event as a syslog message, with its length in front: RFC 5424 in the framing of RFC 6587
  * section 3.4.1 (octet counting), which RFC 5425 has over TLS. Structured data: id
- * "bulkhead@32473" with class, severity, pod, peer, verdict, reason, seq where they are known; the
- * number is the one that RFC 5612 sets aside, for want of our own. MSG is the event as JSON, with
+ * "bulkhead@32473" with class, severity, pod, peer, verdict, reason, namespace, container,
+ * containerId, image, imageVerdict, workload, process, pid, exec, sha256, provenance, rule, place,
+ * detector, disposition, correlation, seq where they are known; the number is the one that RFC 5612
+ * sets aside, for want of our own. MSG is the event as JSON, with
  * the byte order mark that says UTF-8. Facility 13 is "log audit". -ENOMEM. */
 #define BH_SYSLOG_FACILITY 13
 int bh_export_syslog(const json_t *event, int facility, struct bh_str *out, struct bh_err *err);
 
 /* Events as an ExportLogsServiceRequest of the OpenTelemetry protocol 1.x in its JSON form: a log
- * record each, severity numbers of the log data model, the event as a string body. node: of the
- * resource. The caller owns *ret. */
+ * record each, severity numbers of the log data model, the event as a string body. Attributes are
+ * syslog's fields as "bulkhead.NAME", or as the semantic conventions have them: k8s.namespace.name,
+ * k8s.container.name, container.id, container.image.name, process.executable.path, process.pid.
+ * node: of the resource. The caller owns *ret. */
 int bh_export_otlp(const json_t *events, const char *node, const char *version, json_t **ret,
 		   struct bh_err *err);
 /* What a receiver answered to it with status 200: how many records it refused for good, and its

@@ -53,6 +53,37 @@ static void test_syslog(void **state)
 	assert_string_equal(strstr(rest, "\xef\xbb\xbf") + 3, json);
 }
 
+/* A receiver that does not look into JSON still knows who did what, and which rule says so. */
+static const char finding[] =
+	"{\"class_uid\":2004,\"class_name\":\"Detection Finding\",\"severity_id\":4,"
+	"\"severity\":\"High\",\"time\":1795000000123,\"disposition\":\"Isolated\","
+	"\"metadata\":{\"correlation_uid\":\"shop/Pod/web/cron/k\"},"
+	"\"container\":{\"name\":\"web\",\"uid\":\"cid\"},\"policy\":{\"desc\":\"/m/a.yaml:7\"},"
+	"\"evidences\":[{\"process\":{\"pid\":42,\"uid\":\"00ab\",\"file\":{\"path\":\"/opt/x\","
+	"\"hashes\":[{\"value\":\"abc\"}]}}}],\"chain\":{\"seq\":9},\"unmapped\":{\"bulkhead\":{"
+	"\"pod\":\"shop/"
+	"web\",\"namespace\":\"shop\",\"imageVerdict\":\"accept\",\"image\":\"nginx\","
+	"\"provenance\":\"new\",\"rule\":\"RuntimePolicy shop/a\",\"detector\":\"cron\","
+	"\"workload\":{\"name\":\"web\"}}}}";
+
+static void test_fields(void **state)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
+	BH_CLEANUP(bh_json_decrefp) json_t *e = NULL;
+
+	(void)state;
+	bh_assert_ok(&err, bh_json_parse(finding, strlen(finding), 4096, &e, &err));
+	bh_assert_ok(&err, bh_export_syslog(e, 13, &out, &err));
+	assert_non_null(strstr(
+		out.s,
+		" [bulkhead@32473 class=\"Detection Finding\" severity=\"High\" "
+		"pod=\"shop/web\" namespace=\"shop\" container=\"web\" containerId=\"cid\" "
+		"image=\"nginx\" imageVerdict=\"accept\" workload=\"web\" process=\"/opt/x\" "
+		"pid=\"42\" exec=\"00ab\" sha256=\"abc\" provenance=\"new\" "
+		"rule=\"RuntimePolicy shop/a\" place=\"/m/a.yaml:7\" detector=\"cron\" "
+		"disposition=\"Isolated\" correlation=\"shop/Pod/web/cron/k\" seq=\"9\"] "));
+}
+
 /* Messages follow each other with nothing in between. */
 static void test_syslog_frames(void **state)
 {
@@ -114,6 +145,44 @@ static void test_otlp(void **state)
 	assert_string_equal(
 		json_string_value(at(rq, "resourceLogs.0.resource.attributes.2.value.stringValue")),
 		"node1");
+}
+
+/* What the semantic conventions have a name for is called so. */
+static void test_otlp_fields(void **state)
+{
+	static const struct {
+		const char *key, *type, *value;
+	} want[] = {
+		{"bulkhead.pod", "stringValue", "shop/web"},
+		{"k8s.namespace.name", "stringValue", "shop"},
+		{"container.id", "stringValue", "cid"},
+		{"process.executable.path", "stringValue", "/opt/x"},
+		{"process.pid", "intValue", "42"},
+		{"bulkhead.place", "stringValue", "/m/a.yaml:7"},
+		{"bulkhead.correlation", "stringValue", "shop/Pod/web/cron/k"},
+		{"bulkhead.seq", "stringValue", "9"},
+	};
+	BH_CLEANUP(bh_json_decrefp) json_t *e = NULL, *events = NULL, *rq = NULL;
+	const json_t *all, *one;
+	size_t i;
+
+	(void)state;
+	bh_assert_ok(&err, bh_json_parse(finding, strlen(finding), 4096, &e, &err));
+	events = json_pack("[O]", e);
+	bh_assert_ok(&err, bh_export_otlp(events, "node1", "0.1", &rq, &err));
+	all = at(rq, "resourceLogs.0.scopeLogs.0.logRecords.0.attributes");
+	for (size_t k = 0; k < BH_ARRAY_SIZE(want); k++) {
+		const char *value = NULL;
+
+		json_array_foreach(all, i, one)
+		{
+			if (!strcmp(json_string_value(at(one, "key")), want[k].key))
+				value = json_string_value(json_object_get(
+					json_object_get(one, "value"), want[k].type));
+		}
+		assert_non_null(value);
+		assert_string_equal(value, want[k].value);
+	}
 }
 
 static uint64_t rejected(const char *body, char text[32])
@@ -190,6 +259,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_syslog_frames, setup, teardown),
 		cmocka_unit_test(test_syslog_of_little),
 		cmocka_unit_test_setup_teardown(test_otlp, setup, teardown),
+		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_otlp_fields),
 		cmocka_unit_test(test_otlp_answer),
 		cmocka_unit_test_setup_teardown(test_webhook, setup, teardown),
 		cmocka_unit_test(test_signature),
