@@ -142,12 +142,16 @@ static int cut_off(struct pending_add *p, const struct bh_image_said *said, stru
 	const struct bh_endpoint *ep = pending_endpoint(p);
 	struct bh_caller self = {.pid = getpid(), .uid = 0, .exe = "bulkheadd"};
 	struct bh_isolate_request rq = {.reason = said->text, .is_doubt = said->is_doubt};
+	BH_CLEANUP(bh_images_blame_done) struct bh_images_blame blame = {0};
 
 	/* an operator's own quarantine stays as it is */
 	if (!ep || !bh_isolation_may_cut(p->d->isolation, ep->ns, ep->name, said->is_doubt))
 		return 0;
 	rq.ns = ep->ns;
 	rq.name = ep->name;
+	bh_images_blame(p->d->images, said, ep->ns, ep->name, &blame);
+	rq.rule = &blame.rule;
+	rq.finding = blame.finding;
 	return bh_isolate_now(p->d->isolation, &rq, &self, err);
 }
 

@@ -114,9 +114,13 @@ void bh_containers_name(struct bh_containers *c, const struct bh_endpoint *ep,
 	snprintf(whose->container, sizeof(whose->container), "%s", known.name);
 	snprintf(whose->image, sizeof(whose->image), "%s", known.image);
 	snprintf(whose->digest, sizeof(whose->digest), "%s", known.digest);
+	/* of its own image, where that is known; else of the pod's worst */
+	if (*known.verdict)
+		snprintf(whose->verdict, sizeof(whose->verdict), "%s", known.verdict);
 	pod->container_id = id;
 	pod->container = whose->container;
 	pod->image = whose->image;
+	pod->verdict = whose->verdict[0] ? whose->verdict : NULL;
 	pod->image_digest = whose->digest[0] ? whose->digest : NULL;
 }
 

@@ -1,5 +1,6 @@
 /* image_known.c - what verdicts were given: events, log, records of pods, counts. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@
 #include "daemon/image_private.h"
 #include "daemon/image_watch.h"
 #include "daemon/journal.h"
+#include "daemon/whose.h"
 #include "event/ocsf_image.h"
 
 #define MAX_TOLD    8192
@@ -29,18 +31,99 @@ int bh_images_refresh(struct bh_images *im, struct bh_err *err)
 
 /* ---- telling ---- */
 
+/* Where the policy is written, "" where two of the name are. */
+static void find_origin(const struct bh_images *im, const char *name, char *out, size_t size)
+{
+	struct bh_image_policy *const *v;
+	bool has_one = false;
+	size_t n;
+
+	out[0] = '\0';
+	v = bh_image_files_policies(im->files, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(v[i]->name, name))
+			continue;
+		snprintf(out, size, "%s", has_one ? "" : v[i]->origin);
+		has_one = true;
+	}
+}
+
+static void blame(const struct bh_images *im, const char *policy, struct bh_images_blame *ret)
+{
+	bool is_exception = !strncmp(policy, "ImageException ", strlen("ImageException "));
+	char *colon;
+
+	*ret = (struct bh_images_blame){0};
+	if (!*policy)
+		return;
+	snprintf(ret->name, sizeof(ret->name), "%s%s", is_exception ? "" : "ImagePolicy ", policy);
+	ret->rule.name = ret->name;
+	find_origin(im, policy, ret->file, sizeof(ret->file));
+	colon = strrchr(ret->file, ':');
+	if (!colon)
+		return;
+	*colon = '\0';
+	ret->rule.file = ret->file;
+	ret->rule.line = (unsigned)strtoul(colon + 1, NULL, 10);
+}
+
+void bh_images_blame(const struct bh_images *im, const struct bh_image_said *said, const char *ns,
+		     const char *pod, struct bh_images_blame *ret)
+{
+	const json_t *row;
+	size_t i;
+
+	*ret = (struct bh_images_blame){0};
+	json_array_foreach(said->rows, i, row)
+	{
+		if (!strcmp(bh_image_text(row, "verdict"), "accept") ||
+		    !strcmp(bh_image_text(row, "mode"), bh_image_mode_text(BH_IMAGE_AUDIT)))
+			continue;
+		blame(im, bh_image_text(row, "policy"), ret);
+		ret->finding = bh_ocsf_image_uid(ns, pod, bh_image_text(row, "image"),
+						 bh_image_text(row, "digest"));
+		return;
+	}
+}
+
+void bh_images_blame_done(struct bh_images_blame *b)
+{
+	free(b->finding);
+}
+
+/* What is known of the pod, with the image in question. */
+static struct bh_ocsf_pod pod_of(const struct bh_images *im, const struct bh_image_wait *w,
+				 const struct bh_image_want *x, struct bh_whose *whose)
+{
+	const struct bh_endpoint *ep =
+		w->name ? bh_endpoint_table_pod(&im->d->endpoints, w->ns, w->name) : NULL;
+	const char *digest = bh_image_text(x->answer, "digest");
+	struct bh_ocsf_pod pod = {.ns = w->ns, .name = w->name};
+
+	if (ep)
+		pod = bh_whose_pod(im->d, ep, whose);
+	pod.image = x->reference;
+	pod.image_digest = *digest ? digest : NULL;
+	pod.verdict = bh_image_text(x->answer, "verdict");
+	return pod;
+}
+
 static void tell_verdict(struct bh_images *im, const struct bh_image_wait *w,
 			 const struct bh_image_want *x)
 {
 	struct bh_journal *j = im->d->journal;
+	struct bh_images_blame by;
+	struct bh_whose whose;
 	struct bh_ocsf_image i = {
-		.time_ms = bh_now_s() * 1000,
-		.pod = {.ns = w->ns, .name = w->name, .image = x->reference},
+		.time_ms = bh_journal_now_ms(),
+		.pod = pod_of(im, w, x, &whose),
 		.reference = x->reference,
 		.mode = bh_image_mode_text(x->mode),
 		.answer = x->answer,
 	};
 
+	blame(im, bh_image_text(x->answer, "policy"), &by);
+	i.rule = by.rule;
 	bh_journal_event(j, bh_ocsf_image_verdict(bh_journal_ocsf(j), &i));
 	if (!strcmp(bh_image_text(x->answer, "verdict"), "accept"))
 		return;
@@ -171,6 +254,36 @@ bool bh_images_container(const struct bh_images *im, const char *id,
 			 struct bh_images_container *ret)
 {
 	return bh_image_watch_container(im->watch, id, ret);
+}
+
+struct asking {
+	const char *image;
+	struct bh_images_about *ret;
+};
+
+static void add_verdict(const char *image, const json_t *row, void *arg)
+{
+	struct asking *a = arg;
+	const char *verdict = bh_image_text(row, "verdict"), *digest = bh_image_text(row, "digest");
+
+	if (*verdict && (!a->ret->verdict || rank(verdict) > rank(a->ret->verdict)))
+		a->ret->verdict = verdict;
+	if (*digest && !a->ret->digest && !strcmp(image, a->image))
+		a->ret->digest = digest;
+}
+
+void bh_images_about(const struct bh_images *im, const char *ns, const char *name,
+		     const char *image, struct bh_images_about *ret)
+{
+	struct asking a = {image, ret};
+	const json_t *row;
+	size_t i;
+
+	*ret = (struct bh_images_about){0};
+	if (!im || bh_image_watch_each(im->watch, ns, name, add_verdict, &a))
+		return;
+	json_array_foreach(json_object_get(bh_images_record(im, ns, name), "rows"), i, row)
+		add_verdict(bh_image_text(row, "image"), row, &a);
 }
 
 json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,

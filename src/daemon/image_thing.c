@@ -16,10 +16,69 @@
 
 #define RETRY_S 10 /* until what could not be judged is tried again */
 
+/* ---- by pod ---- */
+
+#define POD_KEY 600 /* longer ones than Kubernetes has may share a list */
+
+static struct bh_image_thing *first_of(const struct bh_image_things *all, const char *ns,
+				       const char *pod)
+{
+	char key[POD_KEY];
+
+	snprintf(key, sizeof(key), "%s/%s", ns, pod);
+	return bh_map_get_s(&all->by_pod, key);
+}
+
+const struct bh_image_thing *bh_image_things_of(const struct bh_image_things *all, const char *ns,
+						const char *pod)
+{
+	return first_of(all, ns, pod);
+}
+
+static int set_first(struct bh_image_thing *t, struct bh_image_thing *first)
+{
+	char key[POD_KEY];
+
+	snprintf(key, sizeof(key), "%s/%s", t->ns, t->pod);
+	if (first)
+		return bh_map_set_s(&t->all->by_pod, key, first);
+	bh_map_del_s(&t->all->by_pod, key);
+	return 0;
+}
+
+/* Behind the first one, which stays in the map. */
+int bh_image_thing_list(struct bh_image_thing *t)
+{
+	struct bh_image_thing *first = first_of(t->all, t->ns, t->pod);
+
+	if (!first)
+		return set_first(t, t);
+	t->prev = first;
+	t->next = first->next;
+	if (first->next)
+		first->next->prev = t;
+	first->next = t;
+	return 0;
+}
+
+/* Needs no memory: the map has the key. */
+static void unlist(struct bh_image_thing *t)
+{
+	if (!t->ns || !t->pod)
+		return;
+	if (t->next)
+		t->next->prev = t->prev;
+	if (t->prev)
+		t->prev->next = t->next;
+	else if (first_of(t->all, t->ns, t->pod) == t)
+		set_first(t, t->next);
+}
+
 void bh_image_thing_free(void *v)
 {
 	struct bh_image_thing *t = v;
 
+	unlist(t);
 	bh_images_forget(t->wait);
 	free(t->ns);
 	free(t->pod);
@@ -50,12 +109,16 @@ static void cut(struct bh_image_thing *t, const struct bh_image_said *said)
 					.is_doubt = said->is_doubt};
 	bool is_cut = bh_isolation_has(d->isolation, t->ns, t->pod);
 	struct bh_caller by = self();
+	BH_CLEANUP(bh_images_blame_done) struct bh_images_blame blame = {0};
 	struct bh_err err = {0};
 
 	if (!bh_isolation_may_cut(d->isolation, t->ns, t->pod, said->is_doubt)) {
 		bh_isolation_follow(d->isolation, t->ns, t->pod, t->uid);
 		return;
 	}
+	bh_images_blame(t->all->im, said, t->ns, t->pod, &blame);
+	rq.rule = &blame.rule;
+	rq.finding = blame.finding;
 	if (bh_isolate_now(d->isolation, &rq, &by, &err) < 0)
 		bh_error("pod '%s/%s' runs what it must not, and cannot be cut off: %s: %s", t->ns,
 			 t->pod, said->text, err.text);
@@ -203,10 +266,15 @@ static void tell_mismatch(struct bh_image_thing *t, const char *reference, const
 			t->ns, t->pod, t->container, t->image, *judged ? judged : "nothing",
 			reference ? reference : "of no known digest", t->id);
 	struct bh_ocsf_config c = {
-		.time_ms = bh_now_s() * 1000,
+		.time_ms = bh_journal_now_ms(),
 		.change = BH_CHANGE_CHANGED,
 		.object = "image mismatch",
 		.text = text,
+		.pod = {.ns = t->ns,
+			.name = t->pod,
+			.uid = t->uid,
+			.container = t->container,
+			.image = t->image},
 	};
 
 	t->is_told = true;

@@ -18,6 +18,7 @@ struct bh_image_things {
 	struct bh_daemon *d;
 	struct bh_images *im;
 	struct bh_map by_key; /* by container, or by pod and image without a runtime */
+	struct bh_map by_pod; /* "NS/NAME" > the first of its list; borrowed */
 	char *version;	      /* of the policies in force; NULL: not yet */
 	uint64_t mismatches, cut_pods;
 };
@@ -25,6 +26,7 @@ struct bh_image_things {
 /* One image that runs: of a container, or a volume of one. */
 struct bh_image_thing {
 	struct bh_image_things *all;
+	struct bh_image_thing *next, *prev; /* of the pod's; a list of one has neither */
 	char *ns, *pod, *container, *image, *id;
 	char *uid; /* of the pod, as the runtime has it; NULL: not known */
 	json_t *digests;
@@ -39,6 +41,12 @@ struct bh_image_thing {
 	bool is_guess;	 /* of the manifest; no runtime says that it runs */
 };
 
+/* Takes it out of its pod's list. */
 void bh_image_thing_free(void *v);
+/* Puts it into its pod's list; -ENOMEM. */
+int bh_image_thing_list(struct bh_image_thing *t);
+/* The first of a list in which the pod's are, and at times others'; NULL: it has none. */
+const struct bh_image_thing *bh_image_things_of(const struct bh_image_things *all, const char *ns,
+						const char *pod);
 /* By the policies in force. The verdict may come later, from the loop. */
 void bh_image_thing_judge(struct bh_image_thing *t);

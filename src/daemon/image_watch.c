@@ -60,7 +60,7 @@ static struct bh_image_thing *thing_new(struct bh_image_watch *w, const json_t *
 
 static void add_thing(struct bh_image_watch *w, const char *key, struct bh_image_thing *t)
 {
-	if (!t || bh_map_set_s(&w->things.by_key, key, t)) {
+	if (!t || bh_image_thing_list(t) || bh_map_set_s(&w->things.by_key, key, t)) {
 		bh_error("what runs is not compared: no memory");
 		if (t)
 			bh_image_thing_free(t);
@@ -277,21 +277,40 @@ bool bh_image_watch_container(const struct bh_image_watch *w, const char *id,
 					    .pod = t->pod,
 					    .name = t->container,
 					    .image = t->image,
-					    .digest = at ? at + 1 : ""};
+					    .digest = at ? at + 1 : "",
+					    .verdict = text_of(t->verdict, "verdict")};
 	return true;
+}
+
+static bool is_of(const struct bh_image_thing *t, const char *ns, const char *pod)
+{
+	return !strcmp(t->ns, ns) && !strcmp(t->pod, pod);
+}
+
+bool bh_image_watch_each(const struct bh_image_watch *w, const char *ns, const char *name,
+			 void (*fn)(const char *image, const json_t *verdict, void *arg), void *arg)
+{
+	bool has_any = false;
+
+	for (const struct bh_image_thing *t = bh_image_things_of(&w->things, ns, name); t;
+	     t = t->next) {
+		if (!is_of(t, ns, name))
+			continue;
+		has_any = true;
+		fn(t->image, t->verdict, arg);
+	}
+	return has_any;
 }
 
 json_t *bh_image_watch_pod(const struct bh_image_watch *w, const char *ns, const char *name)
 {
 	json_t *rows = json_array();
-	struct bh_map_entry *e;
-	size_t pos = 0;
 
-	while ((e = bh_map_next(&w->things.by_key, &pos))) {
-		const struct bh_image_thing *t = e->value;
+	for (const struct bh_image_thing *t = bh_image_things_of(&w->things, ns, name); t;
+	     t = t->next) {
 		json_t *row;
 
-		if (strcmp(t->ns, ns) || strcmp(t->pod, name))
+		if (!is_of(t, ns, name))
 			continue;
 		row = t->verdict ? json_copy(t->verdict) : json_pack("{s:s}", "verdict", "");
 		json_object_set_new(row, "image", json_string(t->image));
@@ -334,6 +353,7 @@ int bh_image_watch_open(struct bh_daemon *d, struct bh_images *im, struct bh_ima
 	w->things.im = im;
 	w->looked_s = -LOOK_S;
 	bh_map_init(&w->things.by_key, bh_image_thing_free);
+	bh_map_init(&w->things.by_pod, NULL);
 	r = bh_cri_ear_open(d->loop, d->cfg->images_runtime, on_look, w, &w->ear, err);
 	if (!r)
 		r = bh_loop_timer(d->loop, TICK_MS, TICK_MS, on_tick, w, &w->timer, err);
@@ -352,6 +372,7 @@ void bh_image_watch_close(struct bh_image_watch *w)
 	bh_source_free(w->timer);
 	bh_cri_ear_close(w->ear);
 	bh_map_done(&w->things.by_key);
+	bh_map_done(&w->things.by_pod);
 	free(w->things.version);
 	free(w);
 }

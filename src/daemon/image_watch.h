@@ -32,6 +32,11 @@ void bh_image_watch_expect(struct bh_image_watch *w);
 /* bh_images_container. */
 bool bh_image_watch_container(const struct bh_image_watch *w, const char *id,
 			      struct bh_images_container *ret);
+/* Calls fn for each image that the pod runs, with its row of bh_image_want_row (NULL: none yet);
+ * false: the runtime says nothing of the pod. */
+bool bh_image_watch_each(const struct bh_image_watch *w, const char *ns, const char *name,
+			 void (*fn)(const char *image, const json_t *verdict, void *arg),
+			 void *arg);
 /* Rows of bh_images_of_pod for what the runtime says; empty when it says nothing. The caller's. */
 json_t *bh_image_watch_pod(const struct bh_image_watch *w, const char *ns, const char *name);
 /* The runtime's part of bh_images_status; the caller's. */

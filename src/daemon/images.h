@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "event/ocsf.h"
 
 struct bh_daemon;
 struct bh_images;
@@ -42,6 +43,16 @@ struct bh_image_subject {
 	bool is_running;   /* the pod started already; it is not told again unless it is news */
 };
 
+/* Which policy's verdict it is that has the pod cut off, and the finding that tells of it. */
+struct bh_images_blame {
+	struct bh_ocsf_rule rule;
+	char *finding; /* uid; NULL: not known */
+	char name[300], file[4096];
+};
+void bh_images_blame(const struct bh_images *im, const struct bh_image_said *said, const char *ns,
+		     const char *pod, struct bh_images_blame *ret);
+void bh_images_blame_done(struct bh_images_blame *b);
+
 /* Does nothing with images.mode off. */
 int bh_images_open(struct bh_daemon *d, struct bh_images **ret, struct bh_err *err);
 /* Ends the workers; those who wait are not called. */
@@ -64,7 +75,7 @@ void bh_images_expect(struct bh_images *im);
 /* What the container runtime told of a container by its id, borrowed until the loop runs again. */
 struct bh_images_container {
 	const char *ns, *pod;
-	const char *name, *image, *digest; /* digest: "" when not known */
+	const char *name, *image, *digest, *verdict; /* the last two: "" when not known */
 };
 bool bh_images_container(const struct bh_images *im, const char *id,
 			 struct bh_images_container *ret);
@@ -73,6 +84,13 @@ bool bh_images_container(const struct bh_images *im, const char *id,
  * the result. */
 json_t *bh_images_of_pod(const struct bh_images *im, const char *ns, const char *name,
 			 const char **ret_worst);
+/* The same in short, and cheap: for every event. */
+struct bh_images_about {
+	const char *verdict; /* the pod's worst; NULL: none is known */
+	const char *digest;  /* of its image of that reference; NULL: not known */
+};
+void bh_images_about(const struct bh_images *im, const char *ns, const char *name,
+		     const char *image, struct bh_images_about *ret);
 /* Rows of the verb policy.exceptions; the caller's. */
 json_t *bh_images_exceptions(const struct bh_images *im);
 /* {"mode","runtime"}; NULL with images.mode off. The caller's. */

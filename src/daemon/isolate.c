@@ -110,12 +110,16 @@ int bh_isolation_record(const struct bh_isolate_request *rq, const struct bh_cal
 	rec->name = bh_strf("%s", rq->name);
 	rec->reason = bh_strf("%s", rq->reason);
 	rec->by = caller_text(by);
-	if (!rec->ns || !rec->name || !rec->reason || !rec->by)
+	rec->since_s = bh_now_s();
+	rec->correlation = rq->finding ? bh_strf("%s", rq->finding)
+				       : bh_strf("%s/%s/quarantine/%lld", rq->ns, rq->name,
+						 (long long)rec->since_s);
+	rec->rule = bh_quarantine_rule_json(rq->rule);
+	if (!rec->ns || !rec->name || !rec->reason || !rec->by || !rec->correlation)
 		return bh_fail(err, ENOMEM, "quarantine");
 	rec->is_doubt = rq->is_doubt;
 	rec->is_killing = rq->kill;
 	rec->is_freezing = rec->must_thaw = rq->freeze;
-	rec->since_s = bh_now_s();
 	rec->expires_s = rq->ttl_s ? rec->since_s + rq->ttl_s : INT64_MAX;
 	r = bh_quarantine_set_allow(rec, rq->allow, err);
 	if (r < 0)
@@ -263,6 +267,7 @@ int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *nam
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", ns, name);
 	BH_CLEANUP(bh_freep) char *who = caller_text(by);
+	BH_CLEANUP(bh_freep) char *correlation = NULL;
 	const struct bh_quarantine *rec = bh_isolation_find(q, ns, name);
 	char since[32], released[32];
 	json_t *receipt;
@@ -277,13 +282,17 @@ int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *nam
 		return r;
 	bh_cuts_released(q, rec->serial);
 	let_go(q, rec);
+	correlation = bh_strf("%s", rec->correlation);
 	receipt = json_pack("{ss ss ss ss ss}", "pod", key, "since",
 			    bh_time_format(rec->since_s, since), "released",
 			    bh_time_format(bh_now_s(), released), "reason", reason, "by", who);
 	bh_map_del_s(&q->records, key);
 	if (!receipt)
 		return bh_fail(err, ENOMEM, "release");
-	bh_journal_quarantine(q->d->journal, receipt, true, NULL, by);
+	bh_journal_quarantine(q->d->journal, &(struct bh_journal_cut){.receipt = receipt,
+								      .is_release = true,
+								      .by = by,
+								      .correlation = correlation});
 	*ret_receipt = receipt;
 	return 0;
 }

@@ -18,6 +18,7 @@
 struct bh_daemon;
 struct bh_isolation;
 struct bh_endpoint;
+struct bh_ocsf_rule;
 
 struct bh_isolate_request {
 	const char *ns, *name; /* the pod */
@@ -28,6 +29,9 @@ struct bh_isolate_request {
 	bool kill, freeze;
 	bool is_doubt;	      /* its images cannot be judged yet; whoever can, releases it */
 	const char *evidence; /* directory, NULL: none */
+	/* for the record, when nobody in person asks */
+	const struct bh_ocsf_rule *rule; /* that wants it; NULL: not known */
+	const char *finding;		 /* uid of what it answers; NULL: of none */
 };
 
 /* Loads the records; call before endpoints are adopted. */

@@ -31,6 +31,8 @@ struct bh_cut {
 	char *cgroup; /* of a hostNetwork pod */
 	uint64_t cgroup_id;
 	char *evidence;
+	char *correlation; /* of the record, as is the rule */
+	json_t *rule;
 	bool kill, freeze;
 	bool is_again; /* its beginning was another daemon's */
 	size_t step;
@@ -59,6 +61,8 @@ static void cut_free(struct bh_cut *c)
 	bh_closep(&c->netns_fd);
 	json_decref(c->head);
 	json_decref(c->allow);
+	json_decref(c->rule);
+	free(c->correlation);
 	free(c->evidence);
 	free(c->cgroup);
 	free(c->name);
@@ -130,7 +134,9 @@ static int receipt_begin(struct bh_cut *c, const struct bh_quarantine *rec)
 			    bh_time_format(rec->since_s, since), "reason", rec->reason, "by",
 			    rec->by, "expires", bh_isolation_time(rec->expires_s));
 	c->allow = json_incref(rec->allow_text);
-	return c->head ? 0 : -ENOMEM;
+	c->rule = json_incref(rec->rule);
+	c->correlation = bh_strf("%s", rec->correlation);
+	return c->head && c->correlation ? 0 : -ENOMEM;
 }
 
 static json_t *receipt_end(struct bh_cut *c, const struct bh_quarantine *rec)
@@ -325,6 +331,7 @@ static void tell(struct bh_cut *c, json_t *take_receipt)
 
 static void finish(struct bh_cut *c)
 {
+	const struct bh_ocsf_rule rule = bh_quarantine_rule(c->rule);
 	struct bh_quarantine *rec = record_of(c);
 	struct bh_err err;
 	json_t *receipt;
@@ -334,8 +341,13 @@ static void finish(struct bh_cut *c)
 		note(c, settle(c, rec, &err), &err);
 	receipt = receipt_end(c, rec);
 	if (receipt)
-		bh_journal_quarantine(c->q->d->journal, receipt, false,
-				      c->done < 0 ? c->why.text : NULL, &c->by);
+		bh_journal_quarantine(
+			c->q->d->journal,
+			&(struct bh_journal_cut){.receipt = receipt,
+						 .by = &c->by,
+						 .rule = &rule,
+						 .correlation = c->correlation,
+						 .failure = c->done < 0 ? c->why.text : NULL});
 	tell(c, receipt);
 	cut_free(c);
 }

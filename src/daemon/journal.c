@@ -1,6 +1,5 @@
-#include "daemon/journal.h"
+#include "daemon/journal_parts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +11,6 @@
 #include "base/str.h"
 #include "bulkhead_version.h"
 #include "daemon/daemon.h"
-#include "daemon/observe.h"
-#include "daemon/whose.h"
 #include "event/backlog.h"
 #include "event/bus.h"
 #include "event/hold.h"
@@ -24,23 +21,6 @@
 #define DAY_S	    86400
 #define RETRY_MS    1000
 #define RETRY_SLICE 200
-
-struct bh_journal {
-	struct bh_daemon *d;
-	struct bh_event_log *log;
-	struct bh_hold *hold;
-	struct bh_source *hold_timer;
-	struct bh_bus *bus;
-	struct bh_ocsf ocsf;
-	char *path;
-	char instance[40];
-	struct bh_chain noted;	 /* head as the database has it */
-	struct bh_map announced; /* "rule at stage": expiries told already */
-	char last_failure[BH_ERR_TEXT];
-	struct bh_backlog *backlog; /* while the log cannot be written */
-	struct bh_source *retry_timer;
-	uint64_t missed, noted_missed; /* dropped since the start; as the database has it */
-};
 
 struct bh_bus *bh_journal_bus(struct bh_journal *j)
 {
@@ -67,7 +47,7 @@ struct bh_loop *bh_journal_loop(const struct bh_journal *j)
 	return j->d->loop;
 }
 
-static int64_t now_ms(void)
+int64_t bh_journal_now_ms(void)
 {
 	struct timespec ts;
 
@@ -112,7 +92,7 @@ static bool append(struct bh_journal *j, const json_t *event)
 static void tell_missed(struct bh_journal *j, uint64_t n)
 {
 	char text[80];
-	const struct bh_ocsf_config c = {.time_ms = now_ms(),
+	const struct bh_ocsf_config c = {.time_ms = bh_journal_now_ms(),
 					 .change = BH_CHANGE_FAILED,
 					 .object = "event log",
 					 .text = text};
@@ -184,7 +164,7 @@ static void on_late(const json_t *event, const char *sha256, void *arg)
 {
 	struct bh_journal *j = arg;
 
-	bh_journal_event(j, bh_ocsf_late_digest(&j->ocsf, event, sha256, now_ms()));
+	bh_journal_event(j, bh_ocsf_late_digest(&j->ocsf, event, sha256, bh_journal_now_ms()));
 }
 
 static void flush(void *arg)
@@ -236,77 +216,6 @@ struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j)
 	return &j->ocsf;
 }
 
-static struct bh_ocsf_actor actor_of(const struct bh_caller *by)
-{
-	return (struct bh_ocsf_actor){true, by->pid, by->uid, by->exe};
-}
-
-void bh_journal_edge(struct bh_journal *j, const struct bh_journal_edge *e)
-{
-	const struct bh_edge_key *k = &e->fact->key;
-	const struct bh_edge *v = &e->fact->value;
-	struct bh_edge_event ev = {
-		.ts_ns = v->last_ns,
-		.slot = k->slot,
-		.generation = v->generation,
-		.dir = k->dir,
-		.verdict = k->verdict,
-		.reason = k->reason,
-		.proto = k->proto,
-		.port = ntohs(k->port),
-		.pid = v->pid,
-		.uid = v->uid,
-	};
-	struct bh_whose whose;
-	struct bh_ocsf_edge o = {
-		.time_ms = bh_wall_ms(v->last_ns),
-		.event = &ev,
-		.pod = bh_whose_pod(j->d, e->ep, &whose),
-		.local = e->local,
-		.peer = e->peer,
-		.rule = e->rule,
-		.place = e->place,
-		.packets = v->packets,
-		.bytes = v->bytes,
-	};
-
-	memcpy(ev.remote.b, k->remote, sizeof(ev.remote.b));
-	memcpy(ev.comm, v->comm, sizeof(v->comm));
-	if (e->path)
-		snprintf(ev.path, sizeof(ev.path), "%s", e->path);
-	bh_journal_event(j, bh_ocsf_edge(&j->ocsf, &o));
-}
-
-void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, const char *what)
-{
-	static const struct {
-		const char *what, *text;
-		enum bh_ocsf_life life;
-	} known[] = {
-		{"registered", "the interface is registered and shut", BH_LIFE_CHANGED},
-		{"opened", "the pod's table is live", BH_LIFE_STARTED},
-		{"removed", "the interface is gone", BH_LIFE_STOPPED},
-		{"refused", "ADD failed; the interface stays shut", BH_LIFE_REFUSED},
-		{"shut", "the interface is shut until it is deleted or added again",
-		 BH_LIFE_CHANGED},
-		{"mended", "programs that were taken away are attached again", BH_LIFE_CHANGED},
-	};
-	struct bh_whose whose;
-	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .pod = bh_whose_pod(j->d, ep, &whose)};
-	BH_CLEANUP(bh_json_decrefp) json_t *details = NULL;
-	struct bh_err err;
-
-	for (size_t i = 0; i < BH_ARRAY_SIZE(known); i++) {
-		if (!strcmp(known[i].what, what)) {
-			l.text = known[i].text;
-			l.life = known[i].life;
-		}
-	}
-	bh_endpoint_to_json(ep, &details, &err);
-	l.details = details;
-	bh_journal_event(j, bh_ocsf_lifecycle(&j->ocsf, &l));
-}
-
 static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh_ocsf_change change)
 {
 	BH_CLEANUP(bh_freep)
@@ -314,7 +223,7 @@ static void tell_policy(struct bh_journal *j, const struct bh_policy *p, enum bh
 	BH_CLEANUP(bh_freep)
 	char *place = p->file ? bh_strf("%s:%u", p->file, p->place.line) : NULL;
 	struct bh_ocsf_config c = {
-		.time_ms = now_ms(),
+		.time_ms = bh_journal_now_ms(),
 		.change = change,
 		.object = object,
 		.place = place,
@@ -354,7 +263,7 @@ void bh_journal_world(struct bh_journal *j, const struct bh_world *before,
 void bh_journal_publish_failed(struct bh_journal *j, const char *why)
 {
 	struct bh_ocsf_config c = {
-		.time_ms = now_ms(),
+		.time_ms = bh_journal_now_ms(),
 		.change = BH_CHANGE_FAILED,
 		.object = "policy set",
 		.text = why,
@@ -369,46 +278,14 @@ void bh_journal_publish_failed(struct bh_journal *j, const char *why)
 	bh_journal_event(j, bh_ocsf_config(&j->ocsf, &c));
 }
 
-void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
-			   const char *failure, const struct bh_caller *by)
+void bh_journal_sync(struct bh_journal *j)
 {
-	const char *pod = json_string_value(json_object_get(receipt, "pod"));
-	const char *slash = pod ? strchr(pod, '/') : NULL;
-	BH_CLEANUP(bh_freep)
-	char *ns = slash ? bh_strf("%.*s", (int)(slash - pod), pod) : NULL;
-	const struct bh_endpoint *ep =
-		ns ? bh_endpoint_table_pod(&j->d->endpoints, ns, slash + 1) : NULL;
-	struct bh_whose whose;
-	struct bh_ocsf_quarantine q = {
-		.time_ms = now_ms(),
-		.is_release = released,
-		.reason = json_string_value(json_object_get(receipt, "reason")),
-		.receipt = receipt,
-		.failure = failure,
-		.actor = actor_of(by),
-	};
 	struct bh_err err = {0};
 
-	if (!ns)
-		return;
-	q.pod = ep ? bh_whose_pod(j->d, ep, &whose)
-		   : (struct bh_ocsf_pod){.ns = ns, .name = slash + 1};
-	bh_journal_event(j, bh_ocsf_quarantine(&j->ocsf, &q));
-	/* The record of who and why must not be lost to a power cut, nor wait for anything. */
 	bh_hold_flush(j->hold, INT64_MAX);
 	if (bh_event_log_sync(j->log, &err) < 0)
 		bh_error("event log: %s", err.text);
 	bh_journal_note_head(j);
-}
-
-void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
-		     const struct bh_ocsf_kill *k)
-{
-	struct bh_ocsf_kill o = *k;
-	struct bh_whose whose;
-
-	o.pod = bh_whose_pod(j->d, ep, &whose);
-	bh_journal_event(j, bh_ocsf_kill(&j->ocsf, &o));
 }
 
 static void tell_expiry(struct bh_journal *j, const struct bh_policy *p, enum bh_dir dir,
@@ -420,12 +297,15 @@ static void tell_expiry(struct bh_journal *j, const struct bh_policy *p, enum bh
 	BH_CLEANUP(bh_freep)
 	char *key = object ? bh_strf("%s %lld %s", object, (long long)rule->reason.expires_s, stage)
 			   : NULL;
+	BH_CLEANUP(bh_freep) char *place = NULL;
 	char until[32], text[160];
-	struct bh_ocsf_config c = {.time_ms = now_ms(), .object = object, .text = text};
+	struct bh_ocsf_config c = {.time_ms = bh_journal_now_ms(), .object = object, .text = text};
 
 	if (!key || bh_map_get_s(&j->announced, key))
 		return;
 	bh_map_set_s(&j->announced, key, j);
+	place = p->file ? bh_strf("%s:%u", p->file, rule->place.line) : NULL;
+	c.place = place;
 	bh_time_format(rule->reason.expires_s, until);
 	c.change = !strcmp(stage, "ended") ? BH_CHANGE_EXPIRED : BH_CHANGE_EXPIRING;
 	snprintf(text, sizeof(text), "%s %s, owner %s",
@@ -508,7 +388,7 @@ static int load_head(const char *key, const char *json, void *arg)
 
 static void tell_daemon(struct bh_journal *j, enum bh_ocsf_life life, const char *text)
 {
-	struct bh_ocsf_lifecycle l = {.time_ms = now_ms(), .life = life, .text = text};
+	struct bh_ocsf_lifecycle l = {.time_ms = bh_journal_now_ms(), .life = life, .text = text};
 
 	bh_journal_event(j, bh_ocsf_lifecycle(&j->ocsf, &l));
 }
@@ -553,7 +433,8 @@ int bh_journal_open(struct bh_daemon *d, struct bh_journal **ret, struct bh_err 
 		return bh_fail(err, ENOMEM, "journal");
 	j->d = d;
 	bh_map_init(&j->announced, NULL);
-	snprintf(j->instance, sizeof(j->instance), "%lld-%d", (long long)now_ms(), (int)getpid());
+	snprintf(j->instance, sizeof(j->instance), "%lld-%d", (long long)bh_journal_now_ms(),
+		 (int)getpid());
 	j->ocsf = (struct bh_ocsf){
 		.node = d->cfg->node_name, .version = BH_VERSION, .instance = j->instance};
 	j->path = bh_strf("%s/events.jsonl", d->cfg->log);

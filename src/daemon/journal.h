@@ -18,6 +18,7 @@ struct bh_journal;
 struct bh_bus;
 struct bh_ocsf;
 struct bh_ocsf_kill;
+struct bh_ocsf_rule;
 struct bh_event_log_state;
 struct bh_loop;
 
@@ -41,10 +42,16 @@ void bh_journal_endpoint(struct bh_journal *j, const struct bh_endpoint *ep, con
 void bh_journal_world(struct bh_journal *j, const struct bh_world *before,
 		      const struct bh_world *after);
 void bh_journal_publish_failed(struct bh_journal *j, const char *why);
-/* released: false for quarantine, true for release; receipt as answered. failure: what of it could
- * not be done; NULL: all was. */
-void bh_journal_quarantine(struct bh_journal *j, const json_t *receipt, bool released,
-			   const char *failure, const struct bh_caller *by);
+/* A pod was cut off, or given back. */
+struct bh_journal_cut {
+	const json_t *receipt; /* as answered; borrowed, like all */
+	bool is_release;
+	const struct bh_caller *by;
+	const struct bh_ocsf_rule *rule; /* that wants it; NULL: not known */
+	const char *correlation;	 /* the same for both */
+	const char *failure;		 /* what did not work of it; NULL: all did */
+};
+void bh_journal_quarantine(struct bh_journal *j, const struct bh_journal_cut *c);
 /* A process of the pod that was killed; k->pod is filled in here. */
 void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
 		     const struct bh_ocsf_kill *k);
@@ -71,6 +78,8 @@ struct bh_journal_books {
 };
 struct bh_journal_books bh_journal_books(const struct bh_journal *j);
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j);
+/* Wall clock, Unix time in ms. */
+int64_t bh_journal_now_ms(void);
 
 /* journal_stream.c: answer the verbs events and events.verify; both take over the request. */
 void bh_journal_stream(struct bh_journal *j, struct bh_request *rq, const json_t *args);

@@ -9,11 +9,11 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "base/vec.h"
 #include "base/reason.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
 #include "daemon/runtime.h"
+#include "daemon/runtime_who.h"
 #include "refeval/report.h"
 
 #define MAX_PATHS     20000 /* executables remembered per edge */
@@ -338,9 +338,9 @@ static void remember_path(struct bh_observer *o, const struct bh_event_edge *ev)
 	struct path_key key = {ev->key, ev->generation};
 	char *path;
 
-	if (!ev->path_len || o->paths.count >= MAX_PATHS)
+	if (!ev->pid || o->paths.count >= MAX_PATHS)
 		return;
-	path = bh_strf("%.*s", (int)ev->path_len, ev->path);
+	path = bh_runtime_who_path(o->d->runtime, ev);
 	if (!path || bh_map_set(&o->paths, &key, sizeof(key), path))
 		free(path);
 }

@@ -179,17 +179,15 @@ static uint64_t made_ns(pid_t pid)
 	return ns > asleep ? ns - asleep : 0;
 }
 
-bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns)
+enum bh_procs_end bh_procs_kill_since(pid_t pid, uint64_t ts_ns)
 {
-	int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	bool done = false;
+	BH_CLEANUP(bh_closep) int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 
-	if (fd < 0)
-		return false;
-	if (made_ns(pid) <= ts_ns + LAG_NS)
-		done = !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-	close(fd);
-	return done;
+	if (fd < 0 || made_ns(pid) > ts_ns + LAG_NS || is_zombie(pid))
+		return BH_PROCS_GONE;
+	if (!syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
+		return BH_PROCS_KILLED;
+	return errno == ESRCH ? BH_PROCS_GONE : BH_PROCS_FAILED;
 }
 
 const char *bh_cgroup2_mount(void)

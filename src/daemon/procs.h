@@ -37,8 +37,9 @@ int bh_procs_round(struct bh_procs_round *o, uint64_t budget_ns, struct bh_err *
 void bh_procs_round_done(struct bh_procs_round *o);
 /* Lets all go on that were stopped. */
 int bh_procs_thaw(const struct bh_netns_id *ns, struct bh_err *err);
-/* Kills the process that had this number at ts_ns (CLOCK_MONOTONIC); false: it is gone, and whoever
- * has its number now is left alone. */
-bool bh_procs_kill_since(pid_t pid, uint64_t ts_ns);
+/* Kills the process that had this number at ts_ns (CLOCK_MONOTONIC). Gone: it has ended, and
+ * whoever has its number now is left alone. */
+enum bh_procs_end { BH_PROCS_KILLED, BH_PROCS_GONE, BH_PROCS_FAILED };
+enum bh_procs_end bh_procs_kill_since(pid_t pid, uint64_t ts_ns);
 /* Mount point of the cgroup2 hierarchy, "" when there is none. */
 const char *bh_cgroup2_mount(void);

@@ -17,6 +17,8 @@ void bh_quarantine_free(void *p)
 	free(rec->name);
 	free(rec->reason);
 	free(rec->by);
+	free(rec->correlation);
+	json_decref(rec->rule);
 	free(rec->cgroup);
 	json_decref(rec->allow_text);
 	free(rec);
@@ -50,14 +52,34 @@ int bh_quarantine_set_allow(struct bh_quarantine *rec, const json_t *allow, stru
 	return rec->allow_text ? 0 : bh_fail(err, ENOMEM, "allow");
 }
 
+json_t *bh_quarantine_rule_json(const struct bh_ocsf_rule *r)
+{
+	return r && r->name ? json_pack("{ss ss? ss? sI sI}", "name", r->name, "uid", r->uid,
+					"file", r->file, "line", (json_int_t)r->line, "version",
+					(json_int_t)r->version)
+			    : NULL;
+}
+
+struct bh_ocsf_rule bh_quarantine_rule(const json_t *rule)
+{
+	return (struct bh_ocsf_rule){
+		.name = json_string_value(json_object_get(rule, "name")),
+		.uid = json_string_value(json_object_get(rule, "uid")),
+		.file = json_string_value(json_object_get(rule, "file")),
+		.line = (unsigned)json_integer_value(json_object_get(rule, "line")),
+		.version = (uint64_t)json_integer_value(json_object_get(rule, "version")),
+	};
+}
+
 /* As stored; times stay numbers so that nothing is lost. */
 int bh_quarantine_save(const struct bh_quarantine *rec, struct bh_store *store, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s/%s", rec->ns, rec->name);
 	BH_CLEANUP(bh_freep) char *text = NULL;
 	BH_CLEANUP(bh_json_decrefp)
-	json_t *j = json_pack("{ss ss ss ss sI sI sO sb sb sb sb sb ss? sI}", "namespace", rec->ns,
-			      "name", rec->name, "reason", rec->reason, "by", rec->by, "since",
+	json_t *j = json_pack("{ss ss ss ss ss sO? sI sI sO sb sb sb sb sb ss? sI}", "namespace",
+			      rec->ns, "name", rec->name, "reason", rec->reason, "by", rec->by,
+			      "correlation", rec->correlation, "rule", rec->rule, "since",
 			      (json_int_t)rec->since_s, "expires", (json_int_t)rec->expires_s,
 			      "allow", rec->allow_text, "frozen", rec->is_frozen, "thaw",
 			      rec->must_thaw, "killing", rec->is_killing, "freezing",
@@ -92,12 +114,12 @@ static int load_texts(struct bh_quarantine *rec, const json_t *j, struct bh_err 
 		const char *key, *otherwise;
 		char **ret;
 	} f[] = {
-		{"namespace", NULL, &rec->ns},
-		{"name", NULL, &rec->name},
-		{"reason", "", &rec->reason},
-		{"by", "", &rec->by},
+		{"namespace", NULL, &rec->ns},		{"name", NULL, &rec->name},
+		{"reason", "", &rec->reason},		{"by", "", &rec->by},
+		{"correlation", "", &rec->correlation},
 	};
 	const char *cgroup = json_string_value(json_object_get(j, "cgroup"));
+	json_t *rule = json_object_get(j, "rule");
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(f); i++) {
 		const char *text = f[i].otherwise;
@@ -109,6 +131,7 @@ static int load_texts(struct bh_quarantine *rec, const json_t *j, struct bh_err 
 		if (!*f[i].ret)
 			return bh_fail(err, ENOMEM, "quarantine");
 	}
+	rec->rule = json_is_object(rule) ? json_incref(rule) : NULL;
 	rec->cgroup = cgroup ? bh_strf("%s", cgroup) : NULL;
 	return cgroup && !rec->cgroup ? bh_fail(err, ENOMEM, "quarantine") : 0;
 }

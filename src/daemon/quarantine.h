@@ -8,12 +8,15 @@
 
 #include "base/err.h"
 #include "datapath/datapath.h"
+#include "event/ocsf.h"
 #include "store/store.h"
 
 #define BH_QUARANTINE_ALLOW 64
 
 struct bh_quarantine {
 	char *ns, *name, *reason, *by;
+	char *correlation;	    /* what its events have in common */
+	json_t *rule;		    /* that asks for it; NULL: a person does */
 	int64_t since_s, expires_s; /* expires INT64_MAX: never */
 	struct bh_qallow_entry allow[BH_QUARANTINE_ALLOW];
 	size_t n_allow;
@@ -31,6 +34,9 @@ struct bh_quarantine {
 /* For bh_map: takes a struct bh_quarantine. */
 void bh_quarantine_free(void *p);
 void bh_quarantine_freep(struct bh_quarantine **rec);
+/* A rule as records hold it, the caller's, NULL for none or without memory; and back, borrowed. */
+json_t *bh_quarantine_rule_json(const struct bh_ocsf_rule *r);
+struct bh_ocsf_rule bh_quarantine_rule(const json_t *rule);
 /* Fills the allow-list from an array of "CIDR[:PORT/PROTO]" (NULL: empty). */
 int bh_quarantine_set_allow(struct bh_quarantine *rec, const json_t *allow, struct bh_err *err);
 int bh_quarantine_save(const struct bh_quarantine *rec, struct bh_store *store, struct bh_err *err);

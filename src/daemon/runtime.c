@@ -26,6 +26,7 @@
 #include "daemon/runtime_guard.h"
 #include "daemon/runtime_policy.h"
 #include "daemon/runtime_rates.h"
+#include "daemon/runtime_who.h"
 #include "daemon/whose.h"
 #include "datapath/trace.h"
 #include "event/ocsf_process.h"
@@ -67,7 +68,7 @@ static const char *call_name(const struct bh_trace_event *ev, char *out, size_t 
 
 /* The log gets what happened; forks and ends are for the detectors alone. */
 static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
-		      const struct bh_trace_event *ev)
+		      const struct bh_trace_event *ev, const struct bh_ocsf_rule *rule)
 {
 	struct bh_ocsf *ocsf = bh_journal_ocsf(rt->d->journal);
 	int64_t time_ms = bh_wall_ms(ev->ts_ns);
@@ -77,7 +78,7 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 
 	bh_containers_name(rt->containers, ep, ev, &whose, &pod);
 	if (ev->kind == BH_TRACE_EXEC) {
-		struct bh_ocsf_process p = {time_ms, ev, pod};
+		struct bh_ocsf_process p = {time_ms, ev, pod, *rule};
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_process(ocsf, &p), ev->ticket);
 		bh_images_nudge(rt->d->images); /* it may be a container's first */
@@ -86,26 +87,40 @@ static void log_event(struct bh_runtime *rt, const struct bh_endpoint *ep,
 
 		bh_journal_event(rt->d->journal, bh_ocsf_name(ocsf, &n));
 	} else if (ev->kind != BH_TRACE_EXIT) {
-		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod};
+		struct bh_ocsf_act a = {time_ms, ev, call_name(ev, call, sizeof(call)), pod, *rule};
 
 		bh_journal_hold(rt->d->journal, bh_ocsf_act(ocsf, &a), ev->ticket);
 	}
 }
 
-/* The detectors have found out which rule it broke. */
 static void log_kill(struct bh_runtime *rt, const struct bh_endpoint *ep,
-		     const struct bh_trace_event *ev)
+		     const struct bh_trace_event *ev, const struct bh_ocsf_rule *rule)
 {
-	struct bh_ocsf_rule rule = bh_detection_broken(rt->detection);
 	BH_CLEANUP(bh_freep)
-	char *why = rule.name ? bh_strf("%s refuses it", rule.name) : NULL;
+	char *why = rule->name ? bh_strf("%s refuses it", rule->name) : NULL;
 	struct bh_ocsf_kill k = {.time_ms = bh_wall_ms(ev->ts_ns),
 				 .event = ev,
 				 .reason = why ? why : "its RuntimePolicy refuses it",
-				 .rule = rule};
+				 .rule = *rule,
+				 .correlation = bh_detection_violation(rt->detection)};
 
 	if (ev->flags & BH_TRACE_F_KILLED)
 		bh_journal_kill(rt->d->journal, ep, &k);
+}
+
+/* The log gets it before what is found about it, with the rule that it breaks. */
+static void tell_as(struct bh_runtime *rt, const struct bh_endpoint *ep,
+		    const struct bh_trace_event *ev)
+{
+	bool has_rules = ep->slot < BH_MAX_SLOTS && rt->rules[ep->slot];
+	int64_t wall_ms = bh_wall_ms(ev->ts_ns);
+	struct bh_ocsf_rule rule = {0};
+
+	if (has_rules)
+		rule = bh_detection_rule(rt->detection, ep, ev, wall_ms);
+	log_event(rt, ep, ev, &rule);
+	bh_detection_feed(rt->detection, ep, ev, wall_ms);
+	log_kill(rt, ep, ev, &rule);
 }
 
 static void on_digest(uint64_t ticket, const char *sha256, const char *why, void *arg)
@@ -124,15 +139,19 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 		return;
 	}
 	rt->events++;
+	rt->telling++;
 	if (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED))
 		bh_guard_container(rt->guard, ep, (pid_t)ev->pid);
 	/* it may be our programs that it took away */
 	if (ev->kind == BH_TRACE_CALL && ev->op == BH_CALL_BPF && (ev->flags & BH_TRACE_F_HIGH))
 		bh_adopt_mend(rt->d, ep);
 	bh_digests_ask(rt->digests, ev);
-	log_event(rt, ep, ev);
-	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
-	log_kill(rt, ep, ev);
+	bh_who_memory_note(rt->who, ev);
+	bh_runtime_answers_saw(rt->answers, ev);
+	if (ev->kind == BH_TRACE_DNS)
+		bh_runtime_who_name(rt, ev);
+	tell_as(rt, ep, ev);
+	rt->telling--;
 }
 
 /* Refused before it began: nothing was executed, there is nothing to hash. */
@@ -141,8 +160,9 @@ static void on_blocked(const struct bh_endpoint *ep, struct bh_trace_event *ev, 
 	struct bh_runtime *rt = arg;
 
 	rt->events++;
-	log_event(rt, ep, ev);
-	bh_detection_feed(rt->detection, ep, ev, bh_wall_ms(ev->ts_ns));
+	rt->telling++;
+	tell_as(rt, ep, ev);
+	rt->telling--;
 }
 
 static void on_record(const void *record, size_t len, void *arg)
@@ -179,6 +199,12 @@ static int on_name(const struct bh_dns_key *key, const struct bh_dns *value, voi
 	if (bh_trace_decode_name(key, value, &ev, &err) == 0)
 		tell(rt, &ev);
 	return 0;
+}
+
+void bh_runtime_catch_up(struct bh_runtime *rt, int max)
+{
+	if (!rt->telling)
+		bh_trace_consume(rt->trace, max, on_record, rt);
 }
 
 void bh_runtime_read(struct bh_runtime *rt, int max)
@@ -476,6 +502,8 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 	rt->wanted = d->cfg->runtime.mode;
 	r = bh_containers_open(d, &rt->containers, err);
 	if (!r)
+		r = bh_who_memory_open(&rt->who, err);
+	if (!r)
 		r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
 		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, bh_datapath_now_ns(),
@@ -518,6 +546,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_baselines_close(rt->baselines);
 	bh_runtime_answers_close(rt->answers);
 	bh_containers_close(rt->containers);
+	bh_who_memory_close(rt->who);
 	free(rt);
 }
 

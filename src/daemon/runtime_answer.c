@@ -19,13 +19,38 @@ struct wish {
 	enum bh_response response;
 	uint32_t pid;
 	uint64_t ts_ns;
+	bool was_gone; /* it was looked for in vain once */
 	char text[BH_WISH_TEXT];
+	char *finding;		      /* its uid */
+	char *rule, *rule_uid, *file; /* that wants it; NULL: not known */
+	struct bh_ocsf_rule said;     /* with these texts */
+	json_t *process, *details;    /* who did it */
 };
+
+/* A process that ended, as told. */
+struct end {
+	uint32_t pid;
+	uint64_t ts_ns;
+	bool is_killed; /* by the kernel, for what a policy refuses */
+};
+#define ENDS 256
 
 struct bh_runtime_answers {
 	struct bh_daemon *d;
 	BH_VEC(struct wish) wishes;
+	struct end ends[ENDS]; /* the latest */
+	unsigned n_ends;
 };
+
+static void wish_done(struct wish *w)
+{
+	free(w->finding);
+	free(w->rule);
+	free(w->rule_uid);
+	free(w->file);
+	json_decref(w->process);
+	json_decref(w->details);
+}
 
 int bh_runtime_answers_open(struct bh_daemon *d, struct bh_runtime_answers **ret,
 			    struct bh_err *err)
@@ -43,19 +68,49 @@ void bh_runtime_answers_close(struct bh_runtime_answers *x)
 {
 	if (!x)
 		return;
+	bh_vec_each (w, &x->wishes)
+		wish_done(w);
 	bh_vec_done(&x->wishes);
 	free(x);
+}
+
+static char *copy_of(const char *s)
+{
+	return s ? bh_strf("%s", s) : NULL;
 }
 
 void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detection_wish *w,
 			     void *arg)
 {
 	struct bh_runtime_answers *x = arg;
-	struct wish wish = {ep->slot, ep->generation, w->response, w->pid, w->ts_ns, ""};
+	struct wish wish = {.slot = ep->slot,
+			    .generation = ep->generation,
+			    .response = w->response,
+			    .pid = w->pid,
+			    .ts_ns = w->ts_ns,
+			    .finding = copy_of(w->finding),
+			    .rule = copy_of(w->rule.name),
+			    .rule_uid = copy_of(w->rule.uid),
+			    .file = copy_of(w->rule.file),
+			    .said = w->rule};
 
 	snprintf(wish.text, sizeof(wish.text), "%s", w->text);
-	if (bh_vec_push(&x->wishes, wish))
+	wish.said.name = wish.rule;
+	wish.said.uid = wish.rule_uid;
+	wish.said.file = wish.file;
+	wish.process = bh_ocsf_suspect(w->event, &wish.details);
+	if (bh_vec_push(&x->wishes, wish)) {
 		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
+		wish_done(&wish);
+	}
+}
+
+void bh_runtime_answers_saw(struct bh_runtime_answers *x, const struct bh_trace_event *ev)
+{
+	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
+
+	if (is_killed || ev->kind == BH_TRACE_EXIT)
+		x->ends[x->n_ends++ % ENDS] = (struct end){ev->pid, ev->ts_ns, is_killed};
 }
 
 static bool is_of(const struct bh_runtime_answers *x, const char *ns, const char *pod,
@@ -103,51 +158,87 @@ void bh_runtime_answers_count(const struct bh_endpoint *ep, struct bh_detection_
 	}
 }
 
-static void kill_one(struct bh_runtime_answers *x, const struct bh_endpoint *ep,
-		     const struct wish *w)
+/* Whether the kernel has killed it since, for something else that a policy refuses. */
+static bool kernel_did(const struct bh_runtime_answers *x, const struct wish *w)
 {
-	bool is_killed = bh_procs_kill_since((pid_t)w->pid, w->ts_ns);
-	const struct bh_ocsf_kill k = {
-		.time_ms = bh_wall_ms(bh_datapath_now_ns()),
-		.pid = w->pid,
-		.reason = w->text,
-		.failure = is_killed ? NULL : "it ended before, or cannot be killed",
-	};
+	for (unsigned i = 0; i < ENDS; i++) {
+		const struct end *e = &x->ends[i];
 
-	if (is_killed)
-		bh_info("killed: pod=%s/%s pid=%u: %s", ep->ns, ep->name, w->pid, w->text);
-	bh_journal_kill(x->d->journal, ep, &k);
+		if (e->is_killed && e->pid == w->pid && e->ts_ns >= w->ts_ns)
+			return true;
+	}
+	return false;
 }
 
-static void answer(struct bh_runtime_answers *x, const struct wish *w)
+/* Returns false to be asked again: whoever is gone may have been killed by the kernel, which is
+ * told with the next records. */
+static bool kill_one(struct bh_runtime_answers *x, const struct bh_endpoint *ep, struct wish *w)
+{
+	enum bh_procs_end end =
+		w->was_gone ? BH_PROCS_GONE : bh_procs_kill_since((pid_t)w->pid, w->ts_ns);
+	struct bh_ocsf_kill k = {
+		.time_ms = bh_wall_ms(bh_datapath_now_ns()),
+		.process = w->process,
+		.details = w->details,
+		.reason = w->text,
+		.rule = w->said,
+		.correlation = w->finding,
+	};
+
+	if (end == BH_PROCS_GONE && !w->was_gone) {
+		w->was_gone = true;
+		return false;
+	}
+	if (end == BH_PROCS_KILLED) {
+		bh_info("killed: pod=%s/%s pid=%u: %s", ep->ns, ep->name, w->pid, w->text);
+	} else if (end == BH_PROCS_FAILED) {
+		k.end = BH_KILL_FAILED;
+		k.detail = "the kernel does not let us kill it";
+	} else if (kernel_did(x, w)) {
+		k.detail = "the kernel had killed it for what it did next";
+	} else {
+		k.end = BH_KILL_GONE;
+		k.detail = "it had ended by itself";
+	}
+	bh_journal_kill(x->d->journal, ep, &k);
+	return true;
+}
+
+static bool answer(struct bh_runtime_answers *x, struct wish *w)
 {
 	const struct bh_endpoint *ep = bh_endpoint_table_slot(&x->d->endpoints, w->slot);
 	struct bh_isolate_request rq = {.reason = w->text,
-					.freeze = w->response == BH_RESPOND_FREEZE};
+					.freeze = w->response == BH_RESPOND_FREEZE,
+					.rule = &w->said,
+					.finding = w->finding};
 	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
 	struct bh_err err = {0};
 
 	if (!ep || ep->generation != w->generation)
-		return;
-	if (w->response == BH_RESPOND_KILL) {
-		kill_one(x, ep, w);
-		return;
-	}
+		return true;
+	if (w->response == BH_RESPOND_KILL)
+		return kill_one(x, ep, w);
 	rq.ns = ep->ns;
 	rq.name = ep->name;
 	/* one event may call for it twice; a person's own record is not replaced either */
 	if (!bh_isolation_may_cut(x->d->isolation, rq.ns, rq.name, false))
-		return;
+		return true;
 	if (bh_isolate(x->d->isolation, &rq, &self, NULL, NULL, &err) < 0)
 		bh_error("automatic quarantine of %s/%s: %s", ep->ns, ep->name, err.text);
+	return true;
 }
 
 void bh_runtime_answers_give(struct bh_runtime_answers *x)
 {
+	size_t left = 0;
+
 	for (size_t i = 0; i < x->wishes.n; i++) {
 		struct wish w = x->wishes.v[i]; /* more may come meanwhile */
 
-		answer(x, &w);
+		if (answer(x, &w))
+			wish_done(&w);
+		else
+			x->wishes.v[left++] = w;
 	}
-	x->wishes.n = 0;
+	x->wishes.n = left;
 }

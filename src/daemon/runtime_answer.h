@@ -7,6 +7,7 @@
 
 struct bh_daemon;
 struct bh_runtime_answers;
+struct bh_trace_event;
 
 int bh_runtime_answers_open(struct bh_daemon *d, struct bh_runtime_answers **ret,
 			    struct bh_err *err);
@@ -18,5 +19,7 @@ void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detec
  * be cut off counts as cut off. arg: the struct bh_runtime_answers. */
 void bh_runtime_answers_count(const struct bh_endpoint *ep, struct bh_detection_replicas *ret,
 			      void *arg);
-/* Does what was noted. */
+/* What was done, for whoever is to be killed and is gone: what of it are ends is remembered. */
+void bh_runtime_answers_saw(struct bh_runtime_answers *x, const struct bh_trace_event *ev);
+/* Does what was noted; call it again after more was read. */
 void bh_runtime_answers_give(struct bh_runtime_answers *x);

@@ -37,8 +37,8 @@ struct bh_detection {
 	int64_t wall_ms;
 	bool is_repeat; /* it was judged before, and is only still so */
 	bool is_remembered;
-	struct bh_ocsf_rule broken; /* what it breaks */
-	char broken_name[RULE_NAME];
+	char *violation; /* uid of the finding that says so; NULL: there is none */
+	char rule_name[RULE_NAME];
 };
 
 /* ---- whose ---- */
@@ -94,22 +94,84 @@ static void decide(struct bh_detection *x, const struct bh_finding *f, struct bh
 					f->activity->ts_ns);
 }
 
-/* The name is written to out. */
-static struct bh_ocsf_rule rule_of(const struct bh_finding *f, char out[RULE_NAME])
+/* p NULL: none. The name is written to out. */
+static struct bh_ocsf_rule rule_of(const struct bh_runtime_policy *p, unsigned line,
+				   char out[RULE_NAME])
 {
-	if (!f->policy)
+	if (!p)
 		return (struct bh_ocsf_rule){0};
-	snprintf(out, RULE_NAME, "RuntimePolicy %s/%s", f->policy->ns, f->policy->name);
-	return (struct bh_ocsf_rule){out, f->policy->place.file, f->line};
+	snprintf(out, RULE_NAME, "RuntimePolicy %s/%s", p->ns, p->name);
+	return (struct bh_ocsf_rule){.name = out,
+				     .uid = p->uid,
+				     .version = p->tree_hash,
+				     .file = p->place.file,
+				     /* nothing of a policy is above its own line */
+				     .line = line ? line : p->place.line};
+}
+
+static enum bh_ocsf_analytic analytic_of(const struct bh_finding *f)
+{
+	if (f->usual > 0)
+		return BH_ANALYTIC_STATISTICS;
+	return f->detector->family == BH_DETECT_BASELINE ? BH_ANALYTIC_BEHAVIOR : BH_ANALYTIC_RULE;
+}
+
+static enum bh_ocsf_outcome outcome_of(const struct bh_detection *x, const struct bh_answer *a)
+{
+	if (x->ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED))
+		return BH_OUTCOME_BLOCKED;
+	if (a->held == BH_HELD_DONE)
+		return BH_OUTCOME_ISOLATED;
+	switch (a->response) {
+	case BH_RESPOND_KILL:
+		return BH_OUTCOME_BLOCKED;
+	case BH_RESPOND_FREEZE:
+	case BH_RESPOND_QUARANTINE:
+		return BH_OUTCOME_ISOLATED;
+	default:
+		return BH_OUTCOME_ALERT;
+	}
+}
+
+/* Who is at the other end, where the finding is about that. */
+static const struct bh_ocsf_far *far_of(const struct bh_activity *a, struct bh_ocsf_far *ret)
+{
+	const struct bh_act_edge *e = &a->u.edge;
+
+	if (a->kind != BH_ACT_EDGE && a->kind != BH_ACT_CONNECT)
+		return NULL;
+	*ret = (struct bh_ocsf_far){
+		.ip = e->remote,
+		.proto = e->proto,
+		.port = e->port,
+		.is_egress = e->is_egress || a->kind == BH_ACT_CONNECT,
+		.name = e->peer_name,
+	};
+	return ret;
+}
+
+static char *finding_uid(const struct bh_finding *f)
+{
+	const struct bh_subject *s = f->activity->subject;
+	const struct bh_ocsf_pod pod = {
+		.ns = s->ns, .owner_kind = s->owner_kind, .owner = s->owner};
+
+	return bh_ocsf_finding_uid(&pod, f->detector->name, f->key);
 }
 
 static void log_finding(const struct bh_detection *x, const struct bh_finding *f,
-			const struct bh_answer *a)
+			const struct bh_answer *a, const char *uid)
 {
 	struct bh_whose whose;
+	struct bh_ocsf_far far;
 	char name[RULE_NAME];
 	struct bh_ocsf_finding o = {
-		.rule = rule_of(f, name),
+		.rule = rule_of(f->policy, f->line, name),
+		.uid = uid,
+		.analytic = analytic_of(f),
+		.outcome = outcome_of(x, a),
+		.first_ms = x->wall_ms - (int64_t)((f->last_ns - f->first_ns) / 1000000),
+		.far = far_of(f->activity, &far),
 		.time_ms = x->wall_ms,
 		.detector = f->detector->name,
 		.title = f->detector->title,
@@ -136,23 +198,33 @@ static void log_finding(const struct bh_detection *x, const struct bh_finding *f
 static void on_finding(const struct bh_finding *f, void *arg)
 {
 	struct bh_detection *x = arg;
-	struct bh_detection_wish wish;
+	BH_CLEANUP(bh_freep) char *uid = NULL;
+	char name[RULE_NAME];
 	struct bh_answer answer = {0};
 
 	if (!x->ep)
 		return;
-	if (f->is_violation)
-		x->broken = rule_of(f, x->broken_name);
+	uid = finding_uid(f);
 	decide(x, f, &answer);
 	/* a finding is told once for its workload; what is done about it, or not, once for the pod
 	 */
 	if (f->is_raised || (answer.wished != BH_RESPOND_ALERT && answer.is_news))
-		log_finding(x, f, &answer);
-	if (answer.response == BH_RESPOND_ALERT)
-		return;
-	wish = (struct bh_detection_wish){answer.response, answer.pid, f->activity->ts_ns,
-					  answer.text};
-	x->opt.on_wish(x->ep, &wish, x->opt.arg);
+		log_finding(x, f, &answer, uid);
+	if (answer.response != BH_RESPOND_ALERT) {
+		const struct bh_detection_wish wish = {.response = answer.response,
+						       .pid = answer.pid,
+						       .ts_ns = f->activity->ts_ns,
+						       .text = answer.text,
+						       .finding = uid,
+						       .event = x->ev,
+						       .rule = rule_of(f->policy, f->line, name)};
+
+		x->opt.on_wish(x->ep, &wish, x->opt.arg);
+	}
+	if (f->is_violation) {
+		free(x->violation);
+		x->violation = BH_TAKE(uid);
+	}
 }
 
 /* Judged first: what a detector takes exception to confirms nothing. */
@@ -172,15 +244,23 @@ static void feed(struct bh_detection *x, const struct bh_activity *a)
 	bh_baselines_feed(x->opt.baselines, a, &s);
 }
 
-static void feed_denied(struct bh_detection *x, struct bh_activity *a)
+/* set is the activity's, and empty. */
+static void denied_call(const struct bh_trace_event *ev, uint64_t set[CALL_WORDS],
+			struct bh_activity *a)
 {
-	uint64_t set[CALL_WORDS] = {0};
-	uint32_t nr = x->ev->call < BH_TRACE_CALLS ? x->ev->call : 0;
+	uint32_t nr = ev->call < BH_TRACE_CALLS ? ev->call : 0;
 
 	set[nr / 64] = 1ull << (nr % 64);
 	a->kind = BH_ACT_SYSCALLS;
 	a->u.syscalls.set = set;
 	a->u.syscalls.n_words = CALL_WORDS;
+}
+
+static void feed_denied(struct bh_detection *x, struct bh_activity *a)
+{
+	uint64_t set[CALL_WORDS] = {0};
+
+	denied_call(x->ev, set, a);
 	feed(x, a);
 }
 
@@ -217,7 +297,8 @@ static void look_at(struct bh_detection *x, const struct bh_endpoint *ep,
 	x->ep = ep;
 	x->ev = ev;
 	x->wall_ms = wall_ms;
-	x->broken = (struct bh_ocsf_rule){0};
+	free(x->violation);
+	x->violation = NULL;
 }
 
 static void look_away(struct bh_detection *x)
@@ -247,9 +328,32 @@ void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 	look_away(x);
 }
 
-struct bh_ocsf_rule bh_detection_broken(const struct bh_detection *x)
+struct bh_ocsf_rule bh_detection_rule(struct bh_detection *x, const struct bh_endpoint *ep,
+				      const struct bh_trace_event *ev, int64_t wall_ms)
 {
-	return x->broken;
+	const struct bh_guard_pids ours = bh_runtime_memory_pids(x->memory);
+	const bool is_denied_call = ev->kind == BH_TRACE_CALL && ev->op == BH_CALL_DENIED;
+	uint64_t set[CALL_WORDS] = {0};
+	struct bh_detect_rule r = {0};
+	struct bh_subject subject;
+	struct bh_whose whose;
+	struct bh_activity a;
+
+	look_at(x, ep, ev, wall_ms);
+	subject_of(x, &whose, &subject);
+	bh_activity_of(ev, &ours, &a);
+	a.subject = &subject;
+	if (is_denied_call)
+		denied_call(ev, set, &a);
+	if (a.kind != BH_ACT_NONE)
+		bh_detect_broken(x->detect, &a, &r);
+	look_away(x);
+	return rule_of(r.policy, r.line, x->rule_name);
+}
+
+const char *bh_detection_violation(const struct bh_detection *x)
+{
+	return x->violation;
 }
 
 void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
@@ -473,5 +577,6 @@ void bh_detection_close(struct bh_detection *x)
 	bh_runtime_memory_close(x->memory);
 	bh_respond_free(x->respond);
 	bh_detect_free(x->detect);
+	free(x->violation);
 	free(x);
 }

@@ -29,6 +29,10 @@ struct bh_detection_wish {
 	uint32_t pid;	  /* to kill, */
 	uint64_t ts_ns;	  /* as it was then */
 	const char *text; /* one sentence, for the record */
+	/* all borrowed for the call: */
+	const char *finding;		    /* its uid */
+	const struct bh_trace_event *event; /* that raised it */
+	struct bh_ocsf_rule rule;	    /* that wants it */
 };
 /* Of a pod's owner. */
 struct bh_detection_replicas {
@@ -54,9 +58,13 @@ void bh_detection_close(struct bh_detection *x);
 /* Feeds one event of the endpoint's pod; wall_ms: Unix time of it. */
 void bh_detection_feed(struct bh_detection *x, const struct bh_endpoint *ep,
 		       const struct bh_trace_event *ev, int64_t wall_ms);
-/* The policy that what was fed last breaks, its name NULL when it breaks none. Borrowed until the
+/* The policy that the event breaks, its name NULL when it breaks none. Borrowed until the next is
+ * asked for. */
+struct bh_ocsf_rule bh_detection_rule(struct bh_detection *x, const struct bh_endpoint *ep,
+				      const struct bh_trace_event *ev, int64_t wall_ms);
+/* The uid of the finding that says so of what was fed last, NULL: there is none. Borrowed until the
  * next is fed. */
-struct bh_ocsf_rule bh_detection_broken(const struct bh_detection *x);
+const char *bh_detection_violation(const struct bh_detection *x);
 /* The same of what was fed before, for the baseline alone. is_remembered: nobody knows when. */
 void bh_detection_feed_again(struct bh_detection *x, const struct bh_endpoint *ep,
 			     const struct bh_trace_event *ev, int64_t wall_ms, bool is_remembered);

@@ -16,6 +16,7 @@ struct bh_learning;
 struct bh_guard;
 struct bh_rates;
 struct bh_runtime_hosts;
+struct bh_who_memory;
 
 struct bh_runtime {
 	struct bh_daemon *d;
@@ -23,6 +24,7 @@ struct bh_runtime {
 	struct bh_detection *detection;
 	struct bh_baselines *baselines;
 	struct bh_containers *containers;
+	struct bh_who_memory *who;
 	struct bh_learning *learning; /* NULL while there is no trace, like the next */
 	struct bh_runtime_hosts *hosts;
 	struct bh_rates *rates;
@@ -34,6 +36,7 @@ struct bh_runtime {
 	uint64_t unnamed; /* events whose pod nobody knows */
 	uint64_t events;  /* that were told */
 	unsigned ticks;
+	unsigned telling;		    /* an event is being told */
 	uint64_t repeated_ns;		    /* up to then it was told what goes on; 0: not yet */
 	uint64_t rules[BH_MAX_SLOTS];	    /* sums of what the kernel has; 0: nothing */
 	uint32_t overflowed[BH_MAX_SLOTS];  /* generation of which it was told; 0: none */
@@ -48,5 +51,7 @@ const struct bh_endpoint *bh_runtime_endpoint_of(const struct bh_runtime *rt,
 						 const struct bh_trace_event *ev);
 /* In learn mode tells the baselines what pods still do, once in a part of a slice of time. */
 void bh_runtime_again(struct bh_runtime *rt);
+/* Reads up to max records, but not while one is told; what they call for waits. */
+void bh_runtime_catch_up(struct bh_runtime *rt, int max);
 /* Reads up to max records, then does what they call for. */
 void bh_runtime_read(struct bh_runtime *rt, int max);

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "daemon/daemon.h"
 #include "daemon/images.h"
 #include "endpoint/endpoint.h"
@@ -13,30 +12,16 @@ static void set(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text ? text : "");
 }
 
-static const char *text_of(const json_t *row, const char *key)
-{
-	return json_string_value(json_object_get(row, key));
-}
-
 /* What verification found out about the one image. */
 static void add_images(const struct bh_daemon *d, const char *ns, const char *pod,
 		       struct bh_whose *ret)
 {
-	const char *worst = NULL;
-	BH_CLEANUP(bh_json_decrefp)
-	json_t *rows = d->images ? bh_images_of_pod(d->images, ns, pod, &worst) : NULL;
-	const json_t *row;
-	size_t i;
+	struct bh_images_about about;
 
-	set(ret->verdict, sizeof(ret->verdict), worst);
-	json_array_foreach(rows, i, row)
-	{
-		const char *digest = text_of(row, "digest");
-
-		if (ret->image[0] && !ret->digest[0] && digest &&
-		    bh_streq(text_of(row, "image"), ret->image))
-			set(ret->digest, sizeof(ret->digest), digest);
-	}
+	bh_images_about(d->images, ns, pod, ret->image, &about);
+	set(ret->verdict, sizeof(ret->verdict), about.verdict);
+	if (!ret->digest[0])
+		set(ret->digest, sizeof(ret->digest), about.digest);
 }
 
 void bh_whose(const struct bh_daemon *d, const char *ns, const char *pod, struct bh_whose *ret)

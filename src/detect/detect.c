@@ -444,6 +444,36 @@ static void remember(struct bh_judge *j)
 	}
 }
 
+static bool asks(const struct bh_detector *row, struct bh_judge *j)
+{
+	j->severity = row->severity;
+	j->signal = row->signal;
+	j->policy = NULL;
+	j->line = 0;
+	j->score = j->usual = 0;
+	j->key[0] = j->text[0] = '\0';
+	return is_wanted(row, j) && row->on(j);
+}
+
+bool bh_detect_broken(struct bh_detect *d, const struct bh_activity *a, struct bh_detect_rule *ret)
+{
+	struct bh_judge j = {.d = d, .a = a, .pod = pod_get(d, a->subject)};
+
+	if ((unsigned)a->kind >= BH_ACT_COUNT || !j.pod || !j.pod->policies.n)
+		return false;
+	for (int i = 0; i < d->n_rows[a->kind]; i++) {
+		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
+
+		/* these look at the activity and the policies, and at nothing that they keep */
+		if (row->family != BH_DETECT_VIOLATION || row->signal == BH_SIGNAL_POSTURE ||
+		    !asks(row, &j))
+			continue;
+		*ret = (struct bh_detect_rule){j.policy, j.line};
+		return true;
+	}
+	return false;
+}
+
 void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 {
 	struct bh_judge j = {.d = d, .a = a, .pod = pod_get(d, a->subject)};
@@ -461,13 +491,7 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 	for (i = 0; i < d->n_rows[a->kind]; i++) {
 		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
 
-		j.severity = row->severity;
-		j.signal = row->signal;
-		j.policy = NULL;
-		j.line = 0;
-		j.score = j.usual = 0;
-		j.key[0] = j.text[0] = '\0';
-		if (is_wanted(row, &j) && row->on(&j))
+		if (asks(row, &j))
 			raise_finding(d, row, &j);
 	}
 	remember(&j);

@@ -116,6 +116,14 @@ void bh_detect_pod_gone(struct bh_detect *d, uint64_t pod_id);
 /* Runs every detector that looks at this kind of activity. */
 void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a);
 
+/* Which of the pod's policies it breaks, the one that its finding will name: for whoever tells of
+ * the activity itself. Raises nothing; a pod that is too old does nothing wrong by it. */
+struct bh_detect_rule {
+	const struct bh_runtime_policy *policy; /* borrowed until the pod gets others */
+	unsigned line;				/* of its file; 0: not known */
+};
+bool bh_detect_broken(struct bh_detect *d, const struct bh_activity *a, struct bh_detect_rule *ret);
+
 struct bh_detect_stats {
 	uint64_t activities, findings, raised;
 	uint64_t raised_by[BH_SEVERITY_HIGH + 1]; /* severity */

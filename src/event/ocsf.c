@@ -162,6 +162,56 @@ void bh_ocsf_put_pod(json_t *e, json_t *ours, const struct bh_ocsf_pod *p)
 		bh_ocsf_put(ours, "workload", workload(p));
 }
 
+void bh_ocsf_put_rule(json_t *e, json_t *ours, const struct bh_ocsf_rule *r)
+{
+	BH_CLEANUP(bh_freep)
+	char *place = r->file && r->line ? bh_strf("%s:%u", r->file, r->line) : NULL;
+	char version[24] = "";
+
+	if (!r->name)
+		return;
+	bh_ocsf_put_text(ours, "rule", r->name);
+	bh_ocsf_put_text(ours, "file", r->file);
+	if (r->line)
+		bh_ocsf_put(ours, "line", json_integer(r->line));
+	if (r->version)
+		snprintf(version, sizeof(version), "%016llx", (unsigned long long)r->version);
+	bh_ocsf_put(e, "policy",
+		    json_pack("{s:o*, s:o*, s:o*, s:o*}", "name", bh_ocsf_text(r->name), "uid",
+			      bh_ocsf_text(r->uid), "version",
+			      *version ? json_string(version) : NULL, "desc", bh_ocsf_text(place)));
+}
+
+void bh_ocsf_put_correlation(json_t *e, const char *uid)
+{
+	bh_ocsf_put_text(json_object_get(e, "metadata"), "correlation_uid", uid);
+}
+
+void bh_ocsf_put_status(json_t *e, bool is_success)
+{
+	bh_ocsf_put(e, "status_id", json_integer(is_success ? 1 : 2));
+	bh_ocsf_put(e, "status", json_string(is_success ? "Success" : "Failure"));
+}
+
+void bh_ocsf_put_outcome(json_t *e, enum bh_ocsf_outcome o)
+{
+	static const struct {
+		int action_id, disposition_id;
+		const char *action, *disposition;
+	} names[] = {
+		[BH_OUTCOME_ALLOWED] = {1, 1, "Allowed", "Allowed"},
+		[BH_OUTCOME_ALERT] = {3, 19, "Observed", "Alert"},
+		[BH_OUTCOME_BLOCKED] = {2, 2, "Denied", "Blocked"},
+		[BH_OUTCOME_ISOLATED] = {2, 4, "Denied", "Isolated"},
+		[BH_OUTCOME_RESTORED] = {1, 9, "Allowed", "Restored"},
+	};
+
+	bh_ocsf_put(e, "action_id", json_integer(names[o].action_id));
+	bh_ocsf_put(e, "action", json_string(names[o].action));
+	bh_ocsf_put(e, "disposition_id", json_integer(names[o].disposition_id));
+	bh_ocsf_put(e, "disposition", json_string(names[o].disposition));
+}
+
 static json_t *process(pid_t pid, const char *name, const char *exe, uint32_t uid)
 {
 	const char *slash = exe ? strrchr(exe, '/') : NULL;
@@ -220,7 +270,7 @@ static json_t *endpoint(const struct bh_ip *ip, int port, const char *name)
 	return e;
 }
 
-static bool has_ports(uint8_t proto)
+bool bh_ocsf_has_ports(uint8_t proto)
 {
 	return proto == 6 || proto == 17 || proto == 132;
 }
@@ -228,7 +278,7 @@ static bool has_ports(uint8_t proto)
 static void put_endpoints(json_t *e, const struct bh_ocsf_edge *x, const char *pod)
 {
 	const struct bh_edge_event *ev = x->event;
-	int port = has_ports(ev->proto) ? ev->port : 0;
+	int port = bh_ocsf_has_ports(ev->proto) ? ev->port : 0;
 	bool is_egress = ev->dir == BH_EGRESS;
 
 	/* the port is the responder's in both directions */
@@ -239,34 +289,44 @@ static void put_endpoints(json_t *e, const struct bh_ocsf_edge *x, const char *p
 		    endpoint(&ev->remote, is_egress ? port : 0, x->peer));
 }
 
-static json_t *connection(const struct bh_edge_event *ev)
+json_t *bh_ocsf_connection(bool is_egress, uint8_t proto, const struct bh_ip *remote)
 {
-	bool is4 = bh_ip_is4(&ev->remote);
-	char proto[8];
+	bool is4 = bh_ip_is4(remote);
+	char name[8];
 
 	return json_pack(
-		"{s:i, s:s, s:i, s:s, s:i, s:s}", "direction_id", ev->dir == BH_INGRESS ? 1 : 2,
-		"direction", ev->dir == BH_INGRESS ? "Inbound" : "Outbound", "protocol_num",
-		ev->proto, "protocol_name", bh_proto_format(ev->proto, proto), "protocol_ver_id",
-		is4 ? 4 : 6, "protocol_ver",
+		"{s:i, s:s, s:i, s:s, s:i, s:s}", "direction_id", is_egress ? 2 : 1, "direction",
+		is_egress ? "Outbound" : "Inbound", "protocol_num", proto, "protocol_name",
+		bh_proto_format(proto, name), "protocol_ver_id", is4 ? 4 : 6, "protocol_ver",
 		is4 ? "Internet Protocol version 4 (IPv4)" : "Internet Protocol version 6 (IPv6)");
 }
 
-/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked. */
 static void put_verdict(json_t *e, const struct bh_ocsf_edge *x)
 {
 	bool is_allowed = x->event->verdict == BH_ALLOWED;
 
-	bh_ocsf_put(e, "action_id", json_integer(is_allowed ? 1 : 2));
-	bh_ocsf_put(e, "action", json_string(is_allowed ? "Allowed" : "Denied"));
-	bh_ocsf_put(e, "disposition_id", json_integer(is_allowed ? 1 : 2));
-	bh_ocsf_put(e, "disposition", json_string(is_allowed ? "Allowed" : "Blocked"));
-	bh_ocsf_put(e, "status_id", json_integer(is_allowed ? 1 : 2));
-	bh_ocsf_put(e, "status", json_string(is_allowed ? "Success" : "Failure"));
+	bh_ocsf_put_outcome(e, is_allowed ? BH_OUTCOME_ALLOWED : BH_OUTCOME_BLOCKED);
+	bh_ocsf_put_status(e, is_allowed);
 	if (x->rule)
 		bh_ocsf_put(e, "firewall_rule",
 			    json_pack("{s:o*, s:o*}", "name", bh_ocsf_text(x->rule), "desc",
 				      bh_ocsf_text(x->place)));
+}
+
+/* Whose connection it is. */
+static void put_opener(json_t *e, json_t *ours, const struct bh_ocsf_edge *x)
+{
+	const struct bh_edge_event *ev = x->event;
+	const struct bh_ocsf_who *who = &x->who;
+	json_t *p;
+
+	if (!ev->pid)
+		return;
+	p = process((pid_t)ev->pid, ev->comm, ev->path, ev->uid);
+	bh_ocsf_put_digest_of(json_object_get(p, "file"), who->sha256);
+	bh_ocsf_put_exec_ids(p, who->exec_id, who->parent_exec_id);
+	bh_ocsf_put_text(ours, "processProvenance", who->provenance);
+	bh_ocsf_put(e, "actor", json_pack("{s:o*}", "process", p));
 }
 
 json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *x)
@@ -286,18 +346,16 @@ json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *x)
 	bh_ocsf_put_text(ours, "peer", x->peer);
 	bh_ocsf_put_text(ours, "rule", x->rule);
 	bh_ocsf_put_text(ours, "place", x->place);
-	if (!has_ports(ev->proto) && ev->port)
+	if (!bh_ocsf_has_ports(ev->proto) && ev->port)
 		bh_ocsf_put(ours, "icmpType", json_integer(ev->port));
 	put_endpoints(e, x, pod);
-	bh_ocsf_put(e, "connection_info", connection(ev));
+	bh_ocsf_put(e, "connection_info",
+		    bh_ocsf_connection(ev->dir == BH_EGRESS, ev->proto, &ev->remote));
 	put_verdict(e, x);
 	bh_ocsf_put(e, "traffic",
 		    json_pack("{s:I, s:I}", "packets", (json_int_t)x->packets, "bytes",
 			      (json_int_t)x->bytes));
-	if (ev->pid)
-		bh_ocsf_put(e, "actor",
-			    json_pack("{s:o*}", "process",
-				      process((pid_t)ev->pid, ev->comm, ev->path, ev->uid)));
+	put_opener(e, ours, x);
 	return bh_ocsf_finish(e, ours, message);
 }
 
@@ -319,16 +377,23 @@ json_t *bh_ocsf_config(struct bh_ocsf *o, const struct bh_ocsf_config *c)
 	};
 	const struct bh_ocsf_head h = {BH_OCSF_CONFIG, 1, "Log", kinds[c->change].severity,
 				       c->time_ms};
-	json_t *e = bh_ocsf_base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, c->place ? "security_control" : NULL);
 	json_t *ours = json_pack("{s:s, s:I}", "change", kinds[c->change].name, "revision",
 				 (json_int_t)c->revision);
 	BH_CLEANUP(bh_freep)
 	char *message = bh_strf("%s %s%s%s", c->object, kinds[c->change].name, c->text ? ": " : "",
 				c->text ? c->text : "");
 
+	bh_ocsf_put_status(e, c->change != BH_CHANGE_REFUSED && c->change != BH_CHANGE_FAILED);
 	bh_ocsf_put_text(ours, "object", c->object);
 	bh_ocsf_put_text(ours, "place", c->place);
+	if (c->place)
+		bh_ocsf_put(e, "policy",
+			    json_pack("{s:o*, s:o*}", "name", bh_ocsf_text(c->object), "desc",
+				      bh_ocsf_text(c->place)));
 	bh_ocsf_put_text(ours, "text", c->text);
+	if (c->pod.name)
+		bh_ocsf_put_pod(e, ours, &c->pod);
 	put_actor(e, &c->actor);
 	return bh_ocsf_finish(e, ours, message);
 }
@@ -359,6 +424,7 @@ json_t *bh_ocsf_lifecycle(struct bh_ocsf *o, const struct bh_ocsf_lifecycle *l)
 	json_t *ours = json_pack("{s:s}", "change", kinds[l->life].name);
 
 	bh_ocsf_put_pod(e, ours, &l->pod);
+	bh_ocsf_put_status(e, l->life != BH_LIFE_REFUSED);
 	bh_ocsf_put_text(ours, "text", l->text);
 	if (l->details)
 		json_object_update_missing(ours, (json_t *)l->details);
@@ -379,7 +445,7 @@ json_t *bh_ocsf_quarantine(struct bh_ocsf *o, const struct bh_ocsf_quarantine *q
 	BH_CLEANUP(bh_freep)
 	char *message = bh_strf("%s %s: %s", pod ? pod : "pod",
 				q->is_release ? "released" : "quarantined", q->reason);
-	json_t *e = bh_ocsf_base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = json_pack("{s:s}", "change", q->is_release ? "released" : "quarantined");
 	json_t *uid = json_incref(json_object_get(json_object_get(e, "metadata"), "uid"));
 
@@ -395,9 +461,15 @@ json_t *bh_ocsf_quarantine(struct bh_ocsf *o, const struct bh_ocsf_quarantine *q
 	bh_ocsf_put(e, "countermeasures",
 		    json_pack("[{s:s, s:{s:s, s:s}}]", "version", "1.0.0", "d3f_technique", "uid",
 			      "D3-NI", "name", "Network Isolation"));
-	bh_ocsf_put(e, "status_id", json_integer(q->failure ? 2 : 1));
-	bh_ocsf_put(e, "status", json_string(q->failure ? "Failure" : "Success"));
+	bh_ocsf_put_outcome(e, q->is_release ? BH_OUTCOME_RESTORED : BH_OUTCOME_ISOLATED);
+	bh_ocsf_put_status(e, !q->failure);
+	if (q->failure && !q->is_release) { /* it is cut off, but something else failed */
+		bh_ocsf_put(e, "status_id", json_integer(4));
+		bh_ocsf_put(e, "status", json_string("Partial"));
+	}
 	bh_ocsf_put_text(e, "status_detail", q->failure);
+	bh_ocsf_put_rule(e, ours, &q->rule);
+	bh_ocsf_put_correlation(e, q->correlation);
 	put_actor(e, &q->actor);
 	return bh_ocsf_finish(e, ours, message);
 }

@@ -65,6 +65,31 @@ struct bh_ocsf_pod {
 	bool is_guessed;		  /* the workload is, from the pod's name */
 };
 
+/* The policy that decided, as its file says it; what is not known is NULL or 0. */
+struct bh_ocsf_rule {
+	const char *name; /* "RuntimePolicy shop/web" */
+	const char *uid;  /* as the manifest has it */
+	uint64_t version; /* of its text */
+	const char *file;
+	unsigned line; /* of the file */
+};
+
+/* What became of something. */
+enum bh_ocsf_outcome {
+	BH_OUTCOME_ALLOWED, /* nobody minds */
+	BH_OUTCOME_ALERT,   /* told, and let be */
+	BH_OUTCOME_BLOCKED, /* it was refused, or who did it killed */
+	BH_OUTCOME_ISOLATED,
+	BH_OUTCOME_RESTORED,
+};
+
+/* More of a process that is known by its number; 0 and NULL where it is not. */
+struct bh_ocsf_who {
+	uint64_t exec_id, parent_exec_id;
+	const char *provenance; /* of its executable */
+	const char *sha256;	/* of the same, in hex */
+};
+
 /* Who asked for something. */
 struct bh_ocsf_actor {
 	bool is_known; /* false: the daemon by itself */
@@ -82,6 +107,7 @@ struct bh_ocsf_edge {
 	const char *rule;	   /* "NetworkPolicy ns/name egress[0]", "default" or NULL */
 	const char *place;	   /* "file:line", or NULL */
 	uint64_t packets, bytes;
+	struct bh_ocsf_who who; /* event->pid is */
 };
 json_t *bh_ocsf_edge(struct bh_ocsf *o, const struct bh_ocsf_edge *e);
 
@@ -98,10 +124,11 @@ struct bh_ocsf_config {
 	int64_t time_ms;
 	enum bh_ocsf_change change;
 	const char *object; /* "NetworkPolicy shop/web" */
-	const char *place;  /* "file:line", or NULL */
+	const char *place;  /* "file:line" of it, or NULL */
 	const char *text;   /* one sentence more, or NULL */
 	uint64_t revision;
 	struct bh_ocsf_actor actor;
+	struct bh_ocsf_pod pod; /* name NULL: it is about none */
 };
 json_t *bh_ocsf_config(struct bh_ocsf *o, const struct bh_ocsf_config *c);
 
@@ -123,6 +150,8 @@ struct bh_ocsf_quarantine {
 	const char *failure;   /* sentence when it did not work; NULL: success */
 	const json_t *receipt; /* borrowed; NULL: none */
 	struct bh_ocsf_actor actor;
+	struct bh_ocsf_rule rule; /* that asks for it; name NULL: a person does */
+	const char *correlation;  /* the same for isolation and release; with a finding: its */
 };
 json_t *bh_ocsf_quarantine(struct bh_ocsf *o, const struct bh_ocsf_quarantine *q);
 

@@ -138,9 +138,10 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 {
 	const struct bh_trace_event *ev = a->event;
 	struct act_class c = class_of(ev);
-	bool is_killed = ev->flags & BH_TRACE_F_KILLED;
+	enum bh_ocsf_outcome outcome = bh_ocsf_outcome_of(ev, a->rule.name);
+	bool is_stopped = outcome == BH_OUTCOME_BLOCKED;
 	const struct bh_ocsf_head h = {c.class_uid, c.activity_id, c.activity,
-				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, a->time_ms};
+				       is_stopped ? BH_SEV_HIGH : BH_SEV_INFO, a->time_ms};
 	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_act(ev, a->call);
 	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = json_pack("{s:s, s:s, s:[I, I, I, I]}", "provenance",
@@ -155,8 +156,11 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 	bh_ocsf_put_text(ours, "path", ev->kind == BH_TRACE_CALL ? ev->path : NULL);
 	bh_ocsf_put_text(ours, "target", ev->kind == BH_TRACE_CALL ? ev->target : NULL);
 	bh_ocsf_put_text(ours, "call", a->call);
+	bh_ocsf_put_count(e, ev);
 	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
 	put_act_flags(ours, ev->flags);
-	bh_ocsf_put_outcome(e, is_killed);
+	bh_ocsf_put_outcome(e, outcome);
+	bh_ocsf_put_status(e, !is_stopped);
+	bh_ocsf_put_rule(e, ours, &a->rule);
 	return bh_ocsf_finish(e, ours, message);
 }

@@ -1,5 +1,4 @@
 /* Names that pods ask for, as OCSF 4003. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/ip.h"
@@ -24,17 +23,6 @@ static json_t *asker(const struct bh_ocsf_name *x)
 	char *pod = bh_strf("%s/%s", x->pod.ns ? x->pod.ns : "", x->pod.name ? x->pod.name : "");
 
 	return json_pack("{s:o*}", "name", bh_ocsf_text(pod));
-}
-
-static json_t *process(const struct bh_trace_event *ev)
-{
-	json_t *p = json_pack("{s:i}", "pid", (int)ev->pid);
-	char uid[24];
-
-	bh_ocsf_put_text(p, "name", ev->comm);
-	snprintf(uid, sizeof(uid), "%u", ev->uid);
-	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", uid));
-	return json_pack("{s:o}", "process", p);
 }
 
 json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x)
@@ -65,9 +53,13 @@ json_t *bh_ocsf_name(struct bh_ocsf *o, const struct bh_ocsf_name *x)
 		bh_ocsf_put(e, "rcode_id", json_integer(ev->rcode <= 10 ? ev->rcode : 99));
 		bh_ocsf_put_text(e, "rcode", bh_dns_rcode(ev->rcode));
 	}
-	if (ev->pid)
-		bh_ocsf_put(e, "actor", process(ev));
-	if (ev->count > 1)
-		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
+	if (ev->pid) {
+		bh_ocsf_put(e, "actor", json_pack("{s:o}", "process", bh_ocsf_process_of(ev, 0)));
+		if (ev->parent_origin)
+			bh_ocsf_put_text(ours, "processProvenance",
+					 bh_trace_origin_name(ev->parent_origin));
+	}
+	bh_ocsf_put_status(e, !ev->is_answer || !ev->rcode);
+	bh_ocsf_put_count(e, ev);
 	return bh_ocsf_finish(e, ours, message);
 }

@@ -42,17 +42,39 @@ static char *sentence(const struct bh_ocsf_image *i)
 		       *reason ? " " : "", reason, policy, text_of(i, "signer"));
 }
 
+char *bh_ocsf_image_uid(const char *ns, const char *pod, const char *reference, const char *digest)
+{
+	return bh_strf("%s/%s/%s/%s", ns ? ns : "", pod ? pod : "", reference, digest);
+}
+
+/* Whose image, by which policy, and what follows as far as it does from the verdict alone. */
+static void put_judgement(json_t *e, json_t *ours, const struct bh_ocsf_image *i)
+{
+	BH_CLEANUP(bh_freep)
+	char *uid = bh_ocsf_image_uid(i->pod.ns, i->pod.name, i->reference, text_of(i, "digest"));
+	bool is_audit = !strcmp(i->mode, "audit");
+
+	bh_ocsf_put_pod(e, ours, &i->pod);
+	bh_ocsf_put_rule(e, ours, &i->rule);
+	bh_ocsf_put_correlation(e, uid);
+	bh_ocsf_put_outcome(e, is_accept(i) ? BH_OUTCOME_ALLOWED
+			       : is_audit   ? BH_OUTCOME_ALERT
+					    : BH_OUTCOME_BLOCKED);
+}
+
 json_t *bh_ocsf_image_verdict(struct bh_ocsf *o, const struct bh_ocsf_image *i)
 {
 	const struct bh_ocsf_head h = {BH_OCSF_CONFIG, 1, "Log",
 				       is_accept(i) ? BH_SEV_INFO : BH_SEV_MEDIUM, i->time_ms};
 	BH_CLEANUP(bh_freep) char *text = sentence(i);
-	json_t *e = bh_ocsf_base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = details(i);
 
 	bh_ocsf_put_text(ours, "object", "image verdict");
 	bh_ocsf_put_text(ours, "change", is_accept(i) ? "added" : "refused");
-	bh_ocsf_put_pod(e, ours, &i->pod);
+	bh_ocsf_put(e, "actor", json_pack("{s:s}", "app_name", "bulkheadd"));
+	put_judgement(e, ours, i);
+	bh_ocsf_put_status(e, is_accept(i));
 	return bh_ocsf_finish(e, ours, text);
 }
 
@@ -63,18 +85,20 @@ json_t *bh_ocsf_image_finding(struct bh_ocsf *o, const struct bh_ocsf_image *i)
 				       is_reject ? BH_SEV_HIGH : BH_SEV_MEDIUM, i->time_ms};
 	BH_CLEANUP(bh_freep) char *text = sentence(i);
 	BH_CLEANUP(bh_freep)
-	char *uid = bh_strf("%s/%s/%s/%s", i->pod.ns ? i->pod.ns : "",
-			    i->pod.name ? i->pod.name : "", i->reference, text_of(i, "digest"));
+	char *uid = bh_ocsf_image_uid(i->pod.ns, i->pod.name, i->reference, text_of(i, "digest"));
 	BH_CLEANUP(bh_freep) char *standard = bh_strf("ImagePolicy %s", text_of(i, "policy"));
-	json_t *e = bh_ocsf_base(o, &h, NULL);
+	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = details(i);
 
-	bh_ocsf_put_pod(e, ours, &i->pod);
+	put_judgement(e, ours, i);
+	bh_ocsf_put(e, "is_alert", json_true());
 	bh_ocsf_put(e, "finding_info",
-		    json_pack("{s:o*, s:s, s:o*}", "uid", bh_ocsf_text(uid), "title",
+		    json_pack("{s:o*, s:s, s:o*, s:{s:s, s:i, s:s}}", "uid", bh_ocsf_text(uid),
+			      "title",
 			      is_reject ? "an image that a policy rejects"
 					: "an image that could not be judged",
-			      "desc", bh_ocsf_text(text)));
+			      "desc", bh_ocsf_text(text), "analytic", "name", "image", "type_id", 1,
+			      "type", "Rule"));
 	bh_ocsf_put(e, "status_id", json_integer(1));
 	bh_ocsf_put(e, "status", json_string("New"));
 	bh_ocsf_put(e, "compliance",

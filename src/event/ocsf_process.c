@@ -17,10 +17,10 @@ static json_t *hashes(const char *sha256)
 
 json_t *bh_ocsf_file_of(const char *path, const char *sha256)
 {
-	const char *slash = strrchr(path, '/');
+	const char *slash = path ? strrchr(path, '/') : NULL;
 	json_t *f;
 
-	if (!*path)
+	if (!path || !*path)
 		return NULL;
 	/* type 1: regular file */
 	f = json_pack("{s:o*, s:o*, s:i}", "path", bh_ocsf_text(path), "name",
@@ -60,6 +60,30 @@ static json_t *arguments(const struct bh_trace_event *ev)
 	return a;
 }
 
+void bh_ocsf_put_digest_of(json_t *file, const char *sha256)
+{
+	if (file && sha256 && *sha256)
+		bh_ocsf_put(file, "hashes", hashes(sha256));
+}
+
+static void put_exec_id(json_t *process, uint64_t exec_id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)exec_id);
+	bh_ocsf_put_text(process, "uid", text);
+}
+
+void bh_ocsf_put_exec_ids(json_t *process, uint64_t exec_id, uint64_t parent_exec_id)
+{
+	if (exec_id)
+		put_exec_id(process, exec_id);
+	if (!parent_exec_id)
+		return;
+	bh_ocsf_put(process, "parent_process", json_object());
+	put_exec_id(json_object_get(process, "parent_process"), parent_exec_id);
+}
+
 json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms)
 {
 	json_t *p = json_pack("{s:i}", "pid", (int)ev->pid);
@@ -75,27 +99,42 @@ json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms)
 	bh_ocsf_put(p, "cmd_line", command_line(ev));
 	snprintf(text, sizeof(text), "%u", ev->uid);
 	bh_ocsf_put(p, "user", json_pack("{s:s}", "uid", text));
-	snprintf(text, sizeof(text), "%016llx", (unsigned long long)ev->exec_id);
-	bh_ocsf_put_text(p, "uid", text);
+	if (ev->cwd)
+		bh_ocsf_put_text(p, "working_directory", ev->cwd);
+	bh_ocsf_put_exec_ids(p, ev->exec_id, ev->kind == BH_TRACE_EXEC ? 0 : ev->parent_exec_id);
 	return p;
 }
 
-/* Who started it: the image that was executing before. */
-static json_t *actor(const struct bh_trace_event *ev)
+/* Who started it: the image that was executing before; NULL: nobody in the pod. */
+static json_t *starter(const struct bh_trace_event *ev)
 {
 	json_t *p;
-	char id[24];
 
 	if (!ev->parent_exec_id && !ev->ppid)
-		return json_pack("{s:s}", "app_name", "container runtime");
+		return NULL;
 	p = json_object();
 	if (ev->ppid)
 		bh_ocsf_put(p, "pid", json_integer(ev->ppid));
 	bh_ocsf_put(p, "file", bh_ocsf_file_of(ev->parent_path, ev->parent_sha256));
-	snprintf(id, sizeof(id), "%016llx", (unsigned long long)ev->parent_exec_id);
-	if (ev->parent_exec_id)
-		bh_ocsf_put_text(p, "uid", id);
-	return json_pack("{s:o}", "process", p);
+	bh_ocsf_put_exec_ids(p, ev->parent_exec_id, 0);
+	return p;
+}
+
+static json_t *actor(const struct bh_trace_event *ev)
+{
+	json_t *p = starter(ev);
+
+	return p ? json_pack("{s:o}", "process", p)
+		 : json_pack("{s:s}", "app_name", "container runtime");
+}
+
+json_t *bh_ocsf_process_and_parent(const struct bh_trace_event *ev)
+{
+	json_t *p = bh_ocsf_process_of(ev, 0);
+
+	if (ev->kind == BH_TRACE_EXEC)
+		bh_ocsf_put(p, "parent_process", starter(ev));
+	return p;
 }
 
 void bh_ocsf_put_flags(json_t *ours, uint32_t flags)
@@ -125,6 +164,12 @@ void bh_ocsf_put_flags(json_t *ours, uint32_t flags)
 			bh_ocsf_put(ours, names[i].name, json_true());
 }
 
+void bh_ocsf_put_count(json_t *e, const struct bh_trace_event *ev)
+{
+	if (ev->count > 1)
+		bh_ocsf_put(e, "count", json_integer((json_int_t)ev->count));
+}
+
 static json_t *details(const struct bh_trace_event *ev)
 {
 	static const char *const stdio[] = {
@@ -141,7 +186,6 @@ static json_t *details(const struct bh_trace_event *ev)
 	if (ev->parent_exec_id)
 		bh_ocsf_put_text(ours, "parentProvenance", bh_trace_origin_name(ev->parent_origin));
 	bh_ocsf_put_text(ours, "script", ev->script);
-	bh_ocsf_put_text(ours, "workingDirectory", ev->cwd);
 	bh_ocsf_put(ours, "gid", json_integer(ev->gid));
 	if (ev->loginuid != NO_LOGIN)
 		bh_ocsf_put(ours, "loginUid", json_integer(ev->loginuid));
@@ -152,8 +196,6 @@ static json_t *details(const struct bh_trace_event *ev)
 	bh_ocsf_put(ours, "stdio",
 		    json_pack("[s, s, s]", stdio[ev->stdio[0]], stdio[ev->stdio[1]],
 			      stdio[ev->stdio[2]]));
-	if (ev->count > 1)
-		bh_ocsf_put(ours, "count", json_integer((json_int_t)ev->count));
 	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);
 	bh_ocsf_put_flags(ours, ev->flags);
 	return ours;
@@ -186,8 +228,8 @@ void bh_ocsf_put_digest(json_t *event, const char *sha256, const char *why)
 {
 	json_t *file = hashed_file(event), *ours = member(event, "unmapped", "bulkhead");
 
-	if (sha256 && file)
-		bh_ocsf_put(file, "hashes", hashes(sha256));
+	if (sha256)
+		bh_ocsf_put_digest_of(file, sha256);
 	else
 		bh_ocsf_put_text(ours, "sha256Missing", why);
 }
@@ -195,6 +237,7 @@ void bh_ocsf_put_digest(json_t *event, const char *sha256, const char *why)
 json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *sha256,
 			    int64_t time_ms)
 {
+	/* activity 99: other */
 	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 99, "Hash", BH_SEV_INFO, time_ms};
 	json_t *e = bh_ocsf_base(o, &h, NULL);
 	const json_t *old = member(event, "unmapped", "bulkhead");
@@ -207,28 +250,27 @@ json_t *bh_ocsf_late_digest(struct bh_ocsf *o, const json_t *event, const char *
 	bh_ocsf_put(e, "process", json_deep_copy(json_object_get(event, "process")));
 	bh_ocsf_put(e, "actor", json_deep_copy(json_object_get(event, "actor")));
 	bh_ocsf_put(e, "container", json_deep_copy(json_object_get(event, "container")));
+	bh_ocsf_put_status(e, true);
 	e = bh_ocsf_finish(e, ours, "the digest of what was started");
 	bh_ocsf_put_digest(e, sha256, NULL);
 	return e;
 }
 
-void bh_ocsf_put_outcome(json_t *e, bool is_killed)
+enum bh_ocsf_outcome bh_ocsf_outcome_of(const struct bh_trace_event *ev, bool is_refused)
 {
-	/* Security control: 1 Allowed, 2 Denied; disposition 1 Allowed, 2 Blocked */
-	bh_ocsf_put(e, "action_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "action", json_string(is_killed ? "Denied" : "Allowed"));
-	bh_ocsf_put(e, "disposition_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "disposition", json_string(is_killed ? "Blocked" : "Allowed"));
-	bh_ocsf_put(e, "status_id", json_integer(is_killed ? 2 : 1));
-	bh_ocsf_put(e, "status", json_string(is_killed ? "Failure" : "Success"));
+	if (ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED))
+		return BH_OUTCOME_BLOCKED;
+	is_refused = is_refused || (ev->flags & BH_TRACE_F_REFUSED);
+	return is_refused ? BH_OUTCOME_ALERT : BH_OUTCOME_ALLOWED;
 }
 
 json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 {
 	const struct bh_trace_event *ev = x->event;
-	bool is_killed = ev->flags & (BH_TRACE_F_KILLED | BH_TRACE_F_BLOCKED);
+	enum bh_ocsf_outcome outcome = bh_ocsf_outcome_of(ev, x->rule.name);
+	bool is_stopped = outcome == BH_OUTCOME_BLOCKED;
 	const struct bh_ocsf_head h = {BH_OCSF_PROCESS, 1, "Launch",
-				       is_killed ? BH_SEV_HIGH : BH_SEV_INFO, x->time_ms};
+				       is_stopped ? BH_SEV_HIGH : BH_SEV_INFO, x->time_ms};
 	BH_CLEANUP(bh_freep) char *message = bh_ocsf_say_exec(ev);
 	json_t *e = bh_ocsf_base(o, &h, "security_control");
 	json_t *ours = details(ev);
@@ -236,6 +278,9 @@ json_t *bh_ocsf_process(struct bh_ocsf *o, const struct bh_ocsf_process *x)
 	bh_ocsf_put_pod(e, ours, &x->pod);
 	bh_ocsf_put(e, "process", bh_ocsf_process_of(ev, x->time_ms));
 	bh_ocsf_put(e, "actor", actor(ev));
-	bh_ocsf_put_outcome(e, is_killed);
+	bh_ocsf_put_outcome(e, outcome);
+	bh_ocsf_put_status(e, !is_stopped);
+	bh_ocsf_put_rule(e, ours, &x->rule);
+	bh_ocsf_put_count(e, ev);
 	return bh_ocsf_finish(e, ours, message);
 }

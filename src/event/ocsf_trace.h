@@ -8,10 +8,14 @@
 json_t *bh_ocsf_file_of(const char *path, const char *sha256);
 /* Who executes, or acts. time_ms: of its start; 0: not known */
 json_t *bh_ocsf_process_of(const struct bh_trace_event *ev, int64_t time_ms);
+/* How often, where it was more than once. */
+void bh_ocsf_put_count(json_t *e, const struct bh_trace_event *ev);
 /* One member of ours for each flag. */
 void bh_ocsf_put_flags(json_t *ours, uint32_t flags);
-/* Security control: what became of it. */
-void bh_ocsf_put_outcome(json_t *e, bool is_killed);
+/* The same, with its parent as far as it is known. */
+json_t *bh_ocsf_process_and_parent(const struct bh_trace_event *ev);
+/* is_refused: it breaks a rule. */
+enum bh_ocsf_outcome bh_ocsf_outcome_of(const struct bh_trace_event *ev, bool is_refused);
 /* Sentences, the caller's; NULL without memory. */
 char *bh_ocsf_say_exec(const struct bh_trace_event *ev);
 char *bh_ocsf_say_act(const struct bh_trace_event *ev, const char *call);

@@ -325,13 +325,15 @@ struct bh_runtime_policy *bh_parse_runtime(struct bh_parse *p, const struct bh_y
 {
 	BH_CLEANUP(bh_runtime_policy_unrefp)
 	struct bh_runtime_policy *r = bh_parse_calloc(p, 1, sizeof(*r));
-	const struct bh_yaml *spec = NULL;
+	const struct bh_yaml *spec = NULL, *metadata = bh_yaml_find(object, "metadata");
+	const char *uid = metadata ? bh_parse_str(p, metadata, "uid", false) : NULL;
 	struct bh_yaml_err e;
 
 	if (!r)
 		return NULL;
 	r->refs = 1;
 	r->place = bh_parse_place(p, object);
+	r->uid = uid ? bh_parse_strdup(p, uid) : NULL;
 	r->ns = bh_parse_strdup(p, ns);
 	r->name = bh_parse_strdup(p, name);
 	r->file = bh_parse_strdup(p, p->file);

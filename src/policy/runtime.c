@@ -55,6 +55,7 @@ void bh_runtime_policy_unref(struct bh_runtime_policy *p)
 	bh_selector_done(&p->pods);
 	free(p->ns);
 	free(p->name);
+	free(p->uid);
 	free(p->file);
 	free(p);
 }

@@ -56,6 +56,7 @@ struct bh_runtime_on {
 struct bh_runtime_policy {
 	unsigned refs;
 	char *ns, *name;
+	char *uid; /* metadata.uid; NULL: the manifest has none */
 	struct bh_selector pods;
 	bool has_exec_origin, has_exec_allow;
 	unsigned origins; /* enum bh_origin bits */

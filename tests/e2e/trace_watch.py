@@ -79,7 +79,7 @@ def lineage(node, box, pod):
     box.sh("cd /usr; sh -c 'nice id; true' >/dev/null")
     e = started(node, pod, "/usr/bin/nice")
     check(e and e["actor"]["process"]["file"]["path"].endswith("dash"), "the image before", e)
-    equal(e and ours(e)["workingDirectory"], "/usr", "the working directory")
+    equal(e and e["process"]["working_directory"], "/usr", "the working directory")
     box.enter("/usr/bin/whoami")
     e = started(node, pod, "/usr/bin/whoami")
     check(e and ours(e).get("fromOutside") and not ours(e).get("containerStart"),

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "event/ocsf_image.h"
 #include "event/ocsf_process.h"
 
 static struct bh_ocsf source;
@@ -135,6 +136,11 @@ static void test_denied_edge(void **state)
 				 .peer = "shop/db",
 				 .rule = "default",
 				 .place = "a.yaml:3",
+				 .who = {.exec_id = 0xab,
+					 .parent_exec_id = 0xaa,
+					 .provenance = "new",
+					 .sha256 = "0123456789abcdef0123456789abcdef"
+						   "0123456789abcdef0123456789abcdef"},
 				 .packets = 2,
 				 .bytes = 120};
 
@@ -163,6 +169,10 @@ static void test_denied_edge(void **state)
 	assert_string_equal(string("actor.process.file.name"), "bash");
 	assert_int_equal(number("actor.process.file.type_id"), 1);
 	assert_string_equal(string("actor.process.user.uid"), "1000");
+	assert_string_equal(string("actor.process.uid"), "00000000000000ab");
+	assert_string_equal(string("actor.process.parent_process.uid"), "00000000000000aa");
+	assert_int_equal(number("actor.process.file.hashes.0.algorithm_id"), 3);
+	assert_string_equal(string("unmapped.bulkhead.processProvenance"), "new");
 	assert_int_equal(number("traffic.packets"), 2);
 	assert_int_equal(number("traffic.bytes"), 120);
 	assert_string_equal(string("unmapped.bulkhead.reason"), "default-deny");
@@ -261,11 +271,14 @@ static void test_lifecycle(void **state)
 static void test_quarantine(void **state)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *receipt = json_pack("{s:i}", "socketsDestroyed", 4);
-	struct bh_ocsf_quarantine q = {.time_ms = 1700000000123,
-				       .pod = web,
-				       .reason = "miner found",
-				       .receipt = receipt,
-				       .actor = {true, 5, 0, "/usr/bin/bulkhead"}};
+	struct bh_ocsf_quarantine q = {
+		.time_ms = 1700000000123,
+		.pod = web,
+		.reason = "miner found",
+		.receipt = receipt,
+		.correlation = "shop/Deployment/web/miner/k",
+		.rule = {.name = "RuntimePolicy shop/web", .file = "/m/web.yaml", .line = 9},
+		.actor = {true, 5, 0, "/usr/bin/bulkhead"}};
 
 	(void)state;
 	event = bh_ocsf_quarantine(&source, &q);
@@ -275,6 +288,11 @@ static void test_quarantine(void **state)
 	assert_int_equal(number("connection_info.direction_id"), 99);
 	assert_string_equal(string("countermeasures.0.d3f_technique.uid"), "D3-NI");
 	assert_int_equal(number("status_id"), 1);
+	assert_string_equal(string("disposition"), "Isolated");
+	assert_string_equal(string("policy.name"), "RuntimePolicy shop/web");
+	assert_string_equal(string("policy.desc"), "/m/web.yaml:9");
+	assert_int_equal(number("unmapped.bulkhead.line"), 9);
+	assert_string_equal(string("metadata.correlation_uid"), "shop/Deployment/web/miner/k");
 	assert_int_equal(number("unmapped.bulkhead.receipt.socketsDestroyed"), 4);
 	assert_string_equal(string("message"), "shop/web quarantined: miner found");
 	assert_string_equal(string("actor.process.file.path"), "/usr/bin/bulkhead");
@@ -286,7 +304,14 @@ static void test_quarantine(void **state)
 	event = bh_ocsf_quarantine(&source, &q);
 	check_base(7004, (const int[]){3, 0});
 	assert_int_equal(number("status_id"), 2);
+	assert_string_equal(string("disposition"), "Restored");
 	assert_string_equal(string("status_detail"), "there is no pod");
+	teardown(NULL);
+	setup(NULL);
+	q.is_release = false;
+	event = bh_ocsf_quarantine(&source, &q);
+	assert_int_equal(number("status_id"), 4);
+	assert_string_equal(string("status"), "Partial");
 }
 
 /* bytes from outside must neither break the JSON nor the terminal it ends on */
@@ -368,6 +393,46 @@ static void test_name(void **state)
 	assert_string_equal(string("rcode"), "NXDomain");
 }
 
+static void test_images(void **state)
+{
+	BH_CLEANUP(bh_json_decrefp)
+	json_t *answer = json_pack("{s:s, s:s, s:s, s:s, s:[]}", "digest", "sha256:1", "verdict",
+				   "reject", "reason", "no-signature", "policy", "shop", "checks");
+	struct bh_ocsf_image i = {
+		.time_ms = 1700000000123,
+		.pod = web,
+		.reference = "nginx:1",
+		.mode = "enforce",
+		.answer = answer,
+		.rule = {.name = "ImagePolicy shop", .file = "/m/p.yaml", .line = 3}};
+
+	(void)state;
+	event = bh_ocsf_image_verdict(&source, &i);
+	check_base(5002, (const int[]){1, 0});
+	check_pod();
+	assert_string_equal(string("status"), "Failure");
+	assert_string_equal(string("disposition"), "Blocked");
+	assert_string_equal(string("policy.desc"), "/m/p.yaml:3");
+	assert_string_equal(string("actor.app_name"), "bulkheadd");
+	teardown(NULL);
+	setup(NULL);
+	event = bh_ocsf_image_finding(&source, &i);
+	check_base(2003, (const int[]){1, 0});
+	assert_string_equal(string("finding_info.uid"), "shop/web/nginx:1/sha256:1");
+	assert_string_equal(string("metadata.correlation_uid"), "shop/web/nginx:1/sha256:1");
+	assert_string_equal(string("compliance.status"), "Fail");
+	assert_string_equal(string("policy.name"), "ImagePolicy shop");
+	teardown(NULL);
+	setup(NULL);
+	i.mode = "audit";
+	i.pod = (struct bh_ocsf_pod){0}; /* a pull */
+	json_object_set_new(answer, "verdict", json_string("undecided"));
+	event = bh_ocsf_image_finding(&source, &i);
+	assert_string_equal(string("disposition"), "Alert");
+	assert_string_equal(string("compliance.status"), "Warning");
+	assert_null(at("container"));
+}
+
 static void test_class_names(void **state)
 {
 	int uid = 0;
@@ -392,7 +457,7 @@ int main(void)
 		T(test_name),	      T(test_denied_edge), T(test_allowed_edge_with_little_known),
 		T(test_config),	      T(test_lifecycle),   T(test_quarantine),
 		T(test_hostile_text), T(test_uids_differ), T(test_filter),
-		T(test_class_names),
+		T(test_class_names),  T(test_images),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

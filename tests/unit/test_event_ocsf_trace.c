@@ -3,6 +3,9 @@
 #include "bh_test.h"
 
 #include "base/json.h"
+#include "base/str.h"
+#include "detect/detect.h"
+#include "event/attack.h"
 #include "event/ocsf_process.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -18,6 +21,13 @@ static int setup(void **state)
 
 static const struct bh_ocsf_pod web = {
 	.ns = "shop", .name = "web", .uid = "u-1", .container_id = "cid"};
+
+static const struct bh_ocsf_rule narrow = {.name = "RuntimePolicy shop/narrow",
+					   .uid = "a-b-c",
+					   .version = 0xabc,
+					   .file = "/etc/bulkhead/manifests/narrow.yaml",
+					   .line = 7};
+static struct bh_ocsf_rule rule; /* that executions and acts break */
 
 static struct bh_trace_event plain(enum bh_trace_kind kind)
 {
@@ -81,14 +91,14 @@ static int class_of(const json_t *j)
 
 static json_t *exec_event(struct bh_trace_event *ev)
 {
-	const struct bh_ocsf_process p = {1700000000123, ev, web};
+	const struct bh_ocsf_process p = {1700000000123, ev, web, rule};
 
 	return bh_ocsf_process(&source, &p);
 }
 
 static json_t *act_event(struct bh_trace_event *ev)
 {
-	const struct bh_ocsf_act a = {1700000000123, ev, "openat", web};
+	const struct bh_ocsf_act a = {1700000000123, ev, "openat", web, rule};
 
 	return bh_ocsf_act(&source, &a);
 }
@@ -102,6 +112,11 @@ static json_t *finding_event(struct bh_trace_event *ev, bool is_posture)
 					  .detector = "foreign-exec",
 					  .title = "Code that is not the image's",
 					  .key = "/opt/tool",
+					  .uid = "shop/Deployment/web/foreign-exec//opt/tool",
+					  .first_ms = 1699999990000,
+					  .analytic = BH_ANALYTIC_RULE,
+					  .outcome = BH_OUTCOME_ALERT,
+					  .rule = narrow,
 					  .text = "it was executed",
 					  .response = "alert",
 					  .attack = attack,
@@ -141,6 +156,7 @@ static void test_digest_that_comes(void **state)
 	assert_null(at(e, "process.file.hashes"));
 	bh_ocsf_put_digest(f, SHA, NULL);
 	assert_string_equal(text(f, "evidences.0.process.file.hashes.0.value"), SHA);
+	assert_null(at(f, "unmapped.bulkhead.sha256Missing"));
 	json_object_set_new(json_object_get(json_object_get(e, "unmapped"), "bulkhead"), "workload",
 			    json_pack("{s:s}", "name", "web"));
 	late = bh_ocsf_late_digest(&source, e, SHA, 1700000000456);
@@ -254,19 +270,167 @@ static void test_findings(void **state)
 	dump(finding_event(&nobody, false));
 }
 
+/* What is broken is said in the same words everywhere, and in OCSF's place for it. */
+static void check_rule(const json_t *e)
+{
+	assert_string_equal(text(e, "policy.name"), "RuntimePolicy shop/narrow");
+	assert_string_equal(text(e, "policy.uid"), "a-b-c");
+	assert_string_equal(text(e, "policy.version"), "0000000000000abc");
+	assert_string_equal(text(e, "policy.desc"), "/etc/bulkhead/manifests/narrow.yaml:7");
+	assert_string_equal(text(e, "unmapped.bulkhead.rule"), "RuntimePolicy shop/narrow");
+	assert_int_equal(json_integer_value(at(e, "unmapped.bulkhead.line")), 7);
+}
+
+static void test_rules(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		bool is_broken;
+		const char *disposition, *status;
+	} rows[] = {
+		{0, false, "Allowed", "Success"},
+		{0, true, "Alert", "Success"},
+		{BH_TRACE_F_REFUSED, true, "Alert", "Success"},
+		{BH_TRACE_F_REFUSED | BH_TRACE_F_KILLED, true, "Blocked", "Failure"},
+		{BH_TRACE_F_BLOCKED, true, "Blocked", "Failure"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		struct bh_trace_event exec = plain(BH_TRACE_EXEC), act = plain(BH_TRACE_FILE);
+
+		rule = rows[i].is_broken ? narrow : (struct bh_ocsf_rule){0};
+		for (int k = 0; k < 2; k++) {
+			struct bh_trace_event *ev = k ? &act : &exec;
+			json_t *e;
+
+			ev->flags = rows[i].flags;
+			e = k ? act_event(ev) : exec_event(ev);
+			assert_string_equal(text(e, "disposition"), rows[i].disposition);
+			assert_string_equal(text(e, "status"), rows[i].status);
+			if (rows[i].is_broken)
+				check_rule(e);
+			else
+				assert_null(at(e, "policy"));
+			dump(e);
+		}
+	}
+	rule = (struct bh_ocsf_rule){0};
+}
+
+/* A finding about a connection says with whom; one about a name, which. */
+static void test_evidence(void **state)
+{
+	static const char *const attack[] = {"T1046", NULL, NULL};
+	struct bh_trace_event ev = plain(BH_TRACE_EXEC);
+	struct bh_ocsf_far far = {.proto = 6, .port = 443, .is_egress = true, .name = "shop/db"};
+	struct bh_ocsf_finding f = {.time_ms = 1700000000123,
+				    .detector = "new-edge",
+				    .title = "a new edge",
+				    .key = "k",
+				    .uid = "u",
+				    .text = "somewhere new",
+				    .response = "alert",
+				    .attack = attack,
+				    .severity = 3,
+				    .count = 4,
+				    .first_ms = 1699999990000,
+				    .analytic = BH_ANALYTIC_BEHAVIOR,
+				    .outcome = BH_OUTCOME_ALERT,
+				    .far = &far,
+				    .event = &ev,
+				    .pod = web};
+	struct bh_err err;
+	json_t *e;
+
+	(void)state;
+	bh_assert_ok(&err, bh_ip_parse("10.0.0.9", &far.ip, &err));
+	ev.kind = 0;
+	ev.pid = 0;
+	e = bh_ocsf_finding(&source, &f);
+	assert_string_equal(text(e, "evidences.0.dst_endpoint.ip"), "10.0.0.9");
+	assert_string_equal(text(e, "evidences.0.dst_endpoint.name"), "shop/db");
+	assert_int_equal(json_integer_value(at(e, "evidences.0.dst_endpoint.port")), 443);
+	assert_string_equal(text(e, "evidences.0.connection_info.direction"), "Outbound");
+	assert_string_equal(text(e, "finding_info.analytic.type"), "Behavioral");
+	assert_string_equal(text(e, "finding_info.attacks.0.tactic.name"), "Discovery");
+	assert_string_equal(text(e, "finding_info.attacks.0.technique.name"),
+			    "Network Service Discovery");
+	assert_null(at(e, "finding_info.attacks.0.sub_technique"));
+	assert_int_equal(json_integer_value(at(e, "count")), 4);
+	assert_int_equal(json_integer_value(at(e, "finding_info.first_seen_time")), 1699999990000);
+	assert_int_equal(json_integer_value(at(e, "finding_info.last_seen_time")), 1700000000123);
+	dump(e);
+	f.far = NULL;
+	e = bh_ocsf_finding(&source, &f);
+	assert_string_equal(text(e, "evidences.0.data.key"), "k");
+	dump(e);
+	ev.kind = BH_TRACE_DNS;
+	snprintf(ev.name, sizeof(ev.name), "a.example.org");
+	ev.type = 1;
+	e = bh_ocsf_finding(&source, &f);
+	assert_string_equal(text(e, "evidences.0.query.hostname"), "a.example.org");
+	dump(e);
+}
+
+static void test_attacks(void **state)
+{
+	struct bh_attack a;
+
+	(void)state;
+	assert_true(bh_attack_find("T1059.004", &a));
+	assert_string_equal(a.name, "Unix Shell");
+	assert_string_equal(a.technique_name, "Command and Scripting Interpreter");
+	assert_string_equal(a.tactic, "TA0002");
+	assert_false(bh_attack_find("T1059.999", &a));
+	assert_false(bh_attack_find("", &a));
+	/* whatever a detector names has its words */
+	for (size_t i = 0; i < bh_n_detectors; i++) {
+		for (size_t k = 0; k < 3 && bh_detectors[i].attack[k]; k++) {
+			if (!bh_attack_find(bh_detectors[i].attack[k], &a))
+				fail_msg("%s: %s", bh_detectors[i].name, bh_detectors[i].attack[k]);
+		}
+	}
+}
+
+static void test_finding_uid(void **state)
+{
+	const struct bh_ocsf_pod pod = {
+		.ns = "shop", .name = "web-1", .owner_kind = "Deployment", .owner = "web"};
+	BH_CLEANUP(bh_freep) char *uid = bh_ocsf_finding_uid(&pod, "cron", "/etc/cron.d");
+
+	(void)state;
+	assert_string_equal(uid, "shop/Deployment/web/cron//etc/cron.d");
+}
+
 static void test_kills(void **state)
 {
 	struct bh_trace_event ev = plain(BH_TRACE_EXEC);
-	const struct bh_ocsf_kill by_kernel = {
-		.time_ms = 1700000000123, .event = &ev, .reason = "refused", .pod = web};
-	const struct bh_ocsf_kill by_us = {.time_ms = 1700000000123,
-					   .pid = 42,
-					   .reason = "a finding",
-					   .failure = "No such process",
-					   .pod = web};
+	BH_CLEANUP(bh_json_decrefp) json_t *details = NULL;
+	BH_CLEANUP(bh_json_decrefp) json_t *process = bh_ocsf_suspect(&ev, &details);
+	const struct bh_ocsf_kill by_kernel = {.time_ms = 1700000000123,
+					       .event = &ev,
+					       .reason = "refused",
+					       .correlation = "u",
+					       .rule = narrow,
+					       .pod = web};
+	struct bh_ocsf_kill by_us = {.time_ms = 1700000000123,
+				     .process = process,
+				     .details = details,
+				     .reason = "a finding",
+				     .end = BH_KILL_FAILED,
+				     .detail = "No such process",
+				     .correlation = "u",
+				     .pod = web};
 	json_t *a = bh_ocsf_kill(&source, &by_kernel), *b = bh_ocsf_kill(&source, &by_us);
 
 	(void)state;
+	check_rule(a);
+	assert_string_equal(text(a, "metadata.correlation_uid"), "u");
+	assert_string_equal(text(a, "disposition"), "Blocked");
+	assert_string_equal(text(b, "process.file.path"), "/opt/tool");
+	assert_string_equal(text(b, "unmapped.bulkhead.provenance"), "new");
+	assert_string_equal(text(b, "unmapped.bulkhead.change"), "failed");
 	assert_int_equal(class_of(a), 7003);
 	assert_string_equal(text(a, "process.file.path"), "/opt/tool");
 	assert_int_equal(json_integer_value(at(a, "status_id")), 1);
@@ -274,6 +438,11 @@ static void test_kills(void **state)
 	assert_int_equal(json_integer_value(at(b, "status_id")), 2);
 	assert_string_equal(text(b, "status_detail"), "No such process");
 	dump(a);
+	dump(b);
+	by_us.end = BH_KILL_GONE;
+	b = bh_ocsf_kill(&source, &by_us);
+	assert_int_equal(json_integer_value(at(b, "status_id")), 3);
+	assert_string_equal(text(b, "status"), "Does Not Exist");
 	dump(b);
 }
 
@@ -305,6 +474,10 @@ int main(void)
 		cmocka_unit_test_setup(test_all_acts, setup),
 		cmocka_unit_test_setup(test_findings, setup),
 		cmocka_unit_test_setup(test_kills, setup),
+		cmocka_unit_test_setup(test_rules, setup),
+		cmocka_unit_test_setup(test_evidence, setup),
+		cmocka_unit_test_setup(test_attacks, setup),
+		cmocka_unit_test_setup(test_finding_uid, setup),
 		cmocka_unit_test_setup(test_names, setup),
 	};
 

@@ -47,7 +47,7 @@ static void test_kills_who_was_there(void **state)
 	int status = 0;
 
 	(void)state;
-	assert_true(bh_procs_kill_since(pid, monotonic_ns()));
+	assert_int_equal(bh_procs_kill_since(pid, monotonic_ns()), BH_PROCS_KILLED);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -56,12 +56,12 @@ static void test_spares_who_came_later(void **state)
 {
 	uint64_t before_ns = monotonic_ns() - S;
 	pid_t pid = start();
-	bool is_killed = bh_procs_kill_since(pid, before_ns);
+	enum bh_procs_end end = bh_procs_kill_since(pid, before_ns);
 
 	(void)state;
 	kill(pid, SIGTERM);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_false(is_killed);
+	assert_int_equal(end, BH_PROCS_GONE);
 }
 
 static void test_nobody_is_there(void **state)
@@ -70,10 +70,13 @@ static void test_nobody_is_there(void **state)
 
 	(void)state;
 	kill(pid, SIGKILL);
+	/* ended, and its parent has not asked yet */
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	assert_int_equal(bh_procs_kill_since(pid, monotonic_ns()), BH_PROCS_GONE);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_false(bh_procs_kill_since(pid, monotonic_ns()));
-	assert_false(bh_procs_kill_since(0, monotonic_ns()));
-	assert_false(bh_procs_kill_since(1, monotonic_ns()));
+	assert_int_equal(bh_procs_kill_since(pid, monotonic_ns()), BH_PROCS_GONE);
+	assert_int_equal(bh_procs_kill_since(0, monotonic_ns()), BH_PROCS_GONE);
+	assert_int_equal(bh_procs_kill_since(1, monotonic_ns()), BH_PROCS_GONE);
 }
 
 /* Makes one child after the other, each of which lives a little. */

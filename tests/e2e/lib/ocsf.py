@@ -44,6 +44,10 @@ def digest(v):
     return isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None
 
 
+def truth(v):
+    return isinstance(v, bool)
+
+
 def anything(_v):
     return True
 
@@ -95,7 +99,7 @@ IMAGE = Obj("uid", uid=text, name=text, tag=text)
 CONTAINER = Obj("", "name uid", name=text, uid=text, pod_uuid=text, image=IMAGE,
                 orchestrator=text, runtime=text, hash=FINGERPRINT)
 PROCESS = Obj("", "pid uid", pid=number, uid=text, name=text, cmd_line=text, created_time=time,
-              file=FILE, user=USER, container=CONTAINER)
+              file=FILE, user=USER, container=CONTAINER, working_directory=text)
 PROCESS.attributes["parent_process"] = PROCESS
 ACTOR = Obj("", "process user invoked_by session app_name app_uid", process=PROCESS, user=USER,
             app_name=text, app_uid=text)
@@ -121,14 +125,19 @@ CONNECTION = Obj("direction_id", direction_id=Enum(
 TRAFFIC = Obj("", "bytes packets", bytes=number, packets=number, bytes_in=number, bytes_out=number,
               packets_in=number, packets_out=number)
 RULE = Obj("", "name uid", name=text, uid=text, desc=text, category=text, type=text)
-TECHNIQUE = Obj("", "name uid", uid=pattern(r"T\d{4}(\.\d{3})?"), name=text)
-ATTACK = Obj("", "tactic technique sub_technique", version=pattern(r"\d+(\.\d+)?"),
-             technique=TECHNIQUE, sub_technique=TECHNIQUE)
+POLICY = Obj("", "name uid", name=text, uid=text, desc=text, version=text, group=text)
+# What the matrix calls them is required here, though the schema would do without.
+TACTIC = Obj("name uid", uid=pattern(r"TA\d{4}"), name=text)
+TECHNIQUE = Obj("name uid", uid=pattern(r"T\d{4}"), name=text)
+SUB_TECHNIQUE = Obj("name uid", uid=pattern(r"T\d{4}\.\d{3}"), name=text)
+ATTACK = Obj("tactic technique", version=pattern(r"\d+(\.\d+)?"), tactic=TACTIC,
+             technique=TECHNIQUE, sub_technique=SUB_TECHNIQUE)
+ANALYTIC = Obj("type_id name", name=text, uid=text, category=text, type_id=Enum(
+    "type", _0="Unknown", _1="Rule", _2="Behavioral", _3="Statistical", _4="Learning (ML/DL)"),
+    type=text)
 FINDING_INFO = Obj("uid title", uid=text, title=text, desc=text, attacks=many(ATTACK),
                    first_seen_time=time, last_seen_time=time, created_time=time,
-                   analytic=Obj("type_id", "name uid", name=text, uid=text, type_id=Enum(
-                       "type", _0="Unknown", _1="Rule", _2="Behavioral", _3="Statistical",
-                       _4="Learning (ML/DL)"), type=text), types=many(text))
+                   analytic=ANALYTIC, types=many(text))
 QUERY = Obj("hostname", hostname=text, type=text, opcode_id=number, **{"class": text})
 EVIDENCE = Obj("", "actor api connection_info data database databucket device dst_endpoint email "
                "file process query src_endpoint url user", process=PROCESS, file=FILE,
@@ -159,11 +168,13 @@ PROFILES = {
     "host": {"actor": ACTOR, "device": DEVICE},
     "container": {"container": CONTAINER},
     "security_control": {
-        "action_id": Enum("action", _0="Unknown", _1="Allowed", _2="Denied"), "action": text,
+        "action_id": Enum("action", _0="Unknown", _1="Allowed", _2="Denied", _3="Observed",
+                          _4="Modified", _99="Other"), "action": text,
         "disposition_id": Enum("disposition", _0="Unknown", _1="Allowed", _2="Blocked",
-                               _3="Quarantined", _4="Isolated", _6="Dropped", _15="Detected",
-                               _19="Alert", _99="Other"),
-        "disposition": text, "firewall_rule": RULE, "policy": RULE, "attacks": many(ATTACK)},
+                               _3="Quarantined", _4="Isolated", _6="Dropped", _9="Restored",
+                               _15="Detected", _16="No Action", _19="Alert", _99="Other"),
+        "disposition": text, "firewall_rule": RULE, "policy": POLICY, "attacks": many(ATTACK),
+        "is_alert": truth},
 }
 
 
@@ -174,7 +185,7 @@ class Class(Obj):
         self.activities = {0: "Unknown", **activities}
 
 
-REMEDIATIONS = {1: "Isolate", 2: "Evict", 3: "Restore", 4: "Harden"}
+REMEDIATIONS = {1: "Isolate", 2: "Evict", 3: "Restore", 4: "Harden", 5: "Detect"}
 SYSTEM = "actor device"
 FINDINGS = {1: "Create", 2: "Update", 3: "Close"}
 CLASSES = {
@@ -199,9 +210,10 @@ CLASSES = {
                                      5: "Set User ID"}, SYSTEM + " process", process=PROCESS,
                 exit_code=number),
     2003: Class("Compliance Finding", FINDINGS, "finding_info compliance",
-                finding_info=FINDING_INFO, compliance=COMPLIANCE, status_id=FINDING_STATUS),
+                finding_info=FINDING_INFO, compliance=COMPLIANCE, status_id=FINDING_STATUS,
+                evidences=many(EVIDENCE), is_alert=truth),
     2004: Class("Detection Finding", FINDINGS, "finding_info", finding_info=FINDING_INFO,
-                evidences=many(EVIDENCE), status_id=FINDING_STATUS,
+                evidences=many(EVIDENCE), status_id=FINDING_STATUS, is_alert=truth,
                 anomaly_analyses=many(ANOMALY), confidence_score=number),
     4001: Class("Network Activity", {1: "Open", 2: "Close", 3: "Reset", 4: "Fail", 5: "Refuse",
                                      6: "Traffic", 7: "Listen"}, "", "src_endpoint dst_endpoint",
@@ -224,6 +236,36 @@ CLASSES = {
     7004: Class("Network Remediation Activity", REMEDIATIONS, "command_uid connection_info",
                 command_uid=text, countermeasures=many(COUNTERMEASURE),
                 connection_info=CONNECTION, status_id=REMEDIATION_STATUS),
+}
+
+# What the schema recommends or leaves open, and we can always tell. An answerer asks of each event:
+# which pod, who did it, what was it made of, which rule, what became of it. A dot goes deeper;
+# "a|b" is either.
+ALWAYS = ("message severity activity_name class_name category_name status_id status "
+          "metadata.uid metadata.sequence metadata.log_name metadata.profiles device.hostname "
+          "actor|process|finding_info|src_endpoint|dst_endpoint|app").split()
+SECURITY = "action_id action disposition_id disposition"
+POD = "container.name container.orchestrator unmapped.bulkhead.pod unmapped.bulkhead.namespace"
+PROVENANCE = ("unmapped.bulkhead.provenance unmapped.bulkhead.processProvenance "
+              "actor.process.pid actor.process.user.uid")
+ALSO = {
+    1001: f"{SECURITY} {PROVENANCE} {POD}",
+    1002: f"{SECURITY} {PROVENANCE} {POD}",
+    1003: f"{SECURITY} {PROVENANCE} {POD}",
+    1005: f"{SECURITY} {PROVENANCE} {POD}",
+    1006: f"{SECURITY} {PROVENANCE} {POD}",
+    1007: f"{POD} process.pid process.user.uid unmapped.bulkhead.provenance",
+    2003: "finding_info.desc compliance.status_id compliance.status compliance.control",
+    2004: f"{SECURITY} {POD} finding_info.desc finding_info.analytic.type_id is_alert count "
+          "finding_info.first_seen_time finding_info.last_seen_time evidences "
+          "metadata.correlation_uid unmapped.bulkhead.detector unmapped.bulkhead.response",
+    4001: f"{SECURITY} connection_info traffic unmapped.bulkhead.verdict unmapped.bulkhead.reason",
+    4003: "connection_info query.type query.class",
+    5002: "unmapped.bulkhead.change unmapped.bulkhead.object",
+    7003: f"{SECURITY} {POD} countermeasures metadata.correlation_uid process.pid "
+          "unmapped.bulkhead.reason",
+    7004: f"{SECURITY} countermeasures metadata.correlation_uid actor unmapped.bulkhead.reason "
+          "unmapped.bulkhead.pod unmapped.bulkhead.namespace",
 }
 
 # ---- reading ----
@@ -305,6 +347,39 @@ def check_ours(e, out):
             out.append("container.orchestrator: is missing")
 
 
+def has(e, path):
+    for key in path.split("."):
+        if not isinstance(e, dict) or key not in e:
+            return False
+        e = e[key]
+    return True
+
+
+def check_told(e, out):
+    """What an answer to an incident needs, beyond what the schema requires."""
+    for path in ALWAYS + ALSO.get(e.get("class_uid"), "").split():
+        if not any(has(e, p) for p in path.split("|")):
+            out.append(f"{path}: is not told")
+    ours = e.get("unmapped", {}).get("bulkhead", {})
+    # what was refused before it began is nobody's start
+    if e.get("class_uid") == 1007 and not ours.get("blocked") and not has(e, "process.uid"):
+        out.append("process.uid: is not told")
+    # who breaks or follows a rule can look it up, and the other way round
+    if "file" in ours and not has(e, "policy.desc"):
+        out.append("policy: is not told beside a rule's file")
+    if has(e, "policy.name") and e["policy"]["name"].split(" ")[0] in ("RuntimePolicy",) and \
+            not re.fullmatch(r".+:\d+", e["policy"].get("desc", "")):
+        out.append("policy.desc: is no file:line")
+    for n, one in enumerate(e.get("evidences", [])):
+        process = one.get("process", {})
+        if process.get("pid") and "user" not in process:
+            out.append(f"evidences.{n}.process.user: is not told")
+    # a finding that was answered says how
+    if e.get("class_uid") == 2004 and ours.get("response") not in (None, "alert") and \
+            not ours.get("answer"):
+        out.append("unmapped.bulkhead.answer: is not told")
+
+
 def problems(e):
     """What is wrong with one event; an empty list: nothing."""
     out = []
@@ -322,6 +397,7 @@ def problems(e):
     check_object(cls, e, "", out, known)
     check_class(e, cls, out)
     check_ours(e, out)
+    check_told(e, out)
     return list(dict.fromkeys(p.lstrip(".") for p in out))
 
 
