@@ -82,10 +82,22 @@ static void look_at_force(struct bh_policy_news *n, const char *object,
 					     .place = place});
 }
 
+/* "file:line": the sentence begins with it, as all about files do. The caller's. */
+static char *place_of(const struct bh_policy_state *s)
+{
+	size_t n = strlen(s->file), digits;
+
+	if (strncmp(s->why, s->file, n) || s->why[n] != ':')
+		return bh_strf("%s", s->file);
+	digits = strspn(s->why + n + 1, "0123456789");
+	return digits ? bh_strf("%.*s", (int)(n + 1 + digits), s->why) : bh_strf("%s", s->file);
+}
+
 static void look_at_refusal(struct bh_policy_news *n, const char *object,
 			    const struct bh_policy_state *s)
 {
 	BH_CLEANUP(bh_freep) char *key = bh_strf("%s %s", object, s->file);
+	BH_CLEANUP(bh_freep) char *place = place_of(s);
 	struct known *k = key ? get(n, key) : NULL;
 
 	if (!k || (k->why && !strcmp(k->why, s->why)))
@@ -94,7 +106,7 @@ static void look_at_refusal(struct bh_policy_news *n, const char *object,
 	k->why = bh_strf("%s", s->why);
 	tell(n, (struct bh_ocsf_config){.change = BH_CHANGE_REFUSED,
 					.object = object,
-					.place = s->file,
+					.place = place,
 					.text = s->why});
 }
 

@@ -114,7 +114,7 @@ def cut_at_once(w):
     check(not out, "and no receipt that would say otherwise", out)
     equal(pod.agent.proc.wait(15), -signal.SIGKILL, "whoever can be killed is")
     e = w.ended(pod)
-    check(e["status"] == "Failure" and str(held.pid) in e["status_detail"], "the event says so too", e)
+    check(e["status"] == "Partial" and str(held.pid) in e["status_detail"], "the event says so too", e)
     held.let_go()
     equal(held.proc.wait(15), -signal.SIGKILL, "it dies when the kernel lets go of it")
     equal(w.release(pod), 0, "release")
