@@ -8,6 +8,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/hold.bpf.h"
 #include "lib/trace_rate.bpf.h"
 
 #define TC_ACT_UNSPEC (-1)
@@ -86,6 +87,7 @@ static __always_inline __u32 question_load(struct __sk_buff *skb, struct dns_scr
 	len -= off + DNS_HEAD;
 	if (len > DNS_MOST)
 		len = DNS_MOST;
+	len = hold(len);
 	if (len < DNS_LEAST || bpf_skb_load_bytes(skb, off + DNS_HEAD, s->raw, len))
 		return 0;
 	return len;

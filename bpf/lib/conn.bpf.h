@@ -236,10 +236,19 @@ static __always_inline int conn_judge(struct __sk_buff *skb, const struct pkt *p
 	return reason;
 }
 
-/* The same, out of line. */
-__noinline int conn_judge_rare(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
+/* The same of a packet whose ports are not known: there is no memo of those. Out of line. */
+__noinline int conn_judge_some(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
 {
-	return p && g ? conn_judge(skb, p, g) : BH_R_TABLE_INCOMPLETE;
+	struct bh_slot *slot;
+	struct ask a = {};
+
+	if (!p || !g)
+		return BH_R_TABLE_INCOMPLETE;
+	slot = slot_of(p->slot);
+	if (!slot || p->epoch < 2)
+		return BH_R_TABLE_INCOMPLETE;
+	conn_question(p, slot, g, &a);
+	return conn_ask(skb, p, g, &a);
 }
 
 /* Who began it, and what is remembered of that. f: a fresh entry or NULL. */

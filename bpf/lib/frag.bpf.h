@@ -67,10 +67,10 @@ __noinline int frag_early(struct __sk_buff *skb, struct pkt *p)
 	if (conn_is_spoofed(skb, p))
 		return BH_R_SPOOFED_IP;
 	g.dir = p->dir;
-	if ((p->slot_flags & BH_SLOT_SHADOW) || verdict_passes(conn_judge_rare(skb, p, &g)))
+	if ((p->slot_flags & BH_SLOT_SHADOW) || verdict_passes(conn_judge_some(skb, p, &g)))
 		return BH_R_FRAGMENT;
 	g.dir = !p->dir;
-	if (talk_was(p) && verdict_passes(conn_judge_rare(skb, p, &g)))
+	if (talk_was(p) && verdict_passes(conn_judge_some(skb, p, &g)))
 		return BH_R_FRAGMENT;
 	return BH_R_FRAGMENT_ORPHAN;
 }

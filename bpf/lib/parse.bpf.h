@@ -11,6 +11,7 @@
 #include <linux/udp.h>
 
 #include "lib/addr.bpf.h"
+#include "lib/hold.bpf.h"
 
 #define PKT_SHORT   255	 /* the next header is beyond the linear part: pull and parse again */
 #define PKT_HEADERS 1280 /* where headers may end; two whole chains fit */
@@ -234,7 +235,10 @@ __noinline int ip4_options(struct __sk_buff *skb, struct pkt *p, __u32 off, __u3
 	__u8 opt[64] = {};
 	__u32 i = 0, n;
 
-	if (!p || len < 4 || len > 40 || bpf_skb_load_bytes(skb, off, opt, len))
+	if (!p || len < 4)
+		return BH_R_MALFORMED;
+	len = hold(len);
+	if (len > 40 || bpf_skb_load_bytes(skb, off, opt, len))
 		return BH_R_MALFORMED;
 	for (n = 0; n < 40; n++) {
 		__u32 size = 1;

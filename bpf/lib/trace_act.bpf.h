@@ -110,7 +110,8 @@ static __always_inline int act_send(struct act_scratch *s, const struct bh_trace
 }
 
 /* Notes the act, which s->key, s->id, s->text and s->flags describe, and announces what is new. */
-__noinline int act_note(struct act_scratch *s, const struct bh_trace_task *t)
+static __noinline __attribute__((unused)) int act_note(struct act_scratch *s,
+						       const struct bh_trace_task *t)
 {
 	struct bh_trace_slot *b;
 	int novelty, is_sent;

@@ -3,6 +3,7 @@
  * put behind the directory it counts from, and stays as it was written. */
 #pragma once
 
+#include "lib/hold.bpf.h"
 #include "lib/trace_look.bpf.h"
 
 /* From where the text is read: the caller's memory, unless the program says otherwise. */
@@ -48,8 +49,11 @@ static __always_inline __u32 join_walked(struct act_scratch *s)
 
 	if (s->walk.is_cut || len >= BH_PATH_MAX - 1)
 		return 0;
-	if (len && s->join[(len - 1) & (BH_PATH_MAX - 1)] != '/')
-		s->join[len++ & (BH_PATH_MAX - 1)] = '/';
+	len = hold(len);
+	if (len && s->join[(len - 1) & (BH_PATH_MAX - 1)] != '/') {
+		s->join[hold(len) & (BH_PATH_MAX - 1)] = '/';
+		len++;
+	}
 	return len;
 }
 

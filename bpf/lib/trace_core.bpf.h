@@ -7,14 +7,18 @@
 #include <bpf/bpf_helpers.h>
 
 /* Since 6.2: an address becomes a pointer that plain loads may follow; a bad one reads as 0.
- * Before, every step is a call. */
+ * Before, every step is a call. Not for types of modules, which the cast does not know. The address
+ * is named first: what stands inside BPF_CORE_READ is relocated, our own structures too. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define READ(type, address, member)                                                                \
-	(bpf_ksym_exists(bpf_rdonly_cast)                                                          \
-		 ? ((const type *)bpf_rdonly_cast((const void *)(address),                         \
-						  bpf_core_type_id_kernel(type)))                  \
-			   ->member                                                                \
-		 : BPF_CORE_READ((const type *)(address), member))
+	({                                                                                         \
+		const type *at_ = (const type *)(address);                                         \
+                                                                                                   \
+		bpf_ksym_exists(bpf_rdonly_cast)                                                   \
+			? ((const type *)bpf_rdonly_cast(at_, bpf_core_type_id_kernel(type)))      \
+				  ->member                                                         \
+			: BPF_CORE_READ(at_, member);                                              \
+	})
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

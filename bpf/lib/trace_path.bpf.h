@@ -203,7 +203,7 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 		return BH_TRACE_O_OTHER;
 	o = (const struct ovl_inode *)((__u64)inode -
 				       bpf_core_field_offset(struct ovl_inode, vfs_inode));
-	if (!READ(struct ovl_inode, o, __upperdentry))
+	if (!BPF_CORE_READ(o, __upperdentry))
 		return BH_TRACE_O_IMAGE;
 	lower = ovl_lower(o);
 	if (!lower)
@@ -286,13 +286,14 @@ static __always_inline void file_identify(const struct file *file, const struct 
 	const struct dentry *d = READ(struct path, path, dentry);
 	const struct inode *inode = READ(struct dentry, d, d_inode);
 	const struct super_block *sb = READ(struct inode, inode, i_sb);
+	const struct vfsmount *root = READ(struct fs_struct, task->fs, root.mnt);
 	unsigned long magic = READ(struct super_block, sb, s_magic);
 
 	id->ino = READ(struct inode, inode, i_ino);
 	id->dev = READ(struct super_block, sb, s_dev);
 	id->mode = READ(struct inode, inode, i_mode);
 	id->is_unlinked = !READ(struct dentry, d, d_hash.pprev);
-	if (magic == MAGIC_OVERLAY && sb == READ(struct fs_struct, task->fs, root.mnt)->mnt_sb)
+	if (magic == MAGIC_OVERLAY && sb == READ(struct vfsmount, root, mnt_sb))
 		id->origin = ovl_origin(inode);
 	else if (magic == MAGIC_TMPFS || magic == MAGIC_RAMFS)
 		id->origin = tmpfs_origin(path);
