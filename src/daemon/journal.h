@@ -52,8 +52,8 @@ struct bh_journal_cut {
 	const char *failure;		 /* what did not work of it; NULL: all did */
 };
 void bh_journal_quarantine(struct bh_journal *j, const struct bh_journal_cut *c);
-/* A process of the pod that was killed; k->pod is filled in here. */
-void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
+/* A process of the pod that was killed, of that execution; k->pod is filled in here. */
+void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep, uint64_t exec_id,
 		     const struct bh_ocsf_kill *k);
 /* Once a minute: announces rules that end within seven days or one day, and those that ended. */
 void bh_journal_tick(struct bh_journal *j, const struct bh_world *w, int64_t now_s);

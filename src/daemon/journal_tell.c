@@ -117,12 +117,13 @@ void bh_journal_quarantine(struct bh_journal *j, const struct bh_journal_cut *c)
 	bh_journal_sync(j);
 }
 
-void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep,
+void bh_journal_kill(struct bh_journal *j, const struct bh_endpoint *ep, uint64_t exec_id,
 		     const struct bh_ocsf_kill *k)
 {
 	struct bh_ocsf_kill o = *k;
 	struct bh_whose whose;
 
 	o.pod = bh_whose_pod(j->d, ep, &whose);
+	bh_runtime_who_container(j->d->runtime, ep, exec_id, &whose, &o.pod);
 	bh_journal_event(j, bh_ocsf_kill(&j->ocsf, &o));
 }

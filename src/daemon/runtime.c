@@ -105,7 +105,7 @@ static void log_kill(struct bh_runtime *rt, const struct bh_endpoint *ep,
 				 .correlation = bh_detection_violation(rt->detection)};
 
 	if (ev->flags & BH_TRACE_F_KILLED)
-		bh_journal_kill(rt->d->journal, ep, &k);
+		bh_journal_kill(rt->d->journal, ep, ev->exec_id, &k);
 }
 
 /* The log gets it before what is found about it, with the rule that it breaks. */

@@ -18,7 +18,7 @@ struct wish {
 	uint32_t slot, generation;
 	enum bh_response response;
 	uint32_t pid;
-	uint64_t ts_ns;
+	uint64_t ts_ns, exec_id;
 	bool was_gone; /* it was looked for in vain once */
 	char text[BH_WISH_TEXT];
 	char *finding;		      /* its uid */
@@ -88,6 +88,7 @@ void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detec
 			    .response = w->response,
 			    .pid = w->pid,
 			    .ts_ns = w->ts_ns,
+			    .exec_id = w->event->exec_id,
 			    .finding = copy_of(w->finding),
 			    .rule = copy_of(w->rule.name),
 			    .rule_uid = copy_of(w->rule.uid),
@@ -200,7 +201,7 @@ static bool kill_one(struct bh_runtime_answers *x, const struct bh_endpoint *ep,
 		k.end = BH_KILL_GONE;
 		k.detail = "it had ended by itself";
 	}
-	bh_journal_kill(x->d->journal, ep, &k);
+	bh_journal_kill(x->d->journal, ep, w->exec_id, &k);
 	return true;
 }
 

@@ -157,6 +157,15 @@ void bh_runtime_who_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	bh_containers_name(rt->containers, ep, &ev, whose, &o->pod);
 }
 
+void bh_runtime_who_container(struct bh_runtime *rt, const struct bh_endpoint *ep, uint64_t exec_id,
+			      struct bh_whose *whose, struct bh_ocsf_pod *pod)
+{
+	const struct bh_trace_event ev = {.exec_id = exec_id, .path = ""};
+
+	if (rt && exec_id)
+		bh_containers_name(rt->containers, ep, &ev, whose, pod);
+}
+
 void bh_runtime_who_name(struct bh_runtime *rt, struct bh_trace_event *ev)
 {
 	const struct bh_endpoint *ep = bh_runtime_endpoint_of(rt, ev);

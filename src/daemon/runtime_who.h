@@ -25,5 +25,8 @@ char *bh_runtime_who_path(struct bh_runtime *rt, const struct bh_event_edge *ev)
  * Use them before the next call. rt may be NULL. */
 void bh_runtime_who_edge(struct bh_runtime *rt, const struct bh_endpoint *ep,
 			 struct bh_ocsf_edge *o, struct bh_whose *whose);
-/* The same into the event itself, which is about a name. */
+/* The container of that execution in pod, with texts in whose: use them before the next call. */
+void bh_runtime_who_container(struct bh_runtime *rt, const struct bh_endpoint *ep, uint64_t exec_id,
+			      struct bh_whose *whose, struct bh_ocsf_pod *pod);
+/* As for edges, into the event itself, which is about a name. */
 void bh_runtime_who_name(struct bh_runtime *rt, struct bh_trace_event *ev);

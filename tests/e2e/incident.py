@@ -121,6 +121,30 @@ def quarantine(node, box):
     check("process" in back["actor"], "and a person did that", back["actor"])
 
 
+BECOME = ("import os; os.setuid(4242); os.execv(\"/bin/true\", [\"true\"])")
+
+
+def kills(node, box):
+    """Who is to be killed may be gone by then: by the kernel, which is as good, or by itself."""
+    node.write("kill.yaml", runtime_policy("kill", {"users": {"deny": [4242]}}, violation="kill",
+                                           cron="kill"))
+    node.sync()
+    before = len(events(node, "kill"))
+    status = box.sh(f"/usr/bin/python3.11 -c '{BECOME}'")[0]
+    equal(status, 137, "who becomes a refused user is killed, at its next start at the latest")
+    box.sh("sh -c 'exec sh -c \"echo x > /etc/cron.d/job\"'")
+    find(node, "kill", lambda e: "because of cron" in ours(e)["reason"])
+    got = events(node, "kill")[before:]
+    by_us = [e for e in got if e["actor"] == {"app_name": "bulkheadd"}]
+    check(all(e["status"] in ("Success", "Does Not Exist") for e in by_us), "no kill failed",
+          [(e["status"], e.get("status_detail")) for e in by_us])
+    user = [e for e in got if "policy-user" in ours(e)["reason"] or e["actor"] == {"app_name": "kernel"}]
+    check(user and all(e["status"] == "Success" for e in user),
+          "whom the kernel killed first is dead all the same",
+          [(e["status"], e.get("status_detail"), ours(e)["reason"]) for e in user])
+    node.remove("kill.yaml")
+
+
 def by_hand(node):
     node.cli("quarantine", "shop/db", "--reason", "a test")
     node.cli("release", "shop/db", "--reason", "a test")
@@ -158,6 +182,8 @@ def main():
         node.sync()
         violation(node, box)
         node.remove("narrow.yaml")
+    with part("kills that come late"):
+        kills(node, box)
     with part("what is answered by a quarantine"):
         node.write("cut.yaml", runtime_policy("cut", {}, foreign_code="quarantine"))
         node.sync()
