@@ -16,10 +16,8 @@ struct bh_seq_mix { /* square roots of frequencies */
 	size_t trace; /* it was made from */
 };
 
-#define BH_SEQ_BINS 24 /* lengths by powers of two; the last: all */
 struct bh_seq_scale {
 	double middle, spread;
-	bool is_known;
 };
 
 struct bh_seq {
@@ -28,7 +26,7 @@ struct bh_seq {
 	size_t cap, n_nodes;
 	struct bh_seq_mix *mixes;
 	size_t n_mixes;
-	struct bh_seq_scale scales[BH_SEQ_MEASURES][BH_SEQ_BINS];
+	struct bh_seq_scale scales[BH_SEQ_MEASURES];
 	double *totals; /* of the training traces left out, sorted */
 	size_t n_totals;
 	uint64_t calls, refused;

@@ -9,19 +9,18 @@
 
 #define TAIL_SHARE 0.05
 #define BURST	   24
-#define ALL	   (BH_SEQ_BINS - 1)
-#define LEAST_BIN  24	/* traces of a length before it has a scale of its own */
 #define NEAR_MIX   0.02 /* mixes nearer than this are one */
 #define LEAST	   1.5	/* threshold: one unknown call moves every measure by one at most */
 #define LOWEST	   -5.0
 #define HIGHEST	   20.0
+#define SOFT	   4.0 /* of the soft maximum: the less, the more the highest says alone */
 #define NOBODY	   SIZE_MAX
 
 static const char *const names[BH_SEQ_MEASURES] = {"mean", "new", "tail", "burst", "mix", "set"};
-/* Which strings of calls are new, and which calls are made at all, tells most of real processes,
- * then how often each is made; how odd a single moment is varies a lot between normal ones too, and
- * the mean even more: a longer transfer than usual moves it, and nothing new was done. */
-static const double weights[BH_SEQ_MEASURES] = {0.5, 3, 1, 1, 2, 3};
+/* Which calls are made at all tells most, and depends least on how normal life goes on after the
+ * training. Of the others the mean and the worst moment say least: a longer transfer than usual
+ * moves the one, and normal traces vary a lot in the other. */
+static const double weights[BH_SEQ_MEASURES] = {1, 2, 2, 1, 2, 6};
 
 const char *bh_seq_measure_name(enum bh_seq_measure m)
 {
@@ -174,17 +173,6 @@ void bh_seq_measure(const struct bh_seq *m, const struct bh_trace *t, size_t wit
 		ret->calls += root[i] > 0;
 }
 
-static int bin_of(size_t n)
-{
-	int bin = 0;
-
-	while (n > 1 && bin < ALL - 1) {
-		n /= 2;
-		bin++;
-	}
-	return bin;
-}
-
 /* What one call that was never seen moves a measure by. No spread is less, so that a single new
  * pair of calls never condemns a trace, however regular the others are. */
 static double one_call(enum bh_seq_measure measure, size_t n, const struct bh_seq_score *s)
@@ -207,24 +195,23 @@ static double one_call(enum bh_seq_measure measure, size_t n, const struct bh_se
 	}
 }
 
-/* A soft maximum by weights, halfway between the highest and the mean: one measure alone may
- * condemn, though not without limit; what the others agree on adds to it, and what they deny takes
- * away a little, so that traces which no measure finds odd have an order too. */
+/* A soft maximum by weights, between the highest and the mean: one measure alone may condemn,
+ * though not without limit; what the others agree on adds to it, and what they deny takes away a
+ * little, so that traces which no measure finds odd have an order too. */
 static void join(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *s)
 {
 	double sum = 0, weight = 0;
 	int i;
 
 	for (i = 0; i < BH_SEQ_MEASURES; i++) {
-		const struct bh_seq_scale *own = &m->scales[i][bin_of(t->n)];
-		const struct bh_seq_scale *scale = own->is_known ? own : &m->scales[i][ALL];
+		const struct bh_seq_scale *scale = &m->scales[i];
 		double least = one_call((enum bh_seq_measure)i, t->n, s);
 
 		s->z[i] = (s->raw[i] - scale->middle) / fmax(scale->spread, least);
-		sum += weights[i] * exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / 2);
+		sum += weights[i] * exp(fmax(LOWEST, fmin(HIGHEST, s->z[i])) / SOFT);
 		weight += weights[i];
 	}
-	s->total = 2 * log(sum / weight);
+	s->total = SOFT * log(sum / weight);
 }
 
 void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_seq_score *ret)
@@ -242,7 +229,7 @@ void bh_seq_score(const struct bh_seq *m, const struct bh_trace *t, struct bh_se
  * counts for less. */
 static struct bh_seq_scale scale_of(double *v, size_t n)
 {
-	struct bh_seq_scale s = {.is_known = true};
+	struct bh_seq_scale s;
 	double range, high, far;
 
 	qsort(v, n, sizeof(*v), number_cmp);
@@ -254,21 +241,18 @@ static struct bh_seq_scale scale_of(double *v, size_t n)
 	return s;
 }
 
-static void set_scales(struct bh_seq *m, const struct bh_trace *traces, size_t n,
-		       const struct bh_seq_score *left_out, double *room)
+/* One for traces of all lengths: the measures do not grow with it, and what is new at a length says
+ * as much as at another. */
+static void set_scales(struct bh_seq *m, size_t n, const struct bh_seq_score *left_out,
+		       double *room)
 {
-	int measure, bin;
-	size_t i, in;
+	int measure;
+	size_t i;
 
 	for (measure = 0; measure < BH_SEQ_MEASURES; measure++) {
-		for (bin = 0; bin < BH_SEQ_BINS; bin++) {
-			for (i = in = 0; i < n; i++) {
-				if (bin == ALL || bin_of(traces[i].n) == bin)
-					room[in++] = left_out[i].raw[measure];
-			}
-			if (in >= LEAST_BIN || (bin == ALL && in))
-				m->scales[measure][bin] = scale_of(room, in);
-		}
+		for (i = 0; i < n; i++)
+			room[i] = left_out[i].raw[measure];
+		m->scales[measure] = scale_of(room, n);
 	}
 }
 
@@ -298,7 +282,7 @@ static int learn_normal(struct bh_seq *m, const struct bh_trace *traces, size_t 
 	for (i = 0; i < n; i++)
 		add_mix(m, &traces[i], i);
 	leave_out(m, traces, n, left_out);
-	set_scales(m, traces, n, left_out, m->totals);
+	set_scales(m, n, left_out, m->totals);
 	for (i = 0; i < n; i++) {
 		if (left_out[i].strings)
 			join(m, &traces[i], &left_out[i]);

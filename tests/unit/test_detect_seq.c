@@ -151,6 +151,42 @@ static void test_deeds_stand_out(void **state)
 	assert_true(total(m, calls, LONG) > limit);
 }
 
+/* Some calls that no other trace makes. */
+static void make_rare(uint16_t *out, size_t n, size_t which)
+{
+	make_normal(out, n);
+	for (size_t k = 1; k < 5; k++)
+		out[k * n / 5] = (uint16_t)(16 + 4 * which + k);
+}
+
+/* Training had regular short traces, and long ones each with calls of its own. A short one that has
+ * some too is less usual, but no more than what normal traces score when they are left out. */
+static void test_length_alone_is_nothing(void **state)
+{
+	BH_CLEANUP(bh_seq_freep) struct bh_seq *m = NULL;
+	struct bh_seq_options opt = {0};
+	uint16_t calls[LONG / 2];
+	struct bh_err err;
+	size_t i, n = sizeof(calls) / sizeof(*calls);
+
+	(void)state;
+	seed = 13;
+	for (i = 0; i < N_TRACES; i++) {
+		traces[i] = (struct bh_trace){.calls = store[i], .n = i % 2 ? LONG : n};
+		if (i % 2)
+			make_rare(store[i], LONG, i);
+		else
+			make_normal(store[i], n);
+	}
+	bh_assert_ok(&err, bh_seq_new(&opt, &m, &err));
+	bh_assert_ok(&err, bh_seq_train(m, traces, N_TRACES, &err));
+	make_rare(calls, n, N_TRACES);
+	assert_true(total(m, calls, n) < bh_seq_threshold(m, 0.01));
+	for (i = 0; i < n; i++)
+		calls[i] = (uint16_t)(300 + i % 5);
+	assert_true(total(m, calls, n) > bh_seq_threshold(m, 0.01));
+}
+
 static void test_odd_input(void **state)
 {
 	struct bh_seq_options opt = {.order = BH_SEQ_MAX_ORDER + 1}, tiny = {.max_nodes = 10};
@@ -181,6 +217,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_strings_are_a_share),
 		cmocka_unit_test(test_normal_stays_below),
 		cmocka_unit_test(test_deeds_stand_out),
+		cmocka_unit_test(test_length_alone_is_nothing),
 		cmocka_unit_test(test_odd_input),
 	};
 
