@@ -114,7 +114,7 @@ struct bh_datapath {
 	struct bh_config *config; /* mmaps of the maps of the same names */
 	struct bh_slot *slot;
 	size_t slot_bytes;
-	struct ring_buffer *ring;
+	struct bh_kring *ring;
 	struct bh_ring_user *ring_user;
 	struct bh_fault fault;
 	struct bh_grace grace;

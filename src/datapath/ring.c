@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <bpf/libbpf.h>
-
+#include "datapath/kring.h"
 #include "datapath/private.h"
 
 struct bh_ring_user {
@@ -28,18 +27,19 @@ static int on_record(void *ctx, void *data, size_t size)
 
 int bh_dp_ring_open(struct bh_datapath *dp, struct bh_err *err)
 {
+	const struct bh_kmap *m = &dp->map[BH_M_EVENTS];
+	int r;
+
 	dp->ring_user = calloc(1, sizeof(*dp->ring_user));
 	if (!dp->ring_user)
 		return bh_fail(err, ENOMEM, "no memory for the ring");
-	dp->ring = ring_buffer__new(dp->map[BH_M_EVENTS].fd, on_record, dp->ring_user, NULL);
-	if (!dp->ring)
-		return bh_fail_sys(err, errno, "map events");
-	return 0;
+	r = bh_kring_open(m->fd, m->max, on_record, dp->ring_user, &dp->ring, err);
+	return r ? bh_note(err, r, "map events") : 0;
 }
 
 void bh_dp_ring_close(struct bh_datapath *dp)
 {
-	ring_buffer__free(dp->ring);
+	bh_kring_close(dp->ring);
 	free(dp->ring_user);
 	dp->ring = NULL;
 	dp->ring_user = NULL;
@@ -47,7 +47,7 @@ void bh_dp_ring_close(struct bh_datapath *dp)
 
 int bh_datapath_ring_fd(const struct bh_datapath *dp)
 {
-	return ring_buffer__epoll_fd(dp->ring);
+	return dp->map[BH_M_EVENTS].fd;
 }
 
 int bh_datapath_ring_consume(struct bh_datapath *dp,
@@ -56,6 +56,6 @@ int bh_datapath_ring_consume(struct bh_datapath *dp,
 	int r;
 
 	*dp->ring_user = (struct bh_ring_user){.fn = fn, .arg = arg};
-	r = ring_buffer__consume(dp->ring);
+	r = bh_kring_consume(dp->ring);
 	return r < 0 ? r : dp->ring_user->n;
 }
