@@ -319,22 +319,43 @@ static int need_maps(const struct bh_datapath *dp, struct bh_err *err)
 	return 0;
 }
 
-int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err)
+struct loading {
+	struct bh_datapath dp; /* plain bytes still */
+	bool is_found;
+};
+
+static int load_all(void *state, struct bh_err *err)
 {
 	BH_CLEANUP(objects_done) struct objects o = {0};
+	struct loading *l = state;
 	int r;
 
-	libbpf_set_print(keep_warning);
 	for (int i = 0; i < BH_OBJ_COUNT; i++) {
 		r = open_one((enum bh_dp_object)i, &o.v[i], err);
 		if (r)
 			return r;
 	}
-	r = choose_set(dp, &o, ret_found, err);
+	r = choose_set(&l->dp, &o, &l->is_found, err);
 	for (int i = 0; r == 0 && i < BH_OBJ_COUNT; i++) {
-		r = load_one(dp, (enum bh_dp_object)i, o.v[i], err);
+		r = load_one(&l->dp, (enum bh_dp_object)i, o.v[i], err);
 		if (r && !objects[i].is_needed)
 			r = 0; /* a capability less, probe.c says what that means */
 	}
-	return r ? r : need_maps(dp, err);
+	return r ? r : need_maps(&l->dp, err);
+}
+
+int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err)
+{
+	BH_CLEANUP(bh_freep) struct loading *l = malloc(sizeof(*l));
+	int r;
+
+	if (!l)
+		return bh_fail(err, ENOMEM, "no memory for the data path");
+	l->dp = *dp;
+	l->is_found = false;
+	libbpf_set_print(keep_warning); /* also for what is loaded later */
+	r = bh_dp_apart(load_all, l, sizeof(*l), err);
+	*dp = l->dp; /* descriptors, also after a failure */
+	*ret_found = l->is_found;
+	return r;
 }

@@ -128,6 +128,12 @@ struct bh_datapath {
  * by pin or created, programs pinned. *ret_found: dp->dir was there already. */
 int bh_dp_objects_load(struct bh_datapath *dp, bool *ret_found, struct bh_err *err);
 
+/* ---- apart.c ---- */
+/* Calls fn in a process of its own that has our descriptors and a copy of our memory. *state: n
+ * plain bytes, which come back as fn leaves them; no owned pointers. Returns what fn returns. */
+int bh_dp_apart(int (*fn)(void *state, struct bh_err *err), void *state, size_t n,
+		struct bh_err *err);
+
 /* ---- stats.c ---- */
 /* What the kernel accounts for the map, in bytes. */
 uint64_t bh_dp_memlock(int fd);
