@@ -118,3 +118,9 @@ int bh_kring_consume(struct bh_kring *r)
 	}
 	return said < 0 ? said : n;
 }
+
+uint64_t bh_kring_unread(const struct bh_kring *r)
+{
+	return __atomic_load_n(r->producer, __ATOMIC_ACQUIRE) -
+	       __atomic_load_n(r->consumer, __ATOMIC_ACQUIRE);
+}

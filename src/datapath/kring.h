@@ -20,3 +20,5 @@ void bh_kring_close(struct bh_kring *r);
 /* Gives fn what is there, in the order in which it was written. How many records, or what fn said
  * below zero; -ENOMEM when one could not be put together: it stays. */
 int bh_kring_consume(struct bh_kring *r);
+/* Bytes of records that were not read yet. */
+uint64_t bh_kring_unread(const struct bh_kring *r);

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "datapath/kring.h"
 #include "datapath/trace_private.h"
 #include "trace.skel.h"
 
@@ -38,70 +39,6 @@ static int pin_path(const struct bh_trace *t, const char *kind, const char *name
 
 /* ---- load ---- */
 
-static int share_map(struct bh_trace *t, struct bpf_map *map)
-{
-	const char *name = bpf_map__name(map);
-
-	for (int i = 0; i < BH_M_COUNT; i++)
-		if (t->dp->map[i].name && strcmp(t->dp->map[i].name, name) == 0)
-			return bpf_map__reuse_fd(map, t->dp->map[i].fd);
-	return 0;
-}
-
-static int place_maps(struct bh_trace *t, struct bpf_object *obj, struct bh_err *err)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, obj)
-	{
-		char path[BH_DP_PATH];
-		int r;
-
-		if (bpf_map__is_internal(map))
-			continue;
-		if (!bpf_map__pin_path(map)) {
-			r = share_map(t, map);
-		} else {
-			r = pin_path(t, "maps", bpf_map__name(map), path, err);
-			if (r)
-				return r;
-			r = bpf_map__set_pin_path(map, path);
-		}
-		if (r)
-			return bh_fail_sys(err, -r, "map %s", bpf_map__name(map));
-	}
-	return 0;
-}
-
-int bh_trace_load(struct bh_trace *t, const struct bh_trace_source *src, struct bpf_object **ret,
-		  struct bh_err *err)
-{
-	struct bpf_object_open_opts opts = {.sz = sizeof(opts), .object_name = src->name};
-	struct bpf_object *obj;
-	const void *bytes;
-	size_t size;
-	int r;
-
-	bytes = src->bytes(&size);
-	obj = bpf_object__open_mem(bytes, size, &opts);
-	if (!obj)
-		return bh_fail_sys(err, errno, "BPF object %s", src->name);
-	r = place_maps(t, obj, err);
-	if (r == 0 && src->prepare)
-		r = src->prepare(obj, err);
-	if (r == 0) {
-		r = bpf_object__load(obj);
-		if (r)
-			bh_fail_sys(err, -r, "BPF object %s", src->name);
-	}
-	if (r) {
-		bpf_object__close(obj);
-		return r;
-	}
-	*ret = obj;
-	return 0;
-}
-
 static int drop_map(const char *dir, const char *name, void *arg)
 {
 	char path[BH_DP_PATH];
@@ -128,18 +65,11 @@ static void drop_pins(struct bh_trace *t)
 static int keep_maps(struct bh_trace *t, struct bh_err *err)
 {
 	for (int i = 0; i < BH_T_COUNT; i++) {
-		const struct bpf_map *map = bpf_object__find_map_by_name(t->obj, map_names[i]);
+		const struct bh_kmap *m = bh_trace_map(&t->obj, map_names[i]);
 
-		if (!map)
+		if (!m)
 			return bh_fail(err, ENOENT, "no map %s", map_names[i]);
-		t->map[i] = (struct bh_kmap){
-			.name = map_names[i],
-			.fd = bpf_map__fd(map),
-			.type = bpf_map__type(map),
-			.max = bpf_map__max_entries(map),
-			.key_size = bpf_map__key_size(map),
-			.value_size = bpf_map__value_size(map),
-		};
+		t->map[i] = *m;
 	}
 	return 0;
 }
@@ -190,6 +120,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
 	t->dp = dp;
+	t->poll_fd = -1;
 	t->watch_link = t->learn_link = t->cpu_link = t->uring_link = -1;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++)
 		t->extra_link[i] = -1;
@@ -206,26 +137,26 @@ void bh_trace_close(struct bh_trace *t)
 {
 	if (!t)
 		return;
-	ring_buffer__free(t->ring);
-	ring_buffer__free(t->windows);
+	bh_trace_ring_close(t);
+	bh_kring_close(t->windows);
 	bh_trace_learn_end(t);
 	bh_trace_watch_end(t);
-	bpf_object__close(t->watch);
-	if (t->dns)
+	bh_trace_unload(&t->watch);
+	if (t->dns.is_loaded)
 		bh_trace_names_end(t);
 	bh_trace_extra_end(t);
-	bpf_object__close(t->extra);
+	bh_trace_unload(&t->extra);
 	bh_trace_uring_end(t);
-	bpf_object__close(t->uring);
-	bpf_object__close(t->dns);
-	bpf_object__close(t->guard);
+	bh_trace_unload(&t->uring);
+	bh_trace_unload(&t->dns);
+	bh_trace_unload(&t->guard);
 	bh_trace_lsm_close(t);
 	bh_trace_rates_close(t);
 	if (t->config)
 		munmap(t->config, (size_t)sysconf(_SC_PAGESIZE));
 	if (t->slot)
 		munmap(t->slot, t->slot_bytes);
-	bpf_object__close(t->obj);
+	bh_trace_unload(&t->obj);
 	free(t);
 }
 
@@ -240,18 +171,18 @@ void bh_trace_closep(struct bh_trace **t)
 /* The new one first, so that no exec goes unseen; the programs count what both see once. */
 static int attach_one(struct bh_trace *t, const char *name, struct bh_err *err)
 {
-	struct bpf_program *prog = bpf_object__find_program_by_name(t->obj, name);
+	int prog = bh_trace_prog(&t->obj, name);
 	BH_CLEANUP(bh_closep) int fd = -1;
 	char path[BH_DP_PATH];
 	int r = pin_path(t, "links", name, path, err);
 
 	if (r)
 		return r;
-	if (!prog)
+	if (prog < 0)
 		return bh_fail(err, ENOENT, "no program %s", name);
-	fd = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_RAW_TP, NULL);
+	fd = bpf_link_create(prog, 0, BPF_TRACE_RAW_TP, NULL);
 	if (fd == -EINVAL || fd == -EOPNOTSUPP) /* before 5.18 */
-		fd = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+		fd = bpf_raw_tracepoint_open(NULL, prog);
 	if (fd < 0)
 		return bh_fail_sys(err, -fd, "attach %s", name);
 	return bh_dp_pin(fd, path, err);
@@ -281,15 +212,15 @@ static void begin_all(struct bh_trace *t)
 			bh_trace_begin(t, i, t->dp->slot[i].generation);
 }
 
-int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err)
+int bh_trace_iterate(const struct bh_trace_object *o, const char *name, struct bh_err *err)
 {
-	const char *name = prog ? bpf_program__name(prog) : "of tasks";
+	int prog = bh_trace_prog(o, name);
 	BH_CLEANUP(bh_closep) int link = -1;
 	BH_CLEANUP(bh_closep) int iter = -1;
 	char sink[64];
 	ssize_t n;
 
-	link = prog ? bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL) : -ENOENT;
+	link = prog >= 0 ? bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL) : -ENOENT;
 	if (link < 0)
 		return bh_fail_sys(err, -link, "start iterator %s", name);
 	iter = bpf_iter_create(link);
@@ -304,7 +235,7 @@ int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err)
 /* Tasks that run already; the iterator sees those of the reader's pid namespace. */
 static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
 {
-	return bh_trace_iterate(bpf_object__find_program_by_name(t->obj, "bh_trace_adopt"), err);
+	return bh_trace_iterate(&t->obj, "bh_trace_adopt", err);
 }
 
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err)

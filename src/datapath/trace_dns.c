@@ -3,46 +3,27 @@
 #include <string.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "datapath/trace_private.h"
 #include "dns.skel.h"
 
-static int prog_fd(const struct bh_trace *t, const char *name)
-{
-	const struct bpf_program *prog =
-		t->dns ? bpf_object__find_program_by_name(t->dns, name) : NULL;
-
-	return prog ? bpf_program__fd(prog) : -1;
-}
-
-/* The map in the shape that kmap wants; fd -1 while the object is not loaded. */
+/* fd -1 while the object is not loaded. */
 static struct bh_kmap names_of(const struct bh_trace *t)
 {
-	const struct bpf_map *map =
-		t->dns ? bpf_object__find_map_by_name(t->dns, "trace_dns") : NULL;
+	const struct bh_kmap *m = bh_trace_map(&t->dns, "trace_dns");
 
-	if (!map)
-		return (struct bh_kmap){.name = "trace_dns", .fd = -1};
-	return (struct bh_kmap){
-		.name = "trace_dns",
-		.fd = bpf_map__fd(map),
-		.type = bpf_map__type(map),
-		.max = bpf_map__max_entries(map),
-		.key_size = bpf_map__key_size(map),
-		.value_size = bpf_map__value_size(map),
-	};
+	return m ? *m : (struct bh_kmap){.name = "trace_dns", .fd = -1};
 }
 
 int bh_trace_names_begin(struct bh_trace *t, struct bh_err *err)
 {
 	static const struct bh_trace_source source = {"dns", dns_bpf__elf_bytes, NULL};
 	uint32_t zero = 0;
-	int r = t->dns ? 0 : bh_trace_load(t, &source, &t->dns, err), fd;
+	int r = t->dns.is_loaded ? 0 : bh_trace_load(t, &source, &t->dns, err), fd;
 
 	if (r)
 		return r;
-	fd = prog_fd(t, "bh_dns");
+	fd = bh_trace_prog(&t->dns, "bh_dns");
 	r = bpf_map_update_elem(t->dp->map[BH_M_NAMES].fd, &zero, &fd, BPF_ANY);
 	return r ? bh_fail_sys(err, -r, "names that pods ask for are not seen: map names") : 0;
 }
@@ -79,7 +60,7 @@ static int sweep_name(const void *key, const void *value, void *arg)
 
 int bh_trace_names_sweep(struct bh_trace *t, bh_trace_name_fn *fn, void *arg, struct bh_err *err)
 {
-	struct walk w = {prog_fd(t, "bh_dns_sent"), fn, arg};
+	struct walk w = {bh_trace_prog(&t->dns, "bh_dns_sent"), fn, arg};
 	struct bh_kmap map = names_of(t);
 
 	if (map.fd < 0 || w.fd < 0 || !bh_trace_has_unsent(t))
@@ -107,7 +88,7 @@ uint32_t bh_trace_names_forget(struct bh_trace *t, uint64_t before_ns)
 	struct bh_dns_forget_args args = {.before_ns = before_ns};
 	struct bpf_test_run_opts opts = {
 		.sz = sizeof(opts), .ctx_in = &args, .ctx_size_in = sizeof(args)};
-	int fd = prog_fd(t, "bh_dns_forget");
+	int fd = bh_trace_prog(&t->dns, "bh_dns_forget");
 
 	return fd < 0 || bpf_prog_test_run_opts(fd, &opts) ? 0 : args.forgotten;
 }

@@ -42,14 +42,13 @@ void bh_trace_extra_begin(struct bh_trace *t)
 	static const struct bh_trace_source source = {"extra", extra_bpf__elf_bytes, leave_out};
 	struct bh_err ignored;
 
-	if (!t->extra && bh_trace_load(t, &source, &t->extra, &ignored))
+	if (!t->extra.is_loaded && bh_trace_load(t, &source, &t->extra, &ignored))
 		return;
 	for (size_t i = 0; i < BH_TRACE_EXTRAS; i++) {
-		const struct bpf_program *prog =
-			bpf_object__find_program_by_name(t->extra, extras[i].program);
+		int prog = bh_trace_prog(&t->extra, extras[i].program);
 
-		if (t->extra_link[i] < 0 && prog && bpf_program__fd(prog) >= 0)
-			t->extra_link[i] = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+		if (t->extra_link[i] < 0 && prog >= 0)
+			t->extra_link[i] = bpf_raw_tracepoint_open(NULL, prog);
 	}
 }
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "base/own.h"
 #include "datapath/trace_private.h"
@@ -104,26 +103,25 @@ static size_t sample(int prog_fd, const char *path, struct bh_look_at *ret, size
 static void find(struct bh_trace *t)
 {
 	static const char *const dirs[] = {"/", "/etc", "/usr", "/dev", "/usr/bin", "/usr/lib"};
-	const struct bpf_program *prog = bpf_object__find_program_by_name(t->watch, "bh_look_at");
+	int prog = bh_trace_prog(&t->watch, "bh_look_at");
 	struct bh_look_at at[SAMPLES];
 	size_t n = 0;
 
-	for (size_t i = 0; prog && i < BH_ARRAY_SIZE(dirs); i++) {
+	for (size_t i = 0; prog >= 0 && i < BH_ARRAY_SIZE(dirs); i++) {
 		size_t room = SAMPLES - n;
 
-		n += sample(bpf_program__fd(prog), dirs[i], at + n,
-			    room < PER_DIR ? room : PER_DIR);
+		n += sample(prog, dirs[i], at + n, room < PER_DIR ? room : PER_DIR);
 	}
 	bh_look_solve(at, n, &t->look);
 }
 
-void bh_trace_look_begin(struct bh_trace *t, const struct bpf_object *obj)
+void bh_trace_look_begin(struct bh_trace *t, const struct bh_trace_object *o)
 {
-	int fd = bpf_object__find_map_fd_by_name(obj, "look_table");
+	const struct bh_kmap *m = bh_trace_map(o, "look_table");
 	uint32_t zero = 0;
 
-	if (!t->look.base && t->watch)
+	if (!t->look.base && t->watch.is_loaded)
 		find(t);
-	if (fd >= 0 && t->look.base)
-		bpf_map_update_elem(fd, &zero, &t->look, BPF_ANY);
+	if (m && t->look.base)
+		bpf_map_update_elem(m->fd, &zero, &t->look, BPF_ANY);
 }

@@ -96,10 +96,10 @@ static int load(struct bh_trace *t, struct bh_err *err)
 
 static void attach(struct bh_trace *t, size_t i)
 {
-	const struct bpf_program *prog = bpf_object__find_program_by_name(t->lsm, hooks[i].program);
+	int prog = bh_trace_prog(&t->lsm, hooks[i].program);
 
-	if (t->lsm_link[i] < 0 && prog && bpf_program__fd(prog) >= 0)
-		t->lsm_link[i] = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+	if (t->lsm_link[i] < 0 && prog >= 0)
+		t->lsm_link[i] = bpf_raw_tracepoint_open(NULL, prog);
 }
 
 void bh_trace_lsm_set(struct bh_trace *t, enum bh_trace_mode mode)
@@ -107,14 +107,14 @@ void bh_trace_lsm_set(struct bh_trace *t, enum bh_trace_mode mode)
 	struct bh_err err;
 	size_t n = 0;
 
-	if (mode >= BH_TRACE_LIGHT && !t->lsm && !t->lsm_why[0] && load(t, &err) < 0)
+	if (mode >= BH_TRACE_LIGHT && !t->lsm.is_loaded && !t->lsm_why[0] && load(t, &err) < 0)
 		snprintf(t->lsm_why, sizeof(t->lsm_why),
 			 "security hooks: %.140s; what a policy refuses is killed instead",
 			 err.text);
 	for (size_t i = 0; i < BH_TRACE_LSMS; i++) {
 		if (hooks[i].from > mode)
 			bh_closep(&t->lsm_link[i]);
-		else if (t->lsm)
+		else if (t->lsm.is_loaded)
 			attach(t, i);
 		n += t->lsm_link[i] >= 0;
 	}
@@ -125,7 +125,7 @@ void bh_trace_lsm_close(struct bh_trace *t)
 {
 	for (size_t i = 0; i < BH_TRACE_LSMS; i++)
 		bh_closep(&t->lsm_link[i]);
-	bpf_object__close(t->lsm);
+	bh_trace_unload(&t->lsm);
 }
 
 const char *bh_trace_lsm(const struct bh_trace *t, size_t *ret_n)

@@ -30,31 +30,46 @@ enum bh_trace_map {
 #define BH_TRACE_EXTRAS 5
 #define BH_TRACE_LSMS	13
 
+struct bpf_object;
+
+#define BH_TRACE_OBJECT_MAPS 48
+
+/* What stays of a BPF object: descriptors, owned. */
+struct bh_trace_object {
+	bool is_loaded; /* else all is zero */
+	unsigned n_progs, n_maps;
+	struct bh_trace_prog {
+		char name[32];
+		int fd; /* below zero: left out of the load */
+	} prog[16];
+	/* its own: those of the data path, and pinned ones that an object before it has, are not
+	 * here */
+	struct bh_trace_own_map {
+		char name[24];
+		bool is_pinned;
+		struct bh_kmap k;
+	} map[BH_TRACE_OBJECT_MAPS];
+};
+
 struct bh_trace {
 	struct bh_datapath *dp;
-	struct bpf_object *obj;
-	struct bpf_object *watch;	 /* NULL: not loaded */
-	struct bpf_object *extra;	 /* NULL: not loaded */
-	struct bpf_object *uring;	 /* NULL: not loaded */
-	struct bpf_object *dns;		 /* NULL: not loaded */
-	struct bpf_object *lsm;		 /* NULL: not loaded */
+	struct bh_trace_object obj, watch, extra, uring, dns, lsm, guard, cpu;
 	int lsm_link[BH_TRACE_LSMS];	 /* -1: not attached */
 	size_t n_lsm;			 /* attached ones */
 	char lsm_why[240];		 /* why it is not loaded; "": nobody tried, or it is */
-	struct bpf_object *guard;	 /* NULL: not loaded */
-	struct bpf_object *cpu;		 /* NULL: not loaded */
 	struct bh_trace_rate *rate;	 /* mmap of trace_rate; NULL: not loaded */
 	int cpu_link;			 /* -1: not attached */
 	int extra_link[BH_TRACE_EXTRAS]; /* -1: not attached */
 	/* -1: not attached */
 	int watch_link, learn_link, uring_link;
-	struct bh_kmap map[BH_T_COUNT];
+	struct bh_kmap map[BH_T_COUNT]; /* of obj, borrowed */
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
 	size_t slot_bytes;
-	struct ring_buffer *ring, *windows;
+	struct bh_kring *alarms, *events, *windows;
+	int poll_fd;		   /* readable when alarms or events are */
 	struct bh_look_table look; /* base 0: not known */
-	int sent_fd; /* program that marks a fact announced */
+	int sent_fd;		   /* program that marks a fact announced */
 	enum bh_trace_mode mode;
 	struct bh_trace_reader {
 		void (*fn)(const void *record, size_t len, void *arg);
@@ -73,9 +88,14 @@ struct bh_trace_source {
 		       struct bh_err *err); /* before loading; may be NULL */
 };
 
-/* trace.c: loads it over the data path's maps and the pinned ones. */
-int bh_trace_load(struct bh_trace *t, const struct bh_trace_source *src, struct bpf_object **ret,
-		  struct bh_err *err);
+/* trace_object.c */
+int bh_trace_load(const struct bh_trace *t, const struct bh_trace_source *src,
+		  struct bh_trace_object *ret, struct bh_err *err);
+void bh_trace_unload(struct bh_trace_object *o);
+/* Descriptor of a program, borrowed; below zero when it is not there or not loaded. */
+int bh_trace_prog(const struct bh_trace_object *o, const char *name);
+/* A map of its own, borrowed; NULL when it is not there. */
+const struct bh_kmap *bh_trace_map(const struct bh_trace_object *o, const char *name);
 
 /* trace_watch.c: the programs on system calls; loaded when they are first wanted. */
 int bh_trace_watch_begin(struct bh_trace *t, struct bh_err *err);
@@ -84,9 +104,9 @@ int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_learn_end(struct bh_trace *t);
 void bh_trace_next_round(struct bh_trace *t, uint32_t slot);
 
-/* trace_look.c: tells an object's programs where the kernel's table of names is. Where that cannot be
- * found out, links in paths are not followed, and events say so. */
-void bh_trace_look_begin(struct bh_trace *t, const struct bpf_object *obj);
+/* trace_look.c: tells an object's programs where the kernel's table of names is. Where that cannot
+ * be found out, links in paths are not followed, and events say so. */
+void bh_trace_look_begin(struct bh_trace *t, const struct bh_trace_object *o);
 /* false: the samples do not agree upon a table. */
 bool bh_look_solve(const struct bh_look_at *at, size_t n, struct bh_look_table *ret);
 
@@ -98,8 +118,8 @@ void bh_trace_extra_end(struct bh_trace *t);
 void bh_trace_uring_begin(struct bh_trace *t);
 void bh_trace_uring_end(struct bh_trace *t);
 
-/* trace.c: reads an iterator to its end. */
-int bh_trace_iterate(const struct bpf_program *prog, struct bh_err *err);
+/* trace.c: reads the iterator of this name to its end. */
+int bh_trace_iterate(const struct bh_trace_object *o, const char *name, struct bh_err *err);
 
 /* trace_rate.c: processor time; with light mode. */
 int bh_trace_rates_begin(struct bh_trace *t, struct bh_err *err);
@@ -118,6 +138,7 @@ void bh_trace_names_end(struct bh_trace *t);
 /* Some announcement found no room and was not made up for. */
 bool bh_trace_has_unsent(const struct bh_trace *t);
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err);
+void bh_trace_ring_close(struct bh_trace *t);
 
 /* trace_seq.c */
 int bh_trace_windows_open(struct bh_trace *t, struct bh_err *err);

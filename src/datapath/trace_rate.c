@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "cpu.skel.h"
 #include "datapath/trace_private.h"
@@ -13,10 +12,9 @@
 
 static int map_rates(struct bh_trace *t, struct bh_err *err)
 {
-	const struct bpf_map *map = bpf_object__find_map_by_name(t->cpu, "trace_rate");
-	void *p = map ? mmap(NULL, RATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map),
-			     0)
-		      : MAP_FAILED;
+	const struct bh_kmap *m = bh_trace_map(&t->cpu, "trace_rate");
+	void *p = m ? mmap(NULL, RATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0)
+		    : MAP_FAILED;
 
 	if (p == MAP_FAILED)
 		return bh_fail_sys(err, errno, "mmap of map trace_rate");
@@ -27,15 +25,15 @@ static int map_rates(struct bh_trace *t, struct bh_err *err)
 int bh_trace_rates_begin(struct bh_trace *t, struct bh_err *err)
 {
 	static const struct bh_trace_source source = {"cpu", cpu_bpf__elf_bytes, NULL};
-	const struct bpf_program *prog;
-	int r = t->cpu ? 0 : bh_trace_load(t, &source, &t->cpu, err);
+	int r = t->cpu.is_loaded ? 0 : bh_trace_load(t, &source, &t->cpu, err);
 
 	if (r == 0 && !t->rate)
 		r = map_rates(t, err);
 	if (r || t->cpu_link >= 0)
 		return r;
-	prog = bpf_object__find_program_by_name(t->cpu, "bh_cpu_exit");
-	r = prog ? bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog)) : -ENOENT;
+	r = bh_trace_prog(&t->cpu, "bh_cpu_exit");
+	if (r >= 0)
+		r = bpf_raw_tracepoint_open(NULL, r);
 	if (r < 0)
 		return bh_fail_sys(err, -r, "attach bh_cpu_exit");
 	t->cpu_link = r;
@@ -52,7 +50,7 @@ void bh_trace_rates_close(struct bh_trace *t)
 	bh_trace_rates_end(t);
 	if (t->rate)
 		munmap(t->rate, RATE_BYTES);
-	bpf_object__close(t->cpu);
+	bh_trace_unload(&t->cpu);
 }
 
 /* What ended is taken before those that live are asked: a task that ends in between is missing
@@ -68,7 +66,7 @@ int bh_trace_rates(struct bh_trace *t, const uint32_t *slots, size_t n, struct b
 		__atomic_store_n(&t->rate[slots[i]].cpu_live_ns, 0ull, __ATOMIC_SEQ_CST);
 		ret[i] = t->rate[slots[i]];
 	}
-	r = bh_trace_iterate(bpf_object__find_program_by_name(t->cpu, "bh_cpu_read"), err);
+	r = bh_trace_iterate(&t->cpu, "bh_cpu_read", err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const struct bh_trace_rate *now = &t->rate[slots[i]];
 

@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "base/vec.h"
+#include "datapath/kring.h"
 #include "datapath/trace_private.h"
 
 /* ---- rings ---- */
@@ -74,22 +75,40 @@ static int on_record(void *ctx, void *data, size_t size)
 	return r->n >= (r->held ? ORDER_MAX : r->max) ? -EAGAIN : 0;
 }
 
+static int open_one(struct bh_trace *t, enum bh_trace_map which, bh_kring_fn *fn,
+		    struct bh_kring **ret, struct bh_err *err)
+{
+	const struct bh_kmap *m = &t->map[which];
+	struct epoll_event ev = {.events = EPOLLIN};
+	int r = bh_kring_open(m->fd, m->max, fn, t, ret, err);
+
+	if (!r && epoll_ctl(t->poll_fd, EPOLL_CTL_ADD, m->fd, &ev))
+		r = bh_fail_sys(err, errno, "wait for records");
+	return r ? bh_note(err, r, "map %s", m->name) : 0;
+}
+
 int bh_trace_ring_open(struct bh_trace *t, struct bh_err *err)
 {
-	const struct bpf_program *sent = bpf_object__find_program_by_name(t->obj, "bh_trace_sent");
+	int r;
 
-	t->sent_fd = sent ? bpf_program__fd(sent) : -1;
-	t->ring = ring_buffer__new(t->map[BH_T_ALARMS].fd, on_alarm, t, NULL);
-	if (!t->ring)
-		return bh_fail_sys(err, errno, "map trace_alarms");
-	if (ring_buffer__add(t->ring, t->map[BH_T_EVENTS].fd, on_record, t))
-		return bh_fail_sys(err, errno, "map trace_events");
-	return 0;
+	t->sent_fd = bh_trace_prog(&t->obj, "bh_trace_sent");
+	t->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (t->poll_fd < 0)
+		return bh_fail_sys(err, errno, "wait for records");
+	r = open_one(t, BH_T_ALARMS, on_alarm, &t->alarms, err);
+	return r ? r : open_one(t, BH_T_EVENTS, on_record, &t->events, err);
+}
+
+void bh_trace_ring_close(struct bh_trace *t)
+{
+	bh_closep(&t->poll_fd);
+	bh_kring_close(t->alarms);
+	bh_kring_close(t->events);
 }
 
 int bh_trace_fd(const struct bh_trace *t)
 {
-	return ring_buffer__epoll_fd(t->ring);
+	return t->poll_fd;
 }
 
 int bh_trace_consume(struct bh_trace *t, int max,
@@ -101,9 +120,9 @@ int bh_trace_consume(struct bh_trace *t, int max,
 	*rd = (struct bh_trace_reader){.fn = fn, .arg = arg, .max = max};
 	do {
 		rd->n_held = 0;
-		r = ring__consume(ring_buffer__ring(t->ring, 0));
+		r = bh_kring_consume(t->alarms);
 		if (rd->held || rd->n < max)
-			r = ring__consume(ring_buffer__ring(t->ring, 1));
+			r = bh_kring_consume(t->events);
 		give_held(rd, UINT64_MAX);
 	} while (rd->n_held >= HELD_MAX && rd->n < max);
 	if (r < 0 && r != -EAGAIN)

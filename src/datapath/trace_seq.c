@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "base/vec.h"
+#include "datapath/kring.h"
 #include "datapath/trace_private.h"
 
 int bh_trace_seq_set(struct bh_trace *t, uint32_t slot, const struct bh_trace_seq *want,
@@ -62,11 +62,10 @@ static void fetched(const struct bh_trace *t, const struct bh_gram_key *k, uint3
 	struct bh_seq_fetched f = {k->slot, k->generation, n, 0};
 	struct bpf_test_run_opts opts = {
 		.sz = sizeof(opts), .ctx_in = &f, .ctx_size_in = sizeof(f)};
-	const struct bpf_program *prog =
-		t->watch ? bpf_object__find_program_by_name(t->watch, "bh_seq_fetched") : NULL;
+	int prog = bh_trace_prog(&t->watch, "bh_seq_fetched");
 
-	if (prog)
-		bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+	if (prog >= 0)
+		bpf_prog_test_run_opts(prog, &opts);
 }
 
 /* All of one tenant, from keys[i] on; returns where the next one begins. */
@@ -116,8 +115,10 @@ static int on_window(void *ctx, void *data, size_t size)
 
 int bh_trace_windows_open(struct bh_trace *t, struct bh_err *err)
 {
-	t->windows = ring_buffer__new(t->map[BH_T_WINDOWS].fd, on_window, t, NULL);
-	return t->windows ? 0 : bh_fail_sys(err, errno, "map trace_windows");
+	const struct bh_kmap *m = &t->map[BH_T_WINDOWS];
+	int r = bh_kring_open(m->fd, m->max, on_window, t, &t->windows, err);
+
+	return r ? bh_note(err, r, "map trace_windows") : 0;
 }
 
 int bh_trace_windows(struct bh_trace *t, int max,
@@ -129,6 +130,6 @@ int bh_trace_windows(struct bh_trace *t, int max,
 	t->windower.arg = arg;
 	t->windower.n = 0;
 	t->windower.max = max;
-	r = ring_buffer__consume(t->windows);
+	r = bh_kring_consume(t->windows);
 	return r < 0 && r != -EAGAIN ? r : t->windower.n;
 }

@@ -211,18 +211,17 @@ static int load_watch(struct bh_trace *t, struct bh_err *err)
 	static const struct bh_trace_source source = {"watch", watch_bpf__elf_bytes, set_table};
 	int r;
 
-	if (t->watch)
+	if (t->watch.is_loaded)
 		return fill_names(t, err);
 	r = bh_trace_load(t, &source, &t->watch, err);
 	if (r)
 		return r;
-	bh_trace_look_begin(t, t->watch);
+	bh_trace_look_begin(t, &t->watch);
 	return fill_names(t, err);
 }
 
 static int attach(struct bh_trace *t, const char *name, int *link, struct bh_err *err)
 {
-	const struct bpf_program *prog;
 	int r;
 
 	if (*link >= 0)
@@ -230,10 +229,10 @@ static int attach(struct bh_trace *t, const char *name, int *link, struct bh_err
 	r = load_watch(t, err);
 	if (r)
 		return r;
-	prog = bpf_object__find_program_by_name(t->watch, name);
-	if (!prog)
+	r = bh_trace_prog(&t->watch, name);
+	if (r < 0)
 		return bh_fail(err, ENOENT, "no program %s", name);
-	r = bpf_raw_tracepoint_open(NULL, bpf_program__fd(prog));
+	r = bpf_raw_tracepoint_open(NULL, r);
 	if (r < 0)
 		return bh_fail_sys(err, -r, "attach %s", name);
 	*link = r;
@@ -310,8 +309,7 @@ int bh_trace_learn_waiting(struct bh_trace *t, struct bh_err *err)
 {
 	if (t->learn_link < 0)
 		return 0;
-	return bh_trace_iterate(bpf_object__find_program_by_name(t->watch, "bh_learn_waiting"),
-				err);
+	return bh_trace_iterate(&t->watch, "bh_learn_waiting", err);
 }
 
 void bh_trace_unlearn(struct bh_trace *t, uint32_t slot)
@@ -326,10 +324,9 @@ bool bh_trace_take_calls(struct bh_trace *t, uint32_t slot, uint32_t generation,
 	struct bh_learn_take take = {.slot = slot, .generation = generation};
 	struct bpf_test_run_opts opts = {
 		.sz = sizeof(opts), .ctx_in = &take, .ctx_size_in = sizeof(take)};
-	const struct bpf_program *prog =
-		t->watch ? bpf_object__find_program_by_name(t->watch, "bh_learn_taken") : NULL;
+	int prog = bh_trace_prog(&t->watch, "bh_learn_taken");
 
-	if (!prog || bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) || opts.retval != 1)
+	if (prog < 0 || bpf_prog_test_run_opts(prog, &opts) || opts.retval != 1)
 		return false;
 	for (size_t i = 0; i < BH_TRACE_CALLS / 64; i++)
 		ret[i] = take.calls[i];

@@ -242,7 +242,7 @@ static struct cost cost_of(const struct bh_trace *t, size_t hook)
 	char name[32];
 
 	snprintf(name, sizeof(name), "bh_trace_%s", hooks[hook]);
-	return cost_of_fd(bpf_program__fd(bpf_object__find_program_by_name(t->obj, name)));
+	return cost_of_fd(bh_trace_prog(&t->obj, name));
 }
 
 /* What is executed, how often in a batch; and by whom: a process of the pod, or one that comes from
