@@ -386,12 +386,29 @@ static void it_lives_on_without_a_handle(void **state)
 	bh_trace_close(t);
 }
 
+/* The kernel lets go of a program that was taken away in the background, and it may see an exec or
+ * two more. Runs until one is not seen; how many were. */
+static uint64_t until_unseen(struct dp_env *e, struct bh_trace *t)
+{
+	uint64_t before, now = bh_trace_books(t, e->pod[0].slot).execs;
+	int tries = 1000;
+
+	do {
+		before = now;
+		assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
+		now = bh_trace_books(t, e->pod[0].slot).execs;
+	} while (now != before && --tries);
+	assert_int_equal(now, before);
+	return now;
+}
+
 static void the_mode_changes_while_it_runs(void **state)
 {
 	struct dp_env *e = *state;
 	struct bh_trace *t = trace_open(e, BH_TRACE_OFF);
 	uint32_t slot = e->pod[0].slot;
 	struct bh_err err;
+	uint64_t execs;
 
 	dp_attach(e, 0);
 	assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
@@ -400,11 +417,12 @@ static void the_mode_changes_while_it_runs(void **state)
 	assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
 	assert_int_equal(bh_trace_books(t, slot).execs, 1);
 	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_OFF, &err));
+	execs = until_unseen(e, t);
 	assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
-	assert_int_equal(bh_trace_books(t, slot).execs, 1);
+	assert_int_equal(bh_trace_books(t, slot).execs, execs);
 	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LIGHT, &err));
 	assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
-	assert_int_equal(bh_trace_books(t, slot).execs, 2);
+	assert_int_equal(bh_trace_books(t, slot).execs, execs + 1);
 	bh_trace_close(t);
 }
 
