@@ -9,7 +9,9 @@
 
 #include "lib/trace_adopt.bpf.h"
 #include "lib/trace_judge.bpf.h"
+#include "lib/trace_odd.bpf.h"
 #include "lib/trace_script.bpf.h"
+#include "lib/trace_wrote.bpf.h"
 
 #define SIGKILL 9
 
@@ -115,7 +117,8 @@ static __always_inline int origin_is_high(__u8 origin)
 static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace_slot *b,
 					 const struct exec_of *of)
 {
-	int is_high = s->is_refused || origin_is_high(s->id.origin);
+	int is_high = s->is_refused || origin_is_high(s->id.origin) ||
+		      (s->flags & BH_TRACE_F_WROTE) || odd_claim(s, b, of);
 	int is_sent;
 
 	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now,
@@ -182,6 +185,8 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
+	if (wrote_has(&s->id, p, s->slot, s->generation))
+		s->flags |= BH_TRACE_F_WROTE;
 	/* a runtime comes from outside, and brings its own */
 	if (s->id.origin == BH_TRACE_O_OTHER && s->before.exec_id &&
 	    path_is_outer(file_path(bprm->file), p))

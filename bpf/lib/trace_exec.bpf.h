@@ -139,7 +139,7 @@ static __always_inline __u8 stdio_kind(const struct file *f)
 	case TYPE_FIFO:
 		inode_sb = READ(struct inode, inode, i_sb);
 		return READ(struct super_block, inode_sb, s_magic) == MAGIC_PIPES ? BH_TSTDIO_PIPE
-										   : BH_TSTDIO_FIFO;
+										  : BH_TSTDIO_FIFO;
 	case TYPE_CHAR:
 		if (READ(struct inode, inode, i_rdev) == RDEV_NULL)
 			return BH_TSTDIO_NONE;
@@ -307,13 +307,25 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 
 #define ENV_STRINGS 192
 
-/* LD_PRELOAD or LD_AUDIT. A search path is in every second image. */
-static __always_inline int env_is_telling(const char *t)
+/* LD_PRELOAD or LD_AUDIT. A search path is in every second image. And HISTFILE, where that is
+ * nothing. A function of its own for the verifier's sake. */
+__noinline int env_flags(struct exec_scratch *s)
 {
+	const char *t;
+
+	if (!s)
+		return 0;
+	t = s->walk.buf;
+	if (t[0] == 'H' && t[1] == 'I' && t[2] == 'S' && t[3] == 'T' && t[4] == 'F' &&
+	    t[5] == 'I' && t[6] == 'L' && t[7] == 'E' && t[8] == '=' &&
+	    (!t[9] || (t[9] == '/' && t[10] == 'd' && t[11] == 'e' && t[12] == 'v')))
+		return BH_TRACE_F_NO_HISTORY;
 	if (t[0] != 'L' || t[1] != 'D' || t[2] != '_')
 		return 0;
-	return (t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
-	       (t[3] == 'A' && t[4] == 'U' && t[5] == 'D');
+	if ((t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
+	    (t[3] == 'A' && t[4] == 'U' && t[5] == 'D'))
+		return BH_TRACE_F_PRELOAD;
+	return 0;
 }
 
 /* Looks through the first strings of the environment. Not in light mode: it takes as long as all
@@ -331,10 +343,7 @@ static __always_inline void record_env(struct exec_scratch *s, const struct task
 
 		if (n <= 0)
 			return;
-		if (env_is_telling(s->walk.buf)) {
-			s->flags |= BH_TRACE_F_PRELOAD;
-			return;
-		}
+		s->flags |= env_flags(s);
 		at += n;
 	}
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/trace_claim.bpf.h"
+#include "lib/trace_wrote.bpf.h"
 
 #define TYPE_MASK    0170000
 #define TYPE_REGULAR 0100000
@@ -96,12 +97,14 @@ static __always_inline void origin_judge(struct act_scratch *s, const struct bh_
 }
 
 /* Code that the image did not bring, though its interpreter did: as good as an exec of it. */
-static __always_inline void open_script(struct act_scratch *s, const struct file *f,
-					struct bh_trace_task *t)
+static __always_inline void open_script(struct act_scratch *s, const struct task_struct *p,
+					const struct file *f, struct bh_trace_task *t)
 {
 	t->script = 0;
 	t->flags &= ~(BH_TRACE_T_STDIN | BH_TRACE_T_SECOND);
-	if (!act_is_foreign(s->id.origin))
+	if (wrote_has(&s->id, p, t->slot, t->generation))
+		s->flags |= BH_TRACE_F_WROTE;
+	else if (!act_is_foreign(s->id.origin))
 		return;
 	origin_judge(s, t);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_SCRIPT);
@@ -153,7 +156,7 @@ static __always_inline int open_is_script(struct act_scratch *s, const struct ta
 		return 0;
 	if (hash_is_script(t, hash))
 		return 1;
-	if (!s->user || !act_is_foreign(s->id.origin))
+	if (!s->user || (!act_is_foreign(s->id.origin) && !origin_is_mounted(s->id.origin)))
 		return 0;
 	claim(s, 0, s->user);
 	s->flags &= ~BH_TRACE_F_CLAIMED;
@@ -179,7 +182,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	if (!op && (is_outer || (READ(struct inode, inode, i_mode) & TYPE_MASK) == TYPE_BLOCK))
 		op = BH_TRACE_OP_READ;
 	if (t->script && !op && open_is_script(s, p, t, f)) {
-		open_script(s, f, t);
+		open_script(s, p, f, t);
 		return;
 	}
 	if (!op)
@@ -194,6 +197,9 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 			return;
 		s->flags |= BH_TRACE_F_OWN;
 	}
+	if (op != BH_TRACE_OP_READ && origin_is_mounted(s->id.origin) && !is_outer &&
+	    magic != MAGIC_PROC)
+		wrote_note(&s->id, p, t);
 	act_key(s, t, BH_TRACE_FILE, op);
 	file_key(s, d, magic);
 	if (s->flags & BH_TRACE_F_OWN)
@@ -238,7 +244,7 @@ static __always_inline void call_exec(struct act_scratch *s, const struct task_s
 		return;
 	file_identify(f, p, &s->id);
 	if ((s->id.mode & TYPE_MASK) == TYPE_REGULAR)
-		open_script(s, f, t);
+		open_script(s, p, f, t);
 }
 
 /* ---- mappings ---- */
@@ -289,7 +295,9 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 		__builtin_memset(&s->id, 0, sizeof(s->id));
 		s->flags |= BH_TRACE_F_ANON;
 	}
-	s->is_high = act_is_foreign(s->id.origin);
+	if (f && wrote_has(&s->id, p, t->slot, t->generation))
+		s->flags |= BH_TRACE_F_WROTE;
+	s->is_high = act_is_foreign(s->id.origin) || (s->flags & BH_TRACE_F_WROTE);
 	/* as by the loader, asked by its name */
 	if (is_done && s->is_high && !(s->flags & BH_TRACE_F_SHARED))
 		origin_judge(s, t);

@@ -88,11 +88,11 @@ enum bh_trace_class {
 	BH_CALL_ROOT,	  /* pivot_root, chroot; path: the new root */
 	BH_CALL_MOUNT,	  /* path: source, target: where; arg[3]: flags */
 	BH_CALL_NEWMOUNT, /* fsopen and its kind */
-	BH_CALL_PTRACE,	 /* request, pid; arg[2]: BH_TRACE_TARGET_*, arg[3]: the host's pid */
-	BH_CALL_VMREAD,	 /* pid; arg[2] and arg[3] as before */
-	BH_CALL_VMWRITE, /* pid; arg[2] and arg[3] as before */
-	BH_CALL_MODULE,	 /* arg[3]: negative: it was refused */
-	BH_CALL_BPF,	 /* command */
+	BH_CALL_PTRACE,	  /* request, pid; arg[2]: BH_TRACE_TARGET_*, arg[3]: the host's pid */
+	BH_CALL_VMREAD,	  /* pid; arg[2] and arg[3] as before */
+	BH_CALL_VMWRITE,  /* pid; arg[2] and arg[3] as before */
+	BH_CALL_MODULE,	  /* arg[3]: negative: it was refused */
+	BH_CALL_BPF,	  /* command */
 	BH_CALL_UFFD,
 	BH_CALL_MEMFD, /* path: the name */
 	BH_CALL_URING,
@@ -167,11 +167,14 @@ enum bh_trace_stdio {
 #define BH_TRACE_F_RO_ROOT   2097152u /* with INIT: the container's root file system is read-only */
 #define BH_TRACE_F_OWN	     4194304u /* a file of procfs about the task itself */
 #define BH_TRACE_F_OUTER     8388608u /* a file of a mount that is not in the task's tree */
-#define BH_TRACE_F_CONNECTED 16777216u	 /* exec: what executed it had connected somewhere */
+#define BH_TRACE_F_CONNECTED 16777216u /* exec: what executed it had connected somewhere */
 #define BH_TRACE_F_RESOLVED                                                                        \
-	33554432u /* with CLAIMED: links in path and target were followed, in the kernel's names */
-#define BH_TRACE_F_BLOCKED   0x40000000u /* exec: it got EPERM, and nothing was executed */
-#define BH_TRACE_F_UNSENT    0x80000000u /* of facts: no record has announced it yet */
+	33554432u /* with CLAIMED: links in path and target were followed, in the kernel's names   \
+		   */
+#define BH_TRACE_F_WROTE      0x04000000u /* a volume's file that the container wrote itself */
+#define BH_TRACE_F_NO_HISTORY 0x08000000u /* HISTFILE was set to nothing, or to a device */
+#define BH_TRACE_F_BLOCKED    0x40000000u /* exec: it got EPERM, and nothing was executed */
+#define BH_TRACE_F_UNSENT     0x80000000u /* of facts: no record has announced it yet */
 
 /* map `trace_config`, ARRAY[1], mmapable, one writer (the daemon). All zero: tracing is off. */
 struct bh_trace_config {
@@ -263,7 +266,7 @@ struct bh_fact_key {
 	__u8 kind; /* enum bh_trace_kind */
 	__u8 origin;
 	__u8 op;
-	__u8 is_emptied; /* of files whose name matters */
+	__u8 is_emptied; /* of files whose name matters; of execs: what is odd */
 	__u64 ino;
 	__u64 by;
 	__u32 dev;

@@ -44,6 +44,8 @@ static uint32_t process_flags(uint32_t flags)
 		{BH_TRACE_F_PRELOAD, BH_PROC_LD_PRELOAD},
 		{BH_TRACE_F_CONNECTED, BH_PROC_CONNECTED},
 		{BH_TRACE_F_OUTER, BH_PROC_OUTER},
+		{BH_TRACE_F_WROTE, BH_PROC_WROTE},
+		{BH_TRACE_F_NO_HISTORY, BH_PROC_NO_HISTORY},
 	};
 	uint32_t out = 0;
 
@@ -162,6 +164,7 @@ static void set_script(const struct bh_trace_event *ev, struct bh_activity *a)
 	a->kind = BH_ACT_EXEC;
 	a->process.script = ev->path;
 	a->process.script_provenance = provenance_of(ev->origin);
+	a->process.flags |= process_flags(ev->flags & BH_TRACE_F_WROTE);
 }
 
 static void set_map(const struct bh_trace_event *ev, struct bh_activity *a)
@@ -173,6 +176,7 @@ static void set_map(const struct bh_trace_event *ev, struct bh_activity *a)
 	a->u.map.provenance = provenance_of(ev->origin);
 	a->u.map.is_shared = ev->flags & BH_TRACE_F_SHARED;
 	a->u.map.is_writable = ev->flags & BH_TRACE_F_WRITABLE;
+	a->u.map.is_own = ev->flags & BH_TRACE_F_WROTE;
 	a->u.map.inode = ev->ino;
 	a->u.map.dev = ev->dev;
 }

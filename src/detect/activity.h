@@ -95,9 +95,11 @@ enum {
 	/* It entered the pod and has not executed anything in it yet: the container runtime's own
 	 * code, which mounts, changes roots and ids before the container's first instruction. */
 	BH_PROC_RUNTIME = 1u << 7,
-	BH_PROC_OUTER = 1u << 10,    /* exec: of another container's or the node's tree of mounts */
-	BH_PROC_CONNECTED = 1u << 8, /* exec: what executed it had connected outside of the pod */
-	BH_PROC_STOPPED = 1u << 9,   /* the kernel killed it for this, or did not let it happen */
+	BH_PROC_OUTER = 1u << 10, /* exec: of another container's or the node's tree of mounts */
+	BH_PROC_WROTE = 1u << 11, /* exec: of a volume's file that the container wrote itself */
+	BH_PROC_NO_HISTORY = 1u << 12, /* its environment tells shells not to keep a history */
+	BH_PROC_CONNECTED = 1u << 8,   /* exec: what executed it had connected outside of the pod */
+	BH_PROC_STOPPED = 1u << 9,     /* the kernel killed it for this, or did not let it happen */
 };
 
 struct bh_act_process {
@@ -182,6 +184,7 @@ struct bh_activity {
 			const char *path;
 			enum bh_provenance provenance;
 			bool is_shared; /* MAP_SHARED: just-in-time compilers map twice this way */
+			bool is_own;	/* a volume's file that the container wrote itself */
 			bool is_writable; /* writable and executable at once */
 			uint64_t inode, dev;
 		} map;

@@ -419,6 +419,11 @@ static bool is_wanted(const struct bh_detector *row, const struct bh_judge *j)
 	       bh_runtime_baseline_use(&j->pod->policies) != BH_BASELINE_OFF;
 }
 
+static bool is_mounted(enum bh_provenance p)
+{
+	return p == BH_PROV_VOLUME || p == BH_PROV_OTHER;
+}
+
 /* After the rows have looked: what later activities are compared with. */
 static void remember(struct bh_judge *j)
 {
@@ -429,9 +434,8 @@ static void remember(struct bh_judge *j)
 		j->proc->line &= ~(uint32_t)BH_LINE_FOREIGN;
 		j->proc->line |= BH_LINE_UNPACKED;
 	}
-
 	if (a->kind == BH_ACT_EXEC && a->process.provenance != BH_PROV_IMAGE &&
-	    a->process.provenance != BH_PROV_METACOPY) {
+	    a->process.provenance != BH_PROV_METACOPY && !is_mounted(a->process.provenance)) {
 		bh_made_note(j->pod, a);
 	} else if (a->kind == BH_ACT_FILE) {
 		bh_made_note(j->pod, a);

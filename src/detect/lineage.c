@@ -100,7 +100,7 @@ static uint32_t own_line(const struct bh_activity *a)
 	const struct bh_act_process *p = &a->process;
 	uint32_t line = 0;
 
-	if (bh_provenance_is_foreign(p->provenance) ||
+	if (bh_provenance_is_foreign(p->provenance) || (p->flags & BH_PROC_WROTE) ||
 	    bh_provenance_is_foreign(p->script_provenance))
 		line |= BH_LINE_FOREIGN;
 	if (bh_act_is_interactive(a))
@@ -148,7 +148,10 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 		p->line |= BH_LINE_RELAYED;
 	if (a->process.flags & BH_PROC_LD_PRELOAD)
 		p->line |= BH_LINE_PRELOADED;
+	if (a->process.flags & BH_PROC_NO_HISTORY)
+		p->line |= BH_LINE_NO_HISTORY;
 	note_name(p, &a->process);
+	p->was_unkept = !found || (parent.line & BH_LINE_NO_HISTORY);
 	p->was_preloaded = !found || (parent.line & BH_LINE_PRELOADED);
 	return p;
 }

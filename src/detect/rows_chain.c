@@ -18,6 +18,29 @@ static bool is_said(const struct bh_judge *j)
 	return p != BH_PROV_VOLUME && p != BH_PROV_OTHER;
 }
 
+static bool raise_written(struct bh_judge *j, const char *path)
+{
+	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	if (bh_code_is_unpacked(j)) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_key(j, "unpacked");
+	}
+	bh_judge_say(j, "%s was run, which the container itself had written", path);
+	return true;
+}
+
+/* Volumes have bytes of their own; of what it wrote there itself the kernel knows. */
+static bool raise_own(struct bh_judge *j)
+{
+	const struct bh_activity *a = j->a;
+
+	if (a->kind == BH_ACT_MAP_EXEC)
+		return a->u.map.is_own && !a->u.map.is_shared && raise_written(j, a->u.map.path);
+	return a->kind == BH_ACT_EXEC && (a->process.flags & BH_PROC_WROTE) &&
+	       raise_written(j, is_images(a->process.provenance) ? a->process.script
+								 : a->process.path);
+}
+
 /* written > made executable > executed, by whatever programs. The provenance may be unknown to the
  * kernel that reports: the chain itself shows that the file is not the image's. */
 bool bh_row_drop_chain(struct bh_judge *j)
@@ -25,16 +48,26 @@ bool bh_row_drop_chain(struct bh_judge *j)
 	const uint32_t all = BH_MADE_WRITTEN | BH_MADE_EXECUTABLE | BH_MADE_EXECUTED;
 	const struct bh_act_file *f = &j->a->u.file;
 	bool is_exec = j->a->kind == BH_ACT_EXEC;
-	const char *path = is_exec ? j->a->process.path : *f->target ? f->target : f->path;
+	const char *path;
 
-	if (is_exec && is_images(j->a->process.provenance))
+	if (raise_own(j))
+		return true;
+	if (j->a->kind == BH_ACT_MAP_EXEC || (is_exec && is_images(j->a->process.provenance)))
 		return false;
+	path = is_exec ? j->a->process.path : *f->target ? f->target : f->path;
 	if (bh_made_stage(j->pod, j->a, CHAIN_NS) != all)
 		return false;
 	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	/* by another container of the pod, which its author put there for it, or unseen */
+	if (is_exec && !is_said(j)) {
+		j->severity = BH_SEVERITY_LOW;
+		bh_judge_key(j, "shared");
+	}
 	/* that code runs which the image did not bring is said already, once for all of it */
-	if (j->is_starting)
-		j->severity = is_said(j) ? BH_SEVERITY_INFO : BH_SEVERITY_MEDIUM;
+	else if (j->is_starting) {
+		j->severity = BH_SEVERITY_INFO;
+		bh_judge_key(j, "unpacked");
+	}
 	bh_judge_say(j, "%s was written, made executable and executed within minutes", path);
 	return true;
 }

@@ -63,8 +63,10 @@ static bool is_dropped(enum bh_provenance p)
 bool bh_code_is_unpacked(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
-	bool is_script = !bh_provenance_is_foreign(p->provenance);
+	bool is_script = *p->script && p->script_provenance != BH_PROV_UNKNOWN;
 
+	if (j->a->kind == BH_ACT_MAP_EXEC)
+		return came_at_start(j, j->a->u.map.path);
 	return (is_script ? p->script_provenance : p->provenance) != BH_PROV_MEMFD &&
 	       came_at_start(j, is_script ? p->script : p->path);
 }

@@ -216,10 +216,29 @@ bool bh_row_own_pins(struct bh_judge *j)
 
 /* ---- traces ---- */
 
-static bool takes_away(const struct bh_act_file *f)
+static bool takes_away(const struct bh_judge *j)
 {
+	static const char *const wipers[] = {"shred", "wipe", "srm", NULL};
+	const struct bh_act_file *f = &j->a->u.file;
+
 	return f->op == BH_FILE_UNLINK || f->is_truncated || f->op == BH_FILE_RENAME ||
-	       f->op == BH_FILE_LINK;
+	       f->op == BH_FILE_LINK ||
+	       (f->op == BH_FILE_WRITE && bh_name_in(bh_act_tool(&j->a->process), wipers));
+}
+
+/* `HISTFILE=/dev/null`: somebody does not want to be read. An image that has it has it from the
+ * start. */
+static bool keeps_none(struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+
+	if (!(p->flags & BH_PROC_NO_HISTORY) || !j->proc || j->proc->was_unkept ||
+	    (p->flags & (BH_PROC_CONTAINER_INIT | BH_PROC_FROM_OUTSIDE)) || !p->parent_exec_id)
+		return false;
+	bh_judge_weigh(j);
+	bh_judge_key(j, "environment");
+	bh_judge_say(j, "%s was started so that shells keep no record of what is typed", p->path);
+	return true;
 }
 
 bool bh_row_history(struct bh_judge *j)
@@ -228,11 +247,13 @@ bool bh_row_history(struct bh_judge *j)
 	static const char *const files[] = {"*/.*_history", "*/.histfile", "*/.history",
 					    "*/.viminfo",   "*/.lesshst",  NULL};
 	const struct bh_act_file *f = &j->a->u.file;
+	bool is_moved_away;
 
-	bool is_moved_away = f->op == BH_FILE_RENAME && bh_path_fits(f->path, files);
-
+	if (j->a->kind == BH_ACT_EXEC)
+		return keeps_none(j);
+	is_moved_away = f->op == BH_FILE_RENAME && bh_path_fits(f->path, files);
 	if (!is_moved_away &&
-	    (!takes_away(f) || !bh_path_fits(changed(f), files) ||
+	    (!takes_away(j) || !bh_path_fits(changed(f), files) ||
 	     (f->op == BH_FILE_RENAME && bh_tool_is_shell(bh_act_tool(&j->a->process)))))
 		return false;
 	bh_judge_weigh(j);
@@ -258,7 +279,7 @@ bool bh_row_logs(struct bh_judge *j)
 
 	const char *path = bh_path_fits(changed(f), logins) ? changed(f) : f->path;
 
-	if (!takes_away(f) || !bh_path_fits(path, logs) ||
+	if (!takes_away(j) || !bh_path_fits(path, logs) ||
 	    (bh_name_in(tool, rotators) && !bh_judge_is_tainted(j)))
 		return false;
 	/* services rotate their own logs; what removes them by hand is another matter */

@@ -1,4 +1,5 @@
 /* rows_tool.c - tools that a running container has no business with. */
+#include <stdio.h>
 #include <string.h>
 
 #include "detect/rows.h"
@@ -115,6 +116,23 @@ static bool is_netfilter_by_hand(const struct bh_activity *a)
 	       strncmp(tool, "xtables-", 8) != 0 && strncmp(tool, "nft", 3) != 0;
 }
 
+/* "iptables-legacy-restore" is iptables-restore, "ip6tables-nft" ip6tables. */
+static const char *without_kind(const char *tool, char out[32])
+{
+	static const char *const kinds[] = {"-legacy", "-nft", NULL};
+	const char *const *kind;
+
+	for (kind = kinds; *kind; kind++) {
+		const char *at = strstr(tool, *kind);
+
+		if (!at)
+			continue;
+		snprintf(out, 32, "%.*s%s", (int)(at - tool), tool, at + strlen(*kind));
+		return out;
+	}
+	return tool;
+}
+
 bool bh_row_firewall(struct bh_judge *j)
 {
 	static const char *const tools[] = {"iptables",
@@ -140,7 +158,8 @@ bool bh_row_firewall(struct bh_judge *j)
 	static const char *const ip_verbs[] = {"add", "del",   "delete", "replace", "change",
 					       "set", "flush", "append", "prepend", NULL};
 	const struct bh_act_process *p = &j->a->process;
-	const char *tool = bh_act_tool(p);
+	char name[32];
+	const char *tool = without_kind(bh_act_tool(p), name);
 	bool restores = strstr(tool, "-restore");
 	bool is_ip = !strcmp(tool, "ip");
 

@@ -20,6 +20,7 @@ enum {
 	BH_LINE_PRELOADED = 1u << 5,	/* a library is forced into it by its environment */
 	BH_LINE_INLINE = 1u << 8,	/* an interpreter whose text is an argument */
 	BH_LINE_ENTERED = 1u << 7,	/* below what came into a running container from outside */
+	BH_LINE_NO_HISTORY = 1u << 11,	/* its environment tells shells to keep none */
 	BH_LINE_RELAYED = 1u << 10,	/* started by what was connected, or by a shell that was */
 	BH_LINE_UNPACKED = 1u << 9, /* below, or itself, what the container brought as it began */
 };
@@ -34,6 +35,7 @@ struct bh_proc {
 	uint32_t used;	    /* for replacement */
 	bool is_news;	    /* the workload never executed it while it was learnt */
 	bool was_odd;	    /* its calls came in an order that the workload does not have */
+	bool was_unkept;    /* as was_preloaded, for no history */
 	bool was_preloaded; /* so was the one that executed it, or that one is not known */
 	char name[16];	    /* it was called by, where that is not its file's; cut */
 };

@@ -81,7 +81,7 @@ const struct bh_detector bh_detectors[] = {
 	 {"T1003.008"}, MEDIUM, ALERT, SIG(SECRET), FAMILY(ALWAYS), bh_row_shadow},
 	{"environ", "another process's environment was read", ON(FILE),
 	 {"T1552", "T1003.007"}, MEDIUM, ALERT, SIG(SECRET), FAMILY(ALWAYS), bh_row_environ},
-	{"history", "a shell's history was removed", ON(FILE),
+	{"history", "a shell's history was removed", ON(FILE) | ON(EXEC),
 	 {"T1070.003"}, MEDIUM, ALERT, SIG(FILE), FAMILY(ALWAYS), bh_row_history},
 	{"logs", "logs were removed", ON(FILE),
 	 {"T1070", "T1070.002"}, MEDIUM, ALERT, SIG(FILE), FAMILY(ALWAYS), bh_row_logs},
@@ -106,7 +106,7 @@ const struct bh_detector bh_detectors[] = {
 	{"overflow", "a quota of what is recorded is used up", ON(OVERFLOW),
 	 {"T1562.006"}, LOW, ALERT, SIG(RESOURCE), FAMILY(ALWAYS), bh_row_overflow},
 
-	{"drop-chain", "written, made executable, executed", ON(EXEC) | ON(FILE),
+	{"drop-chain", "written, made executable, executed", CODE | ON(FILE),
 	 {"T1105", "T1222.002"}, HIGH, ALERT, SIG(PROVENANCE), FAMILY(CHAIN), bh_row_drop_chain},
 	{"dropper", "connected, executed, connected again", ON(CONNECT),
 	 {"T1105", "T1071"}, MEDIUM, ALERT, SIG(NETWORK), FAMILY(CHAIN), bh_row_dropper},

@@ -4,6 +4,7 @@ made through CNI, must make it speak; its benign twin must not, and nothing grav
 The list of detectors is the program's own: one without a deed fails. See lib/deeds.py."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,16 @@ def runtime_policy(name, labels, spec):
             "spec": {"podSelector": {"matchLabels": labels}, **spec}}
 
 
+def volume():
+    """As a pod finds it, with something to run in it."""
+    top = testing.tempdir()
+    shutil.copy("/bin/true", os.path.join(top, "tool"))
+    shutil.copy(deeds.LIBRARY, os.path.join(top, "lib.so"))
+    with open(os.path.join(top, "script"), "w") as f:
+        f.write("true\n")
+    return top
+
+
 class Runner:
     def __init__(self, node):
         self.node, self.count = node, 0
@@ -51,7 +62,8 @@ class Runner:
             self.node.write("act.yaml", runtime_policy(name, {"number": name}, act["policy"]))
             self.node.sync()
         pod = self.node.pod("shop", name, labels)
-        box = Container(pod, **{k: act[k] for k in HOW if k in act})
+        box = Container(pod, volume=volume() if "volume" in act else None,
+                        **{k: act[k] for k in HOW if k in act})
         text = act["text"].replace("OUTSIDE", str(os.getpid()))
         box.sh(f"{{ {text}; }} >/dev/null 2>&1")
         got = findings(self.node, pod.name)
@@ -130,6 +142,22 @@ def from_outside(node):
     box.stop()
 
 
+def filled_by_another(node):
+    """An init container puts there what the others run: the pod's author wants that."""
+    pod = node.pod("shop", "filled")
+    first = Container(pod, volume=volume())
+    first.sh(f"cp /bin/true /srv/x; cp {deeds.LIBRARY} /srv/x.so; echo true > /srv/x.sh")
+    second = Container(pod, volume=first.volume)
+    first.stop()
+    second.sh(f"/srv/x; sh /srv/x.sh; {deeds.LOADS.format('/srv/x.so')}")
+    grave = [f for f in findings(node, pod.name) if f[1] > 2 and f[0] != "posture"]
+    check(not grave, "drop-chain: silent at what another container left for it", grave)
+    second.sh(f"cp /srv/x /srv/y; {deeds.LOADS.format('/srv/y')}; /srv/y")
+    got = findings(node, pod.name)
+    check(("drop-chain", 4) in {f[:2] for f in got}, "drop-chain: what it wrote there itself", got)
+    second.stop()
+
+
 def own_signal(node):
     pod = node.pod("shop", "killer")
     box = Container(pod)
@@ -154,6 +182,7 @@ def main():
     runner = Runner(node)
     for name, fn in (("the table", lambda: complete(node)), ("deeds and twins", lambda: rows(runner, False)),
                      ("from outside", lambda: from_outside(node)),
+                     ("a volume of two containers", lambda: filled_by_another(node)),
                      ("signals to the daemon", lambda: own_signal(node))):
         with part(name):
             fn()

@@ -128,6 +128,37 @@ static void edge_of(struct rig *r, const char *path, const char *ip)
 	rig_feed(r, &a);
 }
 
+static void test_volume(void **state)
+{
+	struct bh_activity a, m;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_EXEC, "/srv/tool");
+	a.process.provenance = BH_PROV_VOLUME;
+	m = rig_act(&r, BH_ACT_MAP_EXEC, "/usr/bin/python3");
+	m.u.map.path = "/srv/lib.so";
+	m.u.map.provenance = BH_PROV_VOLUME;
+	rig_feed(&r, &a);
+	rig_feed(&r, &m);
+	m.u.map.is_own = m.u.map.is_shared = true;
+	rig_feed(&r, &m);
+	rig_expect_silent(&r);
+	m.u.map.is_shared = false;
+	rig_feed(&r, &m);
+	rig_expect(&r, "drop-chain", BH_SEVERITY_HIGH);
+	a.process.flags |= BH_PROC_WROTE;
+	rig_feed(&r, &a);
+	rig_expect(&r, "drop-chain", BH_SEVERITY_HIGH);
+	rig_done(&r);
+	rig_init(&r, 5);
+	a.ts_ns = r.now_ns;
+	rig_feed(&r, &a);
+	rig_expect(&r, "drop-chain", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
 static void test_socket_shell(void **state)
 {
 	struct bh_activity a;
@@ -359,12 +390,19 @@ static void test_program_of_another_tree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_foreign_code), cmocka_unit_test(test_fileless),
-		cmocka_unit_test(test_tmpfs_exec),   cmocka_unit_test(test_server_shell),
-		cmocka_unit_test(test_socket_shell), cmocka_unit_test(test_interactive_exec),
-		cmocka_unit_test(test_masquerade),   cmocka_unit_test(test_package_manager),
-		cmocka_unit_test(test_preload_env),  cmocka_unit_test(test_tools),
-		cmocka_unit_test(test_drop_chain),   cmocka_unit_test(test_program_of_another_tree),
+		cmocka_unit_test(test_foreign_code),
+		cmocka_unit_test(test_fileless),
+		cmocka_unit_test(test_tmpfs_exec),
+		cmocka_unit_test(test_server_shell),
+		cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_socket_shell),
+		cmocka_unit_test(test_interactive_exec),
+		cmocka_unit_test(test_masquerade),
+		cmocka_unit_test(test_package_manager),
+		cmocka_unit_test(test_preload_env),
+		cmocka_unit_test(test_tools),
+		cmocka_unit_test(test_drop_chain),
+		cmocka_unit_test(test_program_of_another_tree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

