@@ -38,10 +38,10 @@ class Held:
         os.mkdir(self.dir)
         self.guard = subprocess.Popen(["sh", "-c", GUARD, "sh", self.dir], stdin=subprocess.PIPE,
                                       start_new_session=True)
-        on_exit(self.end)
         join = "".join(f"echo $$ > {d}/cgroup.procs; " for d in (self.dir, cgroup) if d)
         self.proc = testing.spawn([*prefix, "sh", "-c", join + "echo here; exec cat"],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        on_exit(self.end)  # before the spawned one's, which would wait for who is held
         self.proc.stdout.readline()
         self.hold()
 
