@@ -26,6 +26,20 @@ struct exec_before {
 };
 
 /* What every exec uses comes first and lies together: after an exec the caches are cold. */
+/* Where the look through an interpreter's arguments is. In memory, so that the verifier need not
+ * follow each way through the options. */
+struct script_at {
+	__u64 at, end;
+	__u32 first, second; /* hashes of names; 0: none */
+	__u32 n;	     /* arguments so far, the program's own name included */
+	__u8 n_names;
+	__u8 is_python;
+	__u8 is_module; /* what follows is a module's name */
+	__u8 has_value; /* what follows may be the value of an option */
+	__u8 is_sure;	/* and is */
+	__u8 pad[7];
+};
+
 struct exec_scratch {
 	__u64 now;
 	__u64 exec_id;
@@ -45,6 +59,7 @@ struct exec_scratch {
 	struct walk walk;
 	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
 	struct bh_trace_name script;
+	struct script_at args;
 	struct bh_trace_allow_key allow;
 };
 

@@ -76,19 +76,25 @@ static __always_inline int surely_takes_value(const char *t)
 /* The module's file: `python3 -m a.b` reads a/b.py, or __main__.py of a package. */
 __noinline int module_name(struct exec_scratch *s)
 {
-	__u32 i, n = 0;
+	volatile __u32 *at;
+	__u32 i, n;
 
 	if (!s)
 		return 0;
+	at = &s->pos; /* in memory, as in name_last() */
+	*at = 0;
 	__builtin_memset(&s->script, 0, sizeof(s->script));
 	for (i = 0; i < 4 * NAME_PARTS && s->walk.buf[i]; i++) {
+		n = *at;
 		if (s->walk.buf[i] == '.') {
 			__builtin_memset(&s->script, 0, sizeof(s->script));
-			n = 0;
+			*at = 0;
 		} else if (n < NAME_PARTS) {
-			s->script.text[n++ & (sizeof(s->script.text) - 1)] = s->walk.buf[i];
+			s->script.text[n & (sizeof(s->script.text) - 1)] = s->walk.buf[i];
+			*at = n + 1;
 		}
 	}
+	n = *at;
 	if (n + 3 >= sizeof(s->script.text))
 		return 0;
 	s->script.text[n & (sizeof(s->script.text) - 1)] = '.';
@@ -114,56 +120,81 @@ static __always_inline __u32 main_hash(struct exec_scratch *s)
 	return name_hash(&s->script);
 }
 
+/* An option; 1: the file is in it. */
+static __always_inline int script_option(struct exec_scratch *s)
+{
+	struct script_at *a = &s->args;
+
+	a->has_value = takes_value(s->walk.buf);
+	a->is_sure = a->has_value && surely_takes_value(s->walk.buf);
+	a->is_module = a->is_python && s->walk.buf[1] == 'm' && !s->walk.buf[2];
+	if (!option_has_file(s->walk.buf) || !script_name(s))
+		return 0;
+	a->first = name_hash(&s->script);
+	a->n_names = 1;
+	return 1;
+}
+
+/* The next argument; 1: that was the last one to look at. */
+__noinline int script_argument(struct exec_scratch *s)
+{
+	struct script_at *a;
+	__u32 hash;
+	long n;
+
+	if (!s)
+		return 1;
+	a = &s->args;
+	if (a->at >= a->end)
+		return 1;
+	n = bpf_probe_read_user_str(s->walk.buf, BH_PATH_MAX, (const void *)a->at);
+	if (n <= 0)
+		return 1;
+	a->at += n;
+	if (!a->n++)
+		return 0;
+	if (s->walk.buf[0] == '-' || (s->walk.buf[0] == '+' && takes_value(s->walk.buf)))
+		return script_option(s);
+	if (a->is_sure) { /* `bash -o pipefail`: no file */
+		a->is_sure = a->has_value = 0;
+		return 0;
+	}
+	if (a->is_module) {
+		a->first = module_name(s) ? name_hash(&s->script) : 0;
+		a->second = main_hash(s);
+		a->n_names = 1;
+		return 1;
+	}
+	hash = script_name(s) ? name_hash(&s->script) : 0;
+	if (a->n_names++) {
+		a->second = hash;
+		return 1;
+	}
+	a->first = hash;
+	if (a->is_python && !a->has_value) /* a directory of it */
+		a->second = main_hash(s);
+	return !a->has_value;
+}
+
 /* Names of the first argument that is no option, and of the one behind it where the first may be an
  * option's value. Returns how many. */
 static __always_inline int script_arguments(struct exec_scratch *s, const struct task_struct *p,
 					    struct script_names *ret)
 {
-	int is_python = name_begins(s->script.text, "python", 6), is_module = 0, is_sure = 0;
-	int i, n_names = 0, has_value = name_begins(s->script.text, "busybox", 8);
-	__u64 at = p->mm->arg_start, end = p->mm->arg_end;
-	__u32 hash;
+	struct script_at *a = &s->args;
+	int i;
 
-	for (i = 0; i < SCRIPT_ARGS && at < end; i++) {
-		long n = bpf_probe_read_user_str(s->walk.buf, BH_PATH_MAX, (const void *)at);
-
-		if (n <= 0)
-			return n_names;
-		at += n;
-		if (!i)
-			continue;
-		if (s->walk.buf[0] == '-' || (s->walk.buf[0] == '+' && takes_value(s->walk.buf))) {
-			has_value = takes_value(s->walk.buf);
-			is_sure = has_value && surely_takes_value(s->walk.buf);
-			is_module = is_python && s->walk.buf[1] == 'm' && !s->walk.buf[2];
-			if (option_has_file(s->walk.buf) && script_name(s)) {
-				ret->first = name_hash(&s->script);
-				return 1;
-			}
-			continue;
-		}
-		if (is_sure) { /* `bash -o pipefail`: no file */
-			is_sure = has_value = 0;
-			continue;
-		}
-		if (is_module) {
-			ret->first = module_name(s) ? name_hash(&s->script) : 0;
-			ret->second = main_hash(s);
-			return 1;
-		}
-		hash = script_name(s) ? name_hash(&s->script) : 0;
-		if (n_names++) {
-			ret->second = hash;
-			return n_names;
-		}
-		ret->first = hash;
-		if (!has_value) {
-			if (is_python) /* a directory of it */
-				ret->second = main_hash(s);
-			return n_names;
-		}
-	}
-	return n_names;
+	__builtin_memset(a, 0, sizeof(*a));
+	a->is_python = name_begins(s->script.text, "python", 6);
+	a->has_value = name_begins(s->script.text, "busybox", 8);
+	a->at = p->mm->arg_start;
+	a->end = p->mm->arg_end;
+	for (i = 0; i < SCRIPT_ARGS; i++)
+		if (script_argument(s))
+			break;
+	ret->first = a->first;
+	ret->second = a->second;
+	return a->n_names;
 }
 
 /* Which names the file has that an interpreter was started on. Light mode sees no file opened and
