@@ -201,7 +201,7 @@ static __always_inline const char *look_link_text(const struct inode *inode,
 			return NULL;
 		o = (const struct ovl_inode *)((__u64)inode - bpf_core_field_offset(
 								      struct ovl_inode, vfs_inode));
-		upper = READ(struct ovl_inode, o, __upperdentry);
+		upper = BPF_CORE_READ(o, __upperdentry);
 		inode = upper ? READ(struct dentry, upper, d_inode) : ovl_lower(o);
 		if (!inode)
 			return NULL;
