@@ -19,10 +19,10 @@ struct look {
 	__u64 dentry, mnt;	     /* where it has come to: addresses */
 	__u64 root_dentry, root_mnt; /* of the task's root */
 	__u64 found;
-	__u32 pos;		     /* of what is left of the text */
-	__u32 len;		     /* of name */
-	__u32 links;		     /* followed so far */
-	__u32 is_followed;	     /* so is one at the end */
+	__u32 pos;	   /* of what is left of the text */
+	__u32 len;	   /* of name */
+	__u32 links;	   /* followed so far */
+	__u32 is_followed; /* so is one at the end */
 	char name[LOOK_NAME];
 	char text[2 * LOOK_TEXT];
 	char link[2 * LOOK_TEXT];
@@ -43,13 +43,15 @@ struct act_scratch {
 	__u32 pos;
 	__u32 flags;
 	__u32 is_high;
-	__u32 matters;		   /* calls, and files whose name or directory is known */
-	__u32 has_dirs;		   /* paths count from the descriptor before them */
-	__u32 mode;		   /* chmod: the new one */
-	__u32 follows;		   /* links at the end of a path: 1: the first one, 2: the second */
-	__u32 is_lost;		   /* it is not known where a path leads */
-	__u64 user;		   /* where the caller wrote the path of an open; 0: nowhere */
-	char text[2][BH_PATH_MAX]; /* path, target */
+	__u32 matters;	/* calls, and files whose name or directory is known */
+	__u32 has_dirs; /* paths count from the descriptor before them */
+	__u32 mode;	/* chmod: the new one */
+	__u32 follows;	/* links at the end of a path: 1: the first one, 2: the second */
+	__u32 is_lost;	/* it is not known where a path leads */
+	__u64 user;	/* where the caller wrote the path of an open; 0: nowhere */
+	__u32 place_dev[2];
+	char text[2][BH_PATH_MAX];  /* path, target */
+	char place[2][BH_PATH_MAX]; /* see struct bh_trace_act */
 	char join[2 * BH_PATH_MAX];
 };
 
@@ -97,11 +99,14 @@ static __always_inline int act_send(struct act_scratch *s, const struct bh_trace
 	r->op = s->key.op;
 	r->image_origin = t->origin;
 	r->call = s->call;
+	__builtin_memcpy(r->place_dev, s->place_dev, sizeof(r->place_dev));
 	__builtin_memcpy(r->arg, s->arg, sizeof(r->arg));
 	s->pos = 0;
 	act_tail(s, r, BH_TRACE_A_PATH, s->text[0], BH_PATH_MAX);
 	act_tail(s, r, BH_TRACE_A_TARGET, s->text[1], BH_PATH_MAX);
 	act_tail(s, r, BH_TRACE_A_IMAGE, t->path, BH_TRACE_PARENT);
+	act_tail(s, r, BH_TRACE_A_PLACE, s->place[0], BH_PATH_MAX);
+	act_tail(s, r, BH_TRACE_A_TARGET_PLACE, s->place[1], BH_PATH_MAX);
 	len = s->pos;
 	if (len > ACT_TAIL)
 		len = ACT_TAIL;
@@ -161,6 +166,48 @@ static __always_inline int act_is_known(struct act_scratch *s, const struct bh_t
 	return 1;
 }
 
+/* Where a file is besides, when another mount than the task's root leads to it: the mount hides
+ * which directory that is. From s->look; name: below it. */
+__noinline int act_place(struct act_scratch *s, __u32 which)
+{
+	const struct task_struct *p = bpf_get_current_task_btf();
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	struct walk *w;
+	__u64 root, sb;
+	__u32 len;
+
+	if (!s)
+		return 0;
+	which &= 1;
+	w = &s->walk;
+	root = (__u64)READ(struct fs_struct, p->fs, root.mnt);
+	if (s->look.mnt == root ||
+	    mount_is_loose((__u64)READ(struct mount, s->look.mnt - offset, mnt_ns)))
+		return 0;
+	sb = (__u64)READ(struct vfsmount, s->look.mnt, mnt_sb);
+	s->place_dev[which] = 0;
+	w->root = (__u64)READ(struct fs_struct, p->fs, root.dentry);
+	if (sb != (__u64)READ(struct vfsmount, root, mnt_sb)) {
+		s->place_dev[which] = READ(struct super_block, sb, s_dev);
+		w->root = (__u64)READ(struct super_block, sb, s_root);
+	}
+	len = walk_within(w, s->look.dentry, w->root);
+	if (w->dentry != w->root) /* it lies outside of the task's root */
+		s->place_dev[which] = READ(struct super_block, sb, s_dev);
+	if (!len || w->is_cut)
+		return 0;
+	len = walk_copy(w, s->join) - 1;
+	if (s->look.name[0] && len < BH_PATH_MAX) {
+		if (len > 1)
+			s->join[len++ & (BH_PATH_MAX - 1)] = '/';
+		bpf_probe_read_kernel_str(&s->join[len & (BH_PATH_MAX - 1)], BH_PATH_MAX,
+					  s->look.name);
+	}
+	if (bpf_probe_read_kernel_str(s->place[which], BH_PATH_MAX, s->join) >= BH_PATH_MAX)
+		s->place[which][0] = 0;
+	return 0;
+}
+
 static __always_inline void act_key(struct act_scratch *s, const struct bh_trace_task *t, __u8 kind,
 				    __u8 op)
 {
@@ -171,6 +218,8 @@ static __always_inline void act_key(struct act_scratch *s, const struct bh_trace
 	s->key.by = t->ino;
 	s->key.uid = t->uid;
 	s->matters = kind == BH_TRACE_CALL;
+	s->place[0][0] = s->place[1][0] = 0;
+	s->place_dev[0] = s->place_dev[1] = 0;
 }
 
 static __always_inline void act_walk(struct act_scratch *s, const struct path *path)
@@ -182,6 +231,10 @@ static __always_inline void act_walk(struct act_scratch *s, const struct path *p
 		s->flags |= BH_TRACE_F_PATH_CUT;
 	bpf_probe_read_kernel_str(s->text[0], BH_PATH_MAX,
 				  &s->walk.buf[s->walk.pos & (PATH_HALF - 1)]);
+	s->look.dentry = (__u64)READ(struct path, path, dentry);
+	s->look.mnt = (__u64)READ(struct path, path, mnt);
+	s->look.name[0] = 0;
+	act_place(s, 0);
 }
 
 static __always_inline int act_is_foreign(__u8 origin)

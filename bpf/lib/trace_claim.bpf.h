@@ -88,6 +88,7 @@ static __always_inline int claim_look(struct act_scratch *s, __u32 which, __u64 
 	if (!len)
 		return 0;
 	join_end(s, which, len, s->look.name);
+	act_place(s, which);
 	return 1;
 }
 

@@ -10,16 +10,16 @@
 #include "bulkhead/look.h"
 #include "lib/trace_act.bpf.h"
 
-#define LOOK_TYPE     0170000
-#define LOOK_SYMLINK  0120000
-#define LOOK_PROC     0x9fa0
-#define LOOK_DIRS     512 /* components, those of links included */
-#define LOOK_SKIP     512 /* in one step */
-#define LOOK_LINKS    8	  /* links that are followed */
-#define LOOK_CHAIN    48  /* names in one place of the cache's table */
-#define LOOK_MOUNTS   256 /* mounts below one mount */
-#define LOOK_STACK    4	  /* mounts above each other */
-#define GOLDEN_RATIO  0x61c8864680b583ebull
+#define LOOK_TYPE    0170000
+#define LOOK_SYMLINK 0120000
+#define LOOK_PROC    0x9fa0
+#define LOOK_DIRS    512 /* components, those of links included */
+#define LOOK_SKIP    512 /* in one step */
+#define LOOK_LINKS   8	 /* links that are followed */
+#define LOOK_CHAIN   48	 /* names in one place of the cache's table */
+#define LOOK_MOUNTS  256 /* mounts below one mount */
+#define LOOK_STACK   4	 /* mounts above each other */
+#define GOLDEN_RATIO 0x61c8864680b583ebull
 
 enum look_step { LOOK_MORE, LOOK_DONE, LOOK_LOST };
 

@@ -97,24 +97,19 @@ __noinline int walk_all(struct walk *w)
 	return r;
 }
 
-/* Fills w->buf at w->pos with w->len bytes, NUL-terminated; 0 when there is no path. */
-static __always_inline __u32 walk_from(struct walk *w, __u64 dentry, __u64 mnt)
+static __always_inline void walk_begin(struct walk *w, __u64 dentry, __u64 root)
 {
-	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	const struct mount *m;
-	int r;
-
 	w->dentry = dentry;
-	w->mnt = mnt;
+	w->root = root;
 	w->len = w->is_cut = 0;
 	w->pos = PATH_HALF - 1;
 	w->buf[PATH_HALF - 1] = 0;
-	if (!w->dentry || !w->mnt)
-		return 0;
-	m = (const struct mount *)(w->mnt - offset);
-	w->mnt_ns = (__u64)READ(struct mount, m, mnt_ns);
-	w->root = (__u64)READ(struct vfsmount, w->mnt, mnt_root);
-	r = walk_all(w);
+}
+
+static __always_inline __u32 walk_end(struct walk *w)
+{
+	int r = walk_all(w);
+
 	w->is_cut = r == WALK_FULL || r == WALK_MORE;
 	if (w->pos == PATH_HALF - 1 && r == WALK_DONE) { /* the root itself */
 		w->pos = PATH_HALF - 2;
@@ -122,6 +117,29 @@ static __always_inline __u32 walk_from(struct walk *w, __u64 dentry, __u64 mnt)
 	}
 	w->len = r == WALK_FAILED ? 0 : PATH_HALF - 1 - w->pos;
 	return w->len;
+}
+
+/* As walk_from, up to a directory or the root of the file system, whichever comes first. */
+static __always_inline __u32 walk_within(struct walk *w, __u64 dentry, __u64 root)
+{
+	walk_begin(w, dentry, root);
+	w->mnt = w->mnt_ns = 0;
+	return walk_end(w);
+}
+
+/* Fills w->buf at w->pos with w->len bytes, NUL-terminated; 0 when there is no path. */
+static __always_inline __u32 walk_from(struct walk *w, __u64 dentry, __u64 mnt)
+{
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	const struct mount *m = (const struct mount *)(mnt - offset);
+
+	w->len = 0;
+	if (!dentry || !mnt)
+		return 0;
+	walk_begin(w, dentry, (__u64)READ(struct vfsmount, mnt, mnt_root));
+	w->mnt = mnt;
+	w->mnt_ns = (__u64)READ(struct mount, m, mnt_ns);
+	return walk_end(w);
 }
 
 static __always_inline __u32 walk_path(struct walk *w, const struct path *path)

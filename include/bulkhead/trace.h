@@ -10,7 +10,7 @@
 
 #include "bulkhead/abi.h"
 
-#define BH_TRACE_VERSION 3
+#define BH_TRACE_VERSION 4
 
 /* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
  * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
@@ -506,9 +506,17 @@ struct bh_trace_exit {
 };
 _Static_assert(sizeof(struct bh_trace_exit) == 88, "bh_trace_exit");
 
-/* Everything but exec and exit. tail: path, target and the path of the image that acts, each with
- * its NUL. */
-enum { BH_TRACE_A_PATH, BH_TRACE_A_TARGET, BH_TRACE_A_IMAGE, BH_TRACE_A_STRINGS };
+/* Everything but exec and exit. tail: path, target, the path of the image that acts, and where path
+ * and target are besides, through the mount they were reached by: as counted from the task's root,
+ * or from the root of their file system; each with its NUL. */
+enum {
+	BH_TRACE_A_PATH,
+	BH_TRACE_A_TARGET,
+	BH_TRACE_A_IMAGE,
+	BH_TRACE_A_PLACE,
+	BH_TRACE_A_TARGET_PLACE,
+	BH_TRACE_A_STRINGS
+};
 struct bh_trace_act {
 	struct bh_trace_head head;
 	__u64 ino;
@@ -521,9 +529,10 @@ struct bh_trace_act {
 	__u8 op;	   /* enum bh_trace_op or enum bh_trace_class */
 	__u8 image_origin; /* of the image that acts */
 	__u8 pad[3];
+	__u32 place_dev[2]; /* file system of the places; 0: they count from the task's root */
 	char tail[];
 };
-_Static_assert(sizeof(struct bh_trace_act) == 136, "bh_trace_act");
+_Static_assert(sizeof(struct bh_trace_act) == 152, "bh_trace_act");
 
 /* map `trace_rate`, ARRAY[BH_TRACE_SLOTS], mmapable: what only counts. Written by BPF; the reader
  * of processor time sets cpu_live_ns to 0 before each reading. */

@@ -44,8 +44,10 @@ static bool parse(const char *line, struct bh_mount *ret)
 	char type[64];
 
 	if (!dash || sscanf(dash + 3, "%63s", type) != 1 ||
-	    sscanf(line, "%llu %*d %u:%u %*s %4095s", &id, &major, &minor, ret->point) != 4)
+	    sscanf(line, "%llu %*d %u:%u %4095s %4095s", &id, &major, &minor, ret->root,
+		   ret->point) != 5)
 		return false;
+	unescape(ret->root);
 	unescape(ret->point);
 	ret->id = id;
 	ret->dev = makedev(major, minor);

@@ -10,6 +10,7 @@
 
 struct bh_mount {
 	uint64_t id, dev;     /* as statx(2) has them */
+	char root[PATH_MAX];  /* what of its file system is mounted */
 	char point[PATH_MAX]; /* in the process's tree; symbolic links are resolved */
 	bool is_local;	      /* nothing beyond this machine's disks and memory is asked */
 };

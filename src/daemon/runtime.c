@@ -16,6 +16,7 @@
 #include "daemon/images.h"
 #include "daemon/journal.h"
 #include "daemon/observe.h"
+#include "daemon/places.h"
 #include "daemon/isolate.h"
 #include "daemon/runtime_answer.h"
 #include "daemon/runtime_detect.h"
@@ -140,6 +141,7 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 	}
 	rt->events++;
 	rt->telling++;
+	bh_places_put(rt->places, ev);
 	if (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED))
 		bh_guard_container(rt->guard, ep, (pid_t)ev->pid);
 	/* it may be our programs that it took away */
@@ -504,6 +506,8 @@ int bh_runtime_open(struct bh_daemon *d, struct bh_runtime **ret, struct bh_err 
 	if (!r)
 		r = bh_who_memory_open(&rt->who, err);
 	if (!r)
+		r = bh_places_open(&rt->places, err);
+	if (!r)
 		r = bh_runtime_answers_open(d, &rt->answers, err);
 	if (!r)
 		r = bh_baselines_open(d->store, &d->cfg->runtime.learning, bh_datapath_now_ns(),
@@ -547,6 +551,7 @@ void bh_runtime_close(struct bh_runtime *rt)
 	bh_runtime_answers_close(rt->answers);
 	bh_containers_close(rt->containers);
 	bh_who_memory_close(rt->who);
+	bh_places_close(rt->places);
 	free(rt);
 }
 

@@ -154,6 +154,8 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		.provenance = provenance_of(ev->origin),
 		.inode = ev->ino,
 		.dev = ev->dev,
+		.place = {ev->place[0], ev->place[1]},
+		.is_own_place = {!ev->place_dev[0], !ev->place_dev[1]},
 	};
 }
 

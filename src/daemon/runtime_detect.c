@@ -390,6 +390,7 @@ void bh_detection_feed_activity(struct bh_detection *x, const struct bh_endpoint
 				    .path = "",
 				    .parent_path = a->process.path,
 				    .target = "",
+				    .place = {"", ""},
 				    .args = ""};
 	struct bh_subject subject;
 	struct bh_whose whose;

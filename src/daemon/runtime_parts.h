@@ -14,6 +14,7 @@ struct bh_detection;
 struct bh_runtime_answers;
 struct bh_learning;
 struct bh_guard;
+struct bh_places;
 struct bh_rates;
 struct bh_runtime_hosts;
 struct bh_who_memory;
@@ -30,6 +31,7 @@ struct bh_runtime {
 	struct bh_rates *rates;
 	struct bh_guard *guard; /* NULL: not asked for */
 	struct bh_digests *digests;
+	struct bh_places *places;
 	struct bh_source *source, *timer;
 	enum bh_runtime_mode wanted;
 	uint64_t broken;  /* records that did not decode */

@@ -139,6 +139,10 @@ struct bh_act_file {
 	bool is_outer;	   /* of another container's or the node's tree of mounts */
 	enum bh_provenance provenance;
 	uint64_t inode, dev;
+	/* Where path and target are besides, when they were reached through a mount of a directory:
+	 * in the container's own tree (is_own_place), else on the node. NULL or "": nowhere. */
+	const char *place[2];
+	bool is_own_place[2];
 };
 
 enum bh_edge_peer {

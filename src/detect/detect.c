@@ -448,20 +448,68 @@ static void remember(struct bh_judge *j)
 	}
 }
 
-static bool asks(const struct bh_detector *row, struct bh_judge *j)
+static void begin_row(struct bh_judge *j, const struct bh_detector *row,
+		      const struct bh_activity *a)
 {
+	j->a = a;
 	j->severity = row->severity;
 	j->signal = row->signal;
 	j->policy = NULL;
 	j->line = 0;
 	j->score = j->usual = 0;
 	j->key[0] = j->text[0] = '\0';
-	return is_wanted(row, j) && row->on(j);
+}
+
+/* The same by where its files are besides; false: nowhere. */
+static bool is_elsewhere(const struct bh_activity *a, bool is_own_only, struct bh_activity *ret)
+{
+	const struct bh_act_file *f = &a->u.file;
+	bool is_there[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		is_there[i] = f->place[i] && *f->place[i] && (f->is_own_place[i] || !is_own_only);
+	if (!is_there[0] && !is_there[1])
+		return false;
+	*ret = *a;
+	ret->u.file.path = is_there[0] ? f->place[0] : f->path;
+	ret->u.file.target = is_there[1] ? f->place[1] : f->target;
+	return true;
+}
+
+/* A bind mount gives a file another path, and the one that matters may be the other one. What a
+ * policy lets be written is counted in the container's own tree. */
+static bool look_elsewhere(struct bh_judge *j, const struct bh_detector *row,
+			   struct bh_activity *other)
+{
+	const struct bh_act_file *f = &j->a->u.file;
+	size_t n;
+
+	if (j->a->kind != BH_ACT_FILE ||
+	    (row->family != BH_DETECT_ALWAYS && row->family != BH_DETECT_VIOLATION) ||
+	    !is_elsewhere(j->a, row->family == BH_DETECT_VIOLATION, other))
+		return false;
+	begin_row(j, row, other);
+	if (!row->on(j))
+		return false;
+	n = strlen(j->text);
+	snprintf(j->text + n, sizeof(j->text) - n, ", reached as %s",
+		 *f->target ? f->target : f->path);
+	return true;
+}
+
+/* other: room for a as it may look from elsewhere; j->a is that when it decided. */
+static bool asks(const struct bh_detector *row, struct bh_judge *j, const struct bh_activity *a,
+		 struct bh_activity *other)
+{
+	begin_row(j, row, a);
+	return is_wanted(row, j) && (row->on(j) || look_elsewhere(j, row, other));
 }
 
 bool bh_detect_broken(struct bh_detect *d, const struct bh_activity *a, struct bh_detect_rule *ret)
 {
 	struct bh_judge j = {.d = d, .a = a, .pod = pod_get(d, a->subject)};
+	struct bh_activity other;
 
 	if ((unsigned)a->kind >= BH_ACT_COUNT || !j.pod || !j.pod->policies.n)
 		return false;
@@ -470,7 +518,7 @@ bool bh_detect_broken(struct bh_detect *d, const struct bh_activity *a, struct b
 
 		/* these look at the activity and the policies, and at nothing that they keep */
 		if (row->family != BH_DETECT_VIOLATION || row->signal == BH_SIGNAL_POSTURE ||
-		    !asks(row, &j))
+		    !asks(row, &j, a, &other))
 			continue;
 		*ret = (struct bh_detect_rule){j.policy, j.line};
 		return true;
@@ -481,6 +529,7 @@ bool bh_detect_broken(struct bh_detect *d, const struct bh_activity *a, struct b
 void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 {
 	struct bh_judge j = {.d = d, .a = a, .pod = pod_get(d, a->subject)};
+	struct bh_activity other;
 	int i;
 
 	d->stats.activities++;
@@ -495,9 +544,10 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 	for (i = 0; i < d->n_rows[a->kind]; i++) {
 		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
 
-		if (asks(row, &j))
+		if (asks(row, &j, a, &other))
 			raise_finding(d, row, &j);
 	}
+	j.a = a;
 	remember(&j);
 }
 

@@ -139,7 +139,7 @@ bool bh_row_kernel_file(struct bh_judge *j)
 					    "*/sys/fs/suid_dumpable",
 					    "/sys/kernel/uevent_helper",
 					    "/proc/sys/fs/binfmt_misc/*",
-					    "/proc/sysrq-trigger",
+					    "*/sysrq-trigger",
 					    "/sys/kernel/debug/*",
 					    "/sys/kernel/tracing/*",
 					    "/proc/sys/kernel/yama/*",

@@ -155,6 +155,8 @@ json_t *bh_ocsf_act(struct bh_ocsf *o, const struct bh_ocsf_act *a)
 	bh_ocsf_put(e, "actor", json_pack("{s:o}", "process", bh_ocsf_process_of(ev, 0)));
 	bh_ocsf_put_text(ours, "path", ev->kind == BH_TRACE_CALL ? ev->path : NULL);
 	bh_ocsf_put_text(ours, "target", ev->kind == BH_TRACE_CALL ? ev->target : NULL);
+	bh_ocsf_put_text(ours, "place", ev->place[0]);
+	bh_ocsf_put_text(ours, "targetPlace", ev->place[1]);
 	bh_ocsf_put_text(ours, "call", a->call);
 	bh_ocsf_put_count(e, ev);
 	bh_ocsf_put_text(ours, "sha256Missing", ev->sha256_why);

@@ -151,6 +151,8 @@ static int decode_act(const void *record, size_t len, struct bh_trace_event *ev,
 		res = take_string(&p, end, r.string_len[BH_TRACE_A_TARGET], &ev->target, err);
 	if (res == 0)
 		res = take_string(&p, end, r.string_len[BH_TRACE_A_IMAGE], &ev->parent_path, err);
+	for (int i = 0; res == 0 && i < 2; i++)
+		res = take_string(&p, end, r.string_len[BH_TRACE_A_PLACE + i], &ev->place[i], err);
 	if (res)
 		return res;
 	if (p != end)
@@ -163,6 +165,8 @@ static int decode_act(const void *record, size_t len, struct bh_trace_event *ev,
 	ev->op = r.op;
 	ev->call = r.call;
 	ev->mode = r.mode;
+	for (int i = 0; i < 2; i++)
+		ev->place_dev[i] = r.place_dev[i] ? bh_trace_device(r.place_dev[i]) : 0;
 	memcpy(ev->arg, r.arg, sizeof(ev->arg));
 	return 0;
 }
@@ -204,6 +208,7 @@ static void event_init(struct bh_trace_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
 	ev->path = ev->parent_path = ev->script = ev->cwd = ev->args = ev->target = "";
+	ev->place[0] = ev->place[1] = "";
 	ev->sha256 = ev->parent_sha256 = ev->sha256_why = "";
 	ev->loginuid = UINT32_MAX;
 }

@@ -11,7 +11,7 @@
 #include "event/dns.h"
 
 /* One thing that happened. Strings are borrowed from the record or fact, "" when not known; those
- * that are `claimed` are this struct's own, so it is not copied. */
+ * that are `claimed` or `placed` are this struct's own, so it is not copied. */
 struct bh_trace_event {
 	enum bh_trace_kind kind;
 	uint64_t ts_ns; /* bpf_ktime_get_ns */
@@ -25,6 +25,12 @@ struct bh_trace_event {
 	const char *script, *cwd;
 	const char *target;	      /* rename, link, mount */
 	char claimed[2][BH_PATH_MAX]; /* path and target without "//", "." and ".." */
+	/* Where path and target are besides, through the mount they were reached by; "": nowhere.
+	 * From the record: within the file system place_dev. With place_dev 0, and after the daemon
+	 * had a look (placed): in the task's own tree, else on the node. */
+	const char *place[2];
+	char placed[2][BH_PATH_MAX];
+	uint64_t place_dev[2];
 	const char *args;	      /* NUL-separated, args_len bytes of args_total */
 	uint32_t args_len, args_total;
 	uint64_t ino, dev; /* dev as stat(2) gives it */

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import deeds
@@ -18,7 +19,8 @@ from testing import check, equal, part
 
 # graver than what a twin may raise; a container with every capability is told to be one
 GRAVE = 4
-HOW = ("env", "uid", "usual", "readonly")
+HOW = ("env", "uid", "usual", "readonly", "volume")
+SPOOL = "/var/spool/cron"  # of the node; a directory of the test's own in it stands for a hostPath
 STRICT = {"runtime": {"mode": "watch", "startup": "0s"}}
 USUAL = {"runtime": {"mode": "watch"}}
 
@@ -46,9 +48,21 @@ def volume():
     return top
 
 
+def spool():
+    """A directory among the node's scheduled jobs; cron does not look into it."""
+    made = not os.path.isdir(SPOOL)
+    os.makedirs(SPOOL, exist_ok=True)
+    if made:
+        testing.on_exit(lambda: os.listdir(SPOOL) or os.rmdir(SPOOL))
+    path = tempfile.mkdtemp(prefix="bulkhead-", dir=SPOOL)
+    testing.on_exit(lambda: shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
 class Runner:
     def __init__(self, node):
         self.node, self.count = node, 0
+        self.volumes = {"node's jobs": spool, "volume": testing.tempdir, True: volume}
 
     def name(self, what):
         self.count += 1
@@ -62,8 +76,10 @@ class Runner:
             self.node.write("act.yaml", runtime_policy(name, {"number": name}, act["policy"]))
             self.node.sync()
         pod = self.node.pod("shop", name, labels)
-        box = Container(pod, volume=volume() if "volume" in act else None,
-                        **{k: act[k] for k in HOW if k in act})
+        how = {k: act[k] for k in HOW if k in act}
+        if "volume" in how:
+            how["volume"] = self.volumes[how["volume"]]()
+        box = Container(pod, **how)
         text = act["text"].replace("OUTSIDE", str(os.getpid()))
         box.sh(f"{{ {text}; }} >/dev/null 2>&1")
         got = findings(self.node, pod.name)

@@ -142,6 +142,41 @@ static void test_weight_of_who(void **state)
 	rig_done(&r);
 }
 
+/* By another mount a file has another path, and who knows either one is told. */
+static void test_two_paths(void **state)
+{
+	static const struct {
+		enum bh_file_op op;
+		const char *path, *target, *place[2];
+		const char *detector;
+	} both[] = {
+		{W, "/mnt/job", "", {"/etc/cron.d/job", ""}, "cron"},
+		{W, "/etc/cron.d/job", "", {"/srv/data/job", ""}, "cron"},
+		{BH_FILE_RENAME, "/mnt/x", "/mnt/job", {"/etc/x", "/etc/cron.d/job"}, "cron"},
+		{BH_FILE_RENAME, "/tmp/x", "/mnt/job", {"", "/etc/cron.d/job"}, "cron"},
+		{BH_FILE_RENAME, "/mnt/job", "/tmp/x", {"/etc/cron.d/job", NULL}, NULL},
+		{W, "/mnt/job", "", {"/srv/etc/cron.d/job", NULL}, NULL},
+	};
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(both); i++) {
+		struct bh_activity a = rig_act(&r, BH_ACT_FILE, "/bin/sh");
+
+		a.u.file = (struct bh_act_file){.op = both[i].op,
+						.path = both[i].path,
+						.target = both[i].target,
+						.place = {both[i].place[0], both[i].place[1]}};
+		rig_feed(&r, &a);
+		if (both[i].detector)
+			rig_expect(&r, both[i].detector, MEDIUM);
+		else
+			rig_expect_silent(&r);
+	}
+	rig_done(&r);
+}
+
 static void test_runtime_is_not_the_pod(void **state)
 {
 	struct bh_activity a;
@@ -167,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_weight_of_who),
+		cmocka_unit_test(test_two_paths),
 		cmocka_unit_test(test_runtime_is_not_the_pod),
 	};
 

@@ -110,6 +110,30 @@ static void test_an_act(void **state)
 	assert_int_equal(ev.arg[2], 5);
 }
 
+/* Where it is besides, and in which file system. */
+static void test_places(void **state)
+{
+	struct bh_trace_event ev;
+	struct bh_err err;
+	struct record r;
+
+	(void)state;
+	make_act(&r);
+	bh_assert_ok(&err, bh_trace_decode(r.u.bytes, r.len, &ev, &err));
+	assert_string_equal(ev.place[0], "");
+	assert_string_equal(ev.place[1], "");
+	ACT(&r)->string_len[BH_TRACE_A_PLACE] = append(&r, "/etc/a", 7);
+	ACT(&r)->string_len[BH_TRACE_A_TARGET_PLACE] = append(&r, "/b", 3);
+	ACT(&r)->place_dev[1] = (8u << 20) | 1;
+	bh_assert_ok(&err, bh_trace_decode(r.u.bytes, r.len, &ev, &err));
+	assert_string_equal(ev.place[0], "/etc/a");
+	assert_string_equal(ev.place[1], "/b");
+	assert_int_equal(ev.place_dev[0], 0);
+	assert_int_equal(ev.place_dev[1], 0x801);
+	ACT(&r)->string_len[BH_TRACE_A_TARGET_PLACE] = 4;
+	refused(&r, r.len, "a string of 4 bytes is broken");
+}
+
 static void make_claim(struct record *r, const char *path, const char *target)
 {
 	head(r, BH_TRACE_FILE, sizeof(struct bh_trace_act));
@@ -261,10 +285,11 @@ static void test_facts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_an_exec),	       cmocka_unit_test(test_an_act),
-		cmocka_unit_test(test_claimed_paths),  cmocka_unit_test(test_an_exit),
-		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_bad_values),
-		cmocka_unit_test(test_broken_strings), cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_an_exec),	   cmocka_unit_test(test_an_act),
+		cmocka_unit_test(test_places),	   cmocka_unit_test(test_claimed_paths),
+		cmocka_unit_test(test_an_exit),	   cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_bad_values), cmocka_unit_test(test_broken_strings),
+		cmocka_unit_test(test_facts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

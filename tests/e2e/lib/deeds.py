@@ -1,6 +1,6 @@
 """What each detector is for: a deed that must make it speak, and its benign twin, at which it must
 stay silent. Shell lines run in a container of their own each; a row may also say how the container
-is made, which labels its pod has and which RuntimePolicy it is under. "elsewhere" names the test, in
+is made (`volume`, at /srv: a directory of the node, by what it is), which labels its pod has and which RuntimePolicy it is under. "elsewhere" names the test, in
 this directory, that provokes a detector which needs more than a deed: time, or a learnt baseline.
 
 detect_deeds.py runs them all and fails when a detector of the table in C has no row here.
@@ -131,7 +131,10 @@ ROWS = {
          deed(": > /etc/x; cd /etc; " + RING.format("link x ld.so.preload") + "; rm /etc/ld.so.preload"),
          deed("ln -s / /tmp/r; : > /etc/x; mv /etc/x /tmp/r/etc/ld.so.preload; rm /tmp/r /etc/ld.so.preload"),
          deed("ln -s /proc/self/root/etc /tmp/r; ln -s r /tmp/q; : > /etc/x; mv /etc/x /tmp/q/ld.so.preload; rm /tmp/[qr]"),
-         deed(": > /etc/x; p=$(printf './%.0s' $(seq 1 300)); cd /; mv etc/x ${p}etc/ld.so.preload; rm /etc/ld.so.preload")],
+         deed(": > /etc/x; p=$(printf './%.0s' $(seq 1 300)); cd /; mv etc/x ${p}etc/ld.so.preload; rm /etc/ld.so.preload"),
+         deed("mount --bind /etc /mnt; : > /mnt/ld.so.preload; umount /mnt; rm /etc/ld.so.preload"),
+         deed("mkdir -p /opt/m/n; mount --rbind / /opt/m/n; ln -s /opt/m /tmp/r; : > /etc/x; mv /tmp/r/n/etc/x /opt/m/n/etc/ld.so.preload; "
+              "umount -l /opt/m/n; rm /etc/ld.so.preload")],
         [deed("cat /etc/ld.so.preload; ldconfig -p; echo x > /etc/ld.so.conf.d/app.conf")]),
     "preload-env": (
         [deed("LD_PRELOAD=/x.so /usr/bin/id"),
@@ -147,9 +150,15 @@ ROWS = {
          deed("echo '* * * * * root id' > /tmp/x; ln -s /etc/cron.d /tmp/l; mv /tmp/x /tmp/l/job; rm /tmp/l"),
          deed("echo '* * * * * root id' > /tmp/x; mkdir /tmp/d; ln -s ../../etc/cron.d /tmp/d/l; mv /tmp/d /tmp/e; "
               "ln /tmp/x /tmp/e/l/job; rm -r /tmp/e"),
+         # the node's jobs, and the container's own by another mount
+         deed("echo '* * * * * root id' > /srv/job", volume="node's jobs"),
+         deed("cd /srv; echo '* * * * * root id' > x; mv x job", volume="node's jobs"),
+         deed("mkdir /opt/m; mount --bind /etc /opt/m; echo '* * * * * root id' > /tmp/x; mv /tmp/x /opt/m/cron.d/job; umount /opt/m"),
          deed("mkdir -p /run/systemd/system; echo '[Timer]' > /run/systemd/system/x.timer")],
         [deed("ls /etc/cron.d /etc/cron.daily; cat /etc/cron.d/*; run-parts --test /etc/cron.daily; ln -s /etc/cron.d /tmp/l; "
-              "rm /tmp/l; mkdir /tmp/l; : > /tmp/x; mv /tmp/x /tmp/l/job; ln -s /etc/cron.d /tmp/l/cron.d; mv /tmp/l/cron.d /tmp/y")]),
+              "rm /tmp/l; mkdir /tmp/l; : > /tmp/x; mv /tmp/x /tmp/l/job; ln -s /etc/cron.d /tmp/l/cron.d; mv /tmp/l/cron.d /tmp/y"),
+         deed("mkdir -p /srv/etc/cron.d; echo x > /srv/etc/cron.d/job; mv /srv/etc/cron.d/job /srv/etc/cron.d/other; "
+              "mkdir /opt/m; mount --bind /srv /opt/m; echo x > /opt/m/etc/cron.d/third; umount /opt/m", volume="volume")]),
     "package-manager": (
         [deed("dpkg -i /nothing.deb"), deed("dpkg --purge no-such-package"),
          deed("python3 -m pip install --no-index no-such-package")],
@@ -373,7 +382,9 @@ ROWS = {
         [deed("/usr/bin/date", **policy(exec={"origin": ["image"], "allow": [
             "/usr/bin/dash", "/bin/dash", "/usr/bin/date"]}))]),
     "policy-file": (
-        [deed("echo x > /etc/app.conf", **policy(files={"writable": ["/var/log", "/tmp"]}))],
+        [deed("echo x > /etc/app.conf", **policy(files={"writable": ["/var/log", "/tmp"]})),
+         deed("mkdir /tmp/m; mount --bind /etc /tmp/m; echo x > /tmp/m/app.conf; umount /tmp/m",
+              **policy(files={"writable": ["/var/log", "/tmp"]}))],
         [deed("echo x > /var/log/app.log; echo x > /tmp/x; echo x > /dev/null; cat /etc/passwd",
               **policy(files={"writable": ["/var/log", "/tmp"]}))]),
     "policy-syscall": (
