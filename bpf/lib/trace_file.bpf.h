@@ -116,6 +116,22 @@ static __always_inline void open_script(struct act_scratch *s, const struct task
 	act_note(s, t);
 }
 
+/* Of directories whose files are secrets by where they are, whatever they are called. */
+static __always_inline int dir_is_secret(const struct dentry *d)
+{
+	const struct dentry *dir = READ(struct dentry, d, d_parent);
+	__u32 len = READ(struct dentry, dir, d_name.len);
+	char name[8] = {};
+
+	if (len != 4 && len != 7)
+		return 0;
+	bpf_probe_read_kernel_str(name, sizeof(name), READ(struct dentry, dir, d_name.name));
+	if (len == 4)
+		return name[0] == '.' && name[1] == 's' && name[2] == 's' && name[3] == 'h';
+	return name[0] == 'p' && name[1] == 'r' && name[2] == 'i' && name[3] == 'v' &&
+	       name[4] == 'a' && name[5] == 't' && name[6] == 'e';
+}
+
 static __always_inline __u8 open_op(__u32 mode, __u32 bits)
 {
 	if (mode & FMODE_CREATED)
@@ -179,6 +195,8 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	op = open_op(mode, bits);
 	inode = READ(struct file, f, f_inode);
 	is_outer = path_is_outer(file_path(f), p);
+	if (!op && dir_is_secret(d))
+		op = BH_TRACE_OP_READ;
 	if (!op && (is_outer || (READ(struct inode, inode, i_mode) & TYPE_MASK) == TYPE_BLOCK))
 		op = BH_TRACE_OP_READ;
 	if (t->script && !op && open_is_script(s, p, t, f)) {

@@ -59,14 +59,27 @@ bool bh_row_token(struct bh_judge *j)
 
 bool bh_row_ssh_key(struct bh_judge *j)
 {
-	static const char *const files[] = {"*/.ssh/id_*", "*/.ssh/identity",
-					    "/etc/ssh/ssh_host_*_key", "*/.ssh/*.pem", NULL};
+	static const char *const files[] = {"*/.ssh/*", "/etc/ssh/ssh_host_*_key", NULL};
+	/* what else lies there; agents' sockets are no files */
+	static const char *const others[] = {"*.pub",
+					     "*/.ssh/known_hosts*",
+					     "*/.ssh/authorized_keys*",
+					     "*/.ssh/config*",
+					     "*/.ssh/environment",
+					     "*/.ssh/rc",
+					     NULL};
+	static const char *const keys[] = {
+		"/etc/ssl/private/*", "/etc/pki/tls/private/*", "*/tls.key", "*/privkey.pem",
+		"*/server.key",	      "*/client.key",		"*/ca.key",  NULL};
 	static const char *const users[] = {"ssh",	  "sshd",    "sshd-session", "sshd-auth",
 					    "ssh-keygen", "ssh-add", "ssh-agent",    "ssh-keysign",
 					    "scp",	  "sftp",    "git",	     NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
-	if (!is_taken(f, files) || strstr(f->path, ".pub") || is_its_user(j, users))
+	/* a server's own is read by the server */
+	if (is_taken(f, keys) && !is_its_user(j, NULL))
+		return raise_secret(j, "a private key");
+	if (!is_taken(f, files) || bh_path_fits(f->path, others) || is_its_user(j, users))
 		return false;
 	return raise_secret(j, "a private key");
 }
