@@ -8,7 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #define CLAIM_READ bpf_probe_read_kernel_str
-#include "lib/trace_file.bpf.h"
+#include "lib/trace_change.bpf.h"
 #include "lib/trace_socket.bpf.h"
 
 #define NO_NUMBER	0xffffffffu
@@ -137,7 +137,7 @@ static __always_inline void ring_unlink(struct act_scratch *s, const struct bh_t
 {
 	s->arg[0] = BPF_CORE_READ(u, dfd);
 	s->arg[1] = text_of(BPF_CORE_READ(u, filename));
-	call_paths(s, t, BH_TRACE_OP_UNLINK, 1, 0);
+	call_unlink(s, t, 1);
 }
 
 static __always_inline void ring_socket(struct act_scratch *s, const struct bh_trace_task *t,

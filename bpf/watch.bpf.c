@@ -7,7 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "lib/trace_file.bpf.h"
+#include "lib/trace_change.bpf.h"
 #include "lib/trace_seq.bpf.h"
 #include "lib/trace_socket.bpf.h"
 #include "lib/trace_target.bpf.h"
@@ -287,11 +287,20 @@ static __always_inline int call_of_file(struct act_scratch *s, struct task_struc
 		call_map(s, p, t, s->arg[0]);
 		return 1;
 	case BH_CALL_FCHMOD:
-		call_fchmod(s, p, t, s->arg[1]);
+		s->mode = s->arg[1];
+		if (s->mode & MODE_TOLD)
+			call_fchmod(s, p, t, s->mode);
+		else
+			call_fchange(s, p, t);
 		return 1;
 	case BH_CALL_FXATTR:
 		if (xattr_is_told(s, 1))
 			call_fchmod(s, p, t, MODE_CAPABLE);
+		else
+			call_fchange(s, p, t);
+		return 1;
+	case BH_CALL_FCHANGE:
+		call_fchange(s, p, t);
 		return 1;
 	case BH_CALL_FTRUNCATE:
 		call_ftruncate(s, p, t);
@@ -322,13 +331,19 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 		call_chmod(s, t, 0);
 		return 1;
 	case BH_CALL_UNLINK:
-		call_paths(s, t, BH_TRACE_OP_UNLINK, 0, 0);
+		call_unlink(s, t, 0);
+		return 1;
+	case BH_CALL_MKDIR:
+		call_change(s, t, BH_TRACE_OP_MKDIR, 0);
+		return 1;
+	case BH_CALL_MKNOD:
+		call_mknod(s, t, 0);
+		return 1;
+	case BH_CALL_CHANGE:
+		call_change(s, t, BH_TRACE_OP_ATTR, 0);
 		return 1;
 	case BH_CALL_XATTR:
-		s->mode = MODE_CAPABLE;
-		s->follows = 1;
-		if (xattr_is_told(s, 1))
-			call_paths(s, t, BH_TRACE_OP_CHMOD, 0, 0);
+		call_xattr(s, t, 0, 1);
 		return 1;
 	case BH_CALL_TRUNCATE:
 		s->flags |= s->arg[1] ? 0 : BH_TRACE_F_TRUNCATED;
@@ -359,13 +374,19 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 		call_chmod(s, t, 1);
 		return 1;
 	case BH_CALL_UNLINKAT:
-		call_paths(s, t, BH_TRACE_OP_UNLINK, 1, 0);
+		call_unlink(s, t, 1);
+		return 1;
+	case BH_CALL_MKDIRAT:
+		call_change(s, t, BH_TRACE_OP_MKDIR, 1);
+		return 1;
+	case BH_CALL_MKNODAT:
+		call_mknod(s, t, 1);
+		return 1;
+	case BH_CALL_CHANGEAT: /* without a path: of the descriptor */
+		call_change(s, t, BH_TRACE_OP_ATTR, 1);
 		return 1;
 	case BH_CALL_XATTRAT:
-		s->mode = MODE_CAPABLE;
-		s->follows = 1;
-		if (xattr_is_told(s, 3))
-			call_paths(s, t, BH_TRACE_OP_CHMOD, 1, 0);
+		call_xattr(s, t, 1, 3);
 		return 1;
 	}
 	return 0;

@@ -151,16 +151,15 @@ static __always_inline void claim_ends(struct act_scratch *s)
 
 /* path, target: which argument; target 0: none. The set knows it by the name that is there
  * afterwards. */
-static __always_inline void call_paths(struct act_scratch *s, const struct bh_trace_task *t,
-				       __u8 op, __u32 path, __u32 target)
+__noinline int call_paths(struct act_scratch *s, const struct bh_trace_task *t, __u32 op,
+			  __u32 path, __u32 target)
 {
+	if (!s || !t)
+		return 0;
 	act_key(s, t, BH_TRACE_FILE, op);
 	s->key.is_emptied = !!(s->flags & BH_TRACE_F_TRUNCATED);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
-	claim(s, 0, s->arg[path & 3]);
 	s->text[1][0] = 0;
-	if (op == BH_TRACE_OP_UNLINK && !text_bits(s))
-		return;
 	s->is_lost = 0;
 	claim_at(s, 0, s->arg[path & 3], dir_of(s, path));
 	if (target)
@@ -168,8 +167,7 @@ static __always_inline void call_paths(struct act_scratch *s, const struct bh_tr
 	claim_ends(s);
 	s->key.ino = text_hash(s->text[target ? 1 : 0]);
 	s->arg[0] = s->mode;
-	if (!act_is_known(s, t))
-		act_note(s, t);
+	return act_is_known(s, t) ? 0 : act_note(s, t);
 }
 
 /* Capabilities of a file are as good as its owner's rights: told as a mode that only they have. */
@@ -189,12 +187,15 @@ static __always_inline int xattr_is_told(const struct act_scratch *s, __u32 name
 	return 1;
 }
 
+#define MODE_SYMLINK 0120000
+
 /* What a symbolic link says counts from where the link is, not from the caller. */
 static __always_inline void call_symlink(struct act_scratch *s, const struct bh_trace_task *t,
 					 __u32 target)
 {
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_LINK);
 	__builtin_memset(&s->id, 0, sizeof(s->id));
+	s->id.mode = MODE_SYMLINK;
 	claim(s, 0, s->arg[0]);
 	s->is_lost = 0;
 	claim_at(s, 1, s->arg[target & 3], dir_of(s, target));
@@ -202,13 +203,4 @@ static __always_inline void call_symlink(struct act_scratch *s, const struct bh_
 	s->key.ino = text_hash(s->text[1]);
 	if (!act_is_known(s, t))
 		act_note(s, t);
-}
-
-static __always_inline void call_chmod(struct act_scratch *s, const struct bh_trace_task *t,
-				       __u32 path)
-{
-	s->mode = s->arg[(path + 1) & 3];
-	s->follows = 1;
-	if (s->mode & MODE_TOLD)
-		call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
 }

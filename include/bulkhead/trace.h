@@ -59,6 +59,9 @@ enum bh_trace_op {
 	BH_TRACE_OP_UNLINK,
 	BH_TRACE_OP_SCRIPT, /* opened by the interpreter that was started on it, and not the image's
 			     */
+	BH_TRACE_OP_MKDIR,  /* as what follows, UNLINK and CREATE of other names: for
+			       BH_TRACE_P_FILES */
+	BH_TRACE_OP_ATTR,   /* arg[0]: the mode, where it was that */
 	BH_TRACE_OPS
 };
 
@@ -118,6 +121,13 @@ enum bh_trace_class {
 	BH_CALL_PRCTL,	 /* told where a task calls itself like one of the kernel's; path: so */
 	BH_CALL_EXEC,	 /* a new image began */
 	BH_CALL_XATTRAT, /* fd, path, flags, name */
+	BH_CALL_MKDIR,	 /* path, mode */
+	BH_CALL_MKDIRAT,
+	BH_CALL_MKNOD, /* path, mode */
+	BH_CALL_MKNODAT,
+	BH_CALL_CHANGE, /* path: its owner, times or attributes */
+	BH_CALL_CHANGEAT,
+	BH_CALL_FCHANGE,
 	BH_CALL_CLASSES
 };
 /* Whom ptrace and its kin are about. */
@@ -211,6 +221,7 @@ _Static_assert(sizeof(struct bh_trace_slot) == 128, "bh_trace_slot");
 #define BH_TRACE_P_ALLOW      1u /* only executables named in trace_allow may run */
 #define BH_TRACE_P_KILL	      2u /* what is refused is killed; without it: only marked */
 #define BH_TRACE_P_KILL_CALLS 4u /* who makes a refused system call is killed */
+#define BH_TRACE_P_FILES      8u /* every change of a file is told, for a list of what may change */
 #define BH_TRACE_UIDS	      8
 struct bh_trace_policy {
 	__u32 generation; /* of the slot it is meant for; else it counts for nothing */

@@ -1,7 +1,6 @@
 #include "daemon/runtime_activity.h"
 
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "base/own.h"
 
@@ -110,15 +109,6 @@ static bool is_process_memory(const char *path)
 	return strncmp(path, "/proc/", 6) == 0 && n > 4 && strcmp(path + n - 4, "/mem") == 0;
 }
 
-static bool is_symlink(uint32_t call)
-{
-#ifdef SYS_symlink
-	if (call == SYS_symlink)
-		return true;
-#endif
-	return call == SYS_symlinkat;
-}
-
 static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	static const enum bh_file_op ops[BH_TRACE_OPS] = {
@@ -126,6 +116,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		[BH_TRACE_OP_CREATE] = BH_FILE_CREATE, [BH_TRACE_OP_READ] = BH_FILE_READ,
 		[BH_TRACE_OP_RENAME] = BH_FILE_RENAME, [BH_TRACE_OP_LINK] = BH_FILE_LINK,
 		[BH_TRACE_OP_CHMOD] = BH_FILE_CHMOD,   [BH_TRACE_OP_UNLINK] = BH_FILE_UNLINK,
+		[BH_TRACE_OP_MKDIR] = BH_FILE_CHANGE,  [BH_TRACE_OP_ATTR] = BH_FILE_CHANGE,
 	};
 
 	if (is_process_memory(ev->path)) {
@@ -149,7 +140,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] & 0177777 : ev->mode,
 		.gives_caps = ev->op == BH_TRACE_OP_CHMOD && (ev->arg[0] & 0200000),
 		.is_truncated = ev->flags & BH_TRACE_F_TRUNCATED,
-		.is_symbolic = ev->op == BH_TRACE_OP_LINK && is_symlink(ev->call),
+		.is_symbolic = ev->op == BH_TRACE_OP_LINK && (ev->mode & 0170000) == 0120000,
 		.is_outer = ev->flags & BH_TRACE_F_OUTER,
 		.provenance = provenance_of(ev->origin),
 		.inode = ev->ino,

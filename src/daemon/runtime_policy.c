@@ -100,6 +100,8 @@ static void add_calls(struct bh_runtime_rules *r, const struct bh_runtime_policy
 			r->kernel.calls[nr / 64] |= 1ull << (nr % 64);
 	}
 	r->needs_calls = r->needs_calls || p->n_denied_syscalls || p->has_writable;
+	if (p->has_writable)
+		r->kernel.flags |= BH_TRACE_P_FILES;
 }
 
 /* What the kernel does by itself about one kind of refusal: its strictest answer. */

@@ -125,7 +125,9 @@ enum bh_file_op {
 	BH_FILE_LINK,	/* path > target; symbolic links too */
 	BH_FILE_CHMOD,	/* mode */
 	BH_FILE_UNLINK,
-	BH_FILE_READ, /* only of paths that the tracer takes for sensitive */
+	BH_FILE_READ,	/* only of paths that the tracer takes for sensitive */
+	BH_FILE_CHANGE, /* a directory made; owner, times or attributes: only where they are asked
+			   for */
 };
 
 struct bh_act_file {

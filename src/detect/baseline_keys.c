@@ -115,7 +115,7 @@ size_t bh_baseline_keys(const struct bh_activity *a, struct bh_base_key ret[BH_B
 	} else if (a->kind == BH_ACT_LISTEN && !a->u.listen.is_loopback) {
 		snprintf(add(ret, &n, BH_BASE_LISTEN)->text, BH_BASE_KEY, "%s %u",
 			 bh_proto_format(a->u.listen.proto, proto), a->u.listen.port);
-	} else if (a->kind == BH_ACT_FILE && a->u.file.op <= BH_FILE_LINK && *a->u.file.path) {
+	} else if (a->kind == BH_ACT_FILE && a->u.file.op != BH_FILE_READ && *a->u.file.path) {
 		path_key(&a->u.file, add(ret, &n, BH_BASE_PATH));
 	} else if (a->kind == BH_ACT_SETID) {
 		snprintf(add(ret, &n, BH_BASE_USE)->text, BH_BASE_KEY, "user %u",

@@ -43,6 +43,8 @@ static struct act_class class_of(const struct bh_trace_event *ev)
 		[BH_TRACE_OP_CHMOD] = {BH_OCSF_FILE, 6, "Set Attributes"},
 		[BH_TRACE_OP_SCRIPT] = {BH_OCSF_FILE, 2, "Read"},
 		[BH_TRACE_OP_LINK] = {BH_OCSF_FILE, 99, "Link"},
+		[BH_TRACE_OP_MKDIR] = {BH_OCSF_FILE, 1, "Create"},
+		[BH_TRACE_OP_ATTR] = {BH_OCSF_FILE, 6, "Set Attributes"},
 	};
 
 	static const struct act_class jobs[BH_TRACE_OPS] = {

@@ -37,7 +37,8 @@ static char *say_file(const struct bh_trace_event *ev)
 		[BH_TRACE_OP_CREATE] = "made",	  [BH_TRACE_OP_READ] = "read",
 		[BH_TRACE_OP_RENAME] = "renamed", [BH_TRACE_OP_LINK] = "linked",
 		[BH_TRACE_OP_CHMOD] = "changed",  [BH_TRACE_OP_UNLINK] = "removed",
-		[BH_TRACE_OP_SCRIPT] = "runs",
+		[BH_TRACE_OP_SCRIPT] = "runs",	  [BH_TRACE_OP_MKDIR] = "made",
+		[BH_TRACE_OP_ATTR] = "changed",
 	};
 	const char *path = *ev->path ? ev->path : "a file without a name";
 

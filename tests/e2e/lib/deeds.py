@@ -73,6 +73,7 @@ def policy(**spec):
     return {"labels": {"under": "policy"}, "policy": spec}
 
 
+WRITES = policy(files={"writable": ["/var/log", "/tmp"]})
 # detector: (deeds, twins)
 ROWS = {
     "foreign-code": (
@@ -397,11 +398,26 @@ ROWS = {
         [deed("/usr/bin/date", **policy(exec={"origin": ["image"], "allow": [
             "/usr/bin/dash", "/bin/dash", "/usr/bin/date"]}))]),
     "policy-file": (
-        [deed("echo x > /etc/app.conf", **policy(files={"writable": ["/var/log", "/tmp"]})),
-         deed("mkdir /tmp/m; mount --bind /etc /tmp/m; echo x > /tmp/m/app.conf; umount /tmp/m",
-              **policy(files={"writable": ["/var/log", "/tmp"]}))],
-        [deed("echo x > /var/log/app.log; echo x > /tmp/x; echo x > /dev/null; cat /etc/passwd",
-              **policy(files={"writable": ["/var/log", "/tmp"]}))]),
+        [deed("echo x > /etc/app.conf", **WRITES),
+         deed("mkdir /opt/d", **WRITES),
+         deed("mkfifo /opt/p", **WRITES),
+         deed("ln -s x /opt/l", **WRITES),
+         deed("ln /etc/hostname /tmp/h; ln /etc/hostname /opt/h", **WRITES),
+         deed("mv /etc/hostname /tmp/h", **WRITES),
+         deed("chmod 600 /etc/hostname", **WRITES),
+         deed("chown 1:1 /etc/hostname", **WRITES),
+         deed("rm /etc/hostname", **WRITES),
+         deed("rmdir /usr/local/games", **WRITES),
+         deed("touch -h -d 2001-01-01 /etc/alternatives/awk", **WRITES),
+         deed("python3 -c 'import os; os.truncate(\"/etc/hostname\", 1)'", **WRITES),
+         deed("python3 -c 'import os; os.setxattr(\"/etc/hostname\", \"trusted.x\", b\"1\")'", **WRITES),
+         deed("python3 -c 'import os; os.fchmod(os.open(\"/etc/hostname\", 0), 0o600)'", **WRITES),
+         deed("python3 -c 'import os; os.chown(\"hostname\", 1, 1, dir_fd=os.open(\"/etc\", 0))'", **WRITES),
+         deed("mkdir /tmp/m; mount --bind /etc /tmp/m; echo x > /tmp/m/app.conf; umount /tmp/m", **WRITES)],
+        [deed("echo x > /var/log/app.log; echo x > /tmp/x; echo x > /dev/null; cat /etc/passwd", **WRITES),
+         deed("mkdir /tmp/d; cd /tmp; echo x > d/x; chmod 600 d/x; chown 1:1 d/x; touch -h -d 2001-01-01 d/x; ln d/x d/y; ln -s x d/z; "
+              "mkfifo d/p; mv d /var/log/d; rm /var/log/d/*; rmdir /var/log/d; python3 -c 'import os; f = os.open(\"/tmp/f\", 66); "
+              "os.fchmod(f, 0o600); os.fchown(f, 1, 1); os.utime(f); os.setxattr(\"f\", \"trusted.x\", b\"1\"); os.truncate(\"f\", 0)'", **WRITES)]),
     "policy-syscall": (
         [deed(SYSCALL.format("101, 0, 0, 0, 0"), **policy(syscalls={"deny": ["ptrace", "bpf"]}))],
         [deed("id; date; ls /", **policy(syscalls={"deny": ["ptrace", "bpf"]}))]),
