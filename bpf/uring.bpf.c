@@ -13,6 +13,7 @@
 
 #define NO_NUMBER	0xffffffffu
 #define O_CREAT		0100
+#define SUN_PATH	108
 #define URING_FTRUNCATE 55 /* younger than the headers that we may be built with */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -63,6 +64,17 @@ struct io_unlink {
 	struct filename *filename;
 };
 
+struct io_mkdir {
+	int dfd;
+	unsigned short mode;
+	struct filename *filename;
+};
+
+struct io_connect {
+	void *addr; /* the caller's */
+	int addr_len;
+};
+
 struct io_socket {
 	int domain, type, protocol;
 };
@@ -86,6 +98,33 @@ static __always_inline __u64 text_of(const struct filename *name)
 	return (__u64)BPF_CORE_READ(name, name);
 }
 
+/* "/proc/N/root/" and "/proc/N/cwd/" */
+static __always_inline int goes_through_root(const char *t)
+{
+	__u32 i;
+
+	for (i = 7; i < 18; i++)
+		if (t[i] < '0' || t[i] > '9')
+			break;
+	if (i >= 18 || t[i] != '/')
+		return 0;
+	return (t[i + 1] == 'r' && t[i + 2] == 'o' && t[i + 3] == 'o' && t[i + 4] == 't') ||
+	       (t[i + 1] == 'c' && t[i + 2] == 'w' && t[i + 3] == 'd');
+}
+
+/* By the file's name; or through another process's root, or ours, where it may be anybody's. */
+static __always_inline int reads_matter(struct act_scratch *s)
+{
+	const char *t = s->text[0];
+	__u32 bits;
+
+	if (t[0] == '/' && t[1] == 'p' && t[2] == 'r' && t[3] == 'o' && t[4] == 'c' &&
+	    t[5] == '/' && t[6] >= '0' && t[6] <= '9' && goes_through_root(t))
+		return 1;
+	bits = text_bits(s);
+	return (bits & BH_TRACE_N_READ) && !(bits & BH_TRACE_N_HIDDEN);
+}
+
 /* As a caller of openat names it; reading matters where the name does. */
 static __always_inline void ring_open(struct act_scratch *s, const struct bh_trace_task *t,
 				      const struct io_open *o)
@@ -100,13 +139,11 @@ static __always_inline void ring_open(struct act_scratch *s, const struct bh_tra
 	} else if (flags & O_ACCMODE) {
 		op = BH_TRACE_OP_WRITE;
 	} else {
-		__u32 bits;
-
 		claim(s, 0, s->arg[1]);
-		bits = text_bits(s);
-		if (!(bits & BH_TRACE_N_READ) || (bits & BH_TRACE_N_HIDDEN))
+		if (!reads_matter(s))
 			return;
 	}
+	s->follows = 1;
 	if (flags & O_TRUNC)
 		s->flags |= BH_TRACE_F_TRUNCATED;
 	call_paths(s, t, op, 1, 0);
@@ -138,6 +175,54 @@ static __always_inline void ring_unlink(struct act_scratch *s, const struct bh_t
 	s->arg[0] = BPF_CORE_READ(u, dfd);
 	s->arg[1] = text_of(BPF_CORE_READ(u, filename));
 	call_unlink(s, t, 1);
+}
+
+static __always_inline void ring_symlink(struct act_scratch *s, const struct bh_trace_task *t,
+					 const struct io_link *l)
+{
+	s->arg[0] = text_of(BPF_CORE_READ(l, oldpath));
+	s->arg[1] = BPF_CORE_READ(l, new_dfd);
+	s->arg[2] = text_of(BPF_CORE_READ(l, newpath));
+	call_symlink(s, t, 2);
+}
+
+static __always_inline void ring_mkdir(struct act_scratch *s, const struct bh_trace_task *t,
+				       const struct io_mkdir *m)
+{
+	s->arg[0] = BPF_CORE_READ(m, dfd);
+	s->arg[1] = text_of(BPF_CORE_READ(m, filename));
+	s->mode = BPF_CORE_READ(m, mode);
+	call_change(s, t, BH_TRACE_OP_MKDIR, 1);
+}
+
+/* To a unix socket whose name matters, by the path that was asked for. The kernel's own copy of the
+ * address is not to be found in a way that kernels agree upon, so this one is the caller's. */
+static __always_inline void ring_connect(struct act_scratch *s, const struct bh_trace_task *t,
+					 const struct io_connect *c)
+{
+	char *address = (char *)s->record;
+	volatile __u64 *at = &s->user; /* as a number, for the verifier */
+	__u32 len = BPF_CORE_READ(c, addr_len);
+
+	__builtin_memset(address, 0, 128);
+	if (len > SUN_PATH + sizeof(__u16) ||
+	    bpf_probe_read_user(address, len & 127, BPF_CORE_READ(c, addr)) ||
+	    *(__u16 *)address != AF_UNIX || !address[2])
+		return;
+	s->follows = 1;
+	s->is_lost = 0;
+	*at = (__u64)(address + 2);
+	claim_at(s, 0, *at, AT_FDCWD);
+	if (!(text_bits(s) & BH_TRACE_N_CONNECT))
+		return;
+	claim_ends(s);
+	act_key(s, t, BH_TRACE_CALL, BH_CALL_CONNECT);
+	__builtin_memset(&s->id, 0, sizeof(s->id));
+	s->key.ino = text_hash(s->text[0]);
+	s->key.dev = NO_NUMBER;
+	s->text[1][0] = 0;
+	if (!act_is_known(s, t))
+		act_note(s, t);
 }
 
 static __always_inline void ring_socket(struct act_scratch *s, const struct bh_trace_task *t,
@@ -195,6 +280,15 @@ static __always_inline void ring_judge(struct act_scratch *s, struct task_struct
 	case IORING_OP_UNLINKAT:
 		ring_unlink(s, t, OWN(req, io_unlink));
 		break;
+	case IORING_OP_SYMLINKAT:
+		ring_symlink(s, t, OWN(req, io_link));
+		break;
+	case IORING_OP_MKDIRAT:
+		ring_mkdir(s, t, OWN(req, io_mkdir));
+		break;
+	case IORING_OP_CONNECT:
+		ring_connect(s, t, OWN(req, io_connect));
+		break;
 	case IORING_OP_SOCKET:
 		ring_socket(s, t, OWN(req, io_socket));
 		break;
@@ -214,7 +308,8 @@ static __always_inline int is_looked_at(__u8 opcode)
 {
 	const __u64 set =
 		1ull << IORING_OP_OPENAT | 1ull << IORING_OP_OPENAT2 | 1ull << IORING_OP_RENAMEAT |
-		1ull << IORING_OP_LINKAT | 1ull << IORING_OP_UNLINKAT | 1ull << IORING_OP_SOCKET |
+		1ull << IORING_OP_LINKAT | 1ull << IORING_OP_SYMLINKAT | 1ull << IORING_OP_MKDIRAT |
+		1ull << IORING_OP_CONNECT | 1ull << IORING_OP_UNLINKAT | 1ull << IORING_OP_SOCKET |
 		1ull << IORING_OP_SETXATTR | 1ull << IORING_OP_FSETXATTR | 1ull << URING_FTRUNCATE;
 
 	return set >> (opcode & 63) & 1;

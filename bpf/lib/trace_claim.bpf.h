@@ -89,6 +89,8 @@ static __always_inline int claim_look(struct act_scratch *s, __u32 which, __u64 
 		return 0;
 	join_end(s, which, len, s->look.name);
 	act_place(s, which);
+	if (look_is_outer(&s->look))
+		s->flags |= BH_TRACE_F_OUTER;
 	return 1;
 }
 

@@ -181,13 +181,23 @@ struct upid {
 	struct pid_namespace *ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct pid {
 	unsigned int level;
+	struct hlist_head tasks[2]; /* threads, processes; there are more */
 	struct upid numbers[1];
 };
 
 struct proc_inode {
 	struct pid *pid;
+	unsigned int fd;
 	struct inode vfs_inode;
 };
 
@@ -209,6 +219,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[2]; /* as in struct pid */
 	struct list_head ptraced, ptrace_entry;
 	kuid_t loginuid;
 	__u64 self_exec_id;

@@ -255,25 +255,83 @@ static __always_inline int look_is(const struct look *l, const char *name, __u32
 	return 1;
 }
 
-/* "self/root" and "self/cwd" of a procfs are of the task that looks; others are not followed. */
-static __always_inline int look_self(struct look *l)
+/* Goes on from there; nothing is left of the component that led there. */
+static __always_inline int look_jump(struct look *l, const struct path *to)
 {
-	const struct task_struct *p = bpf_get_current_task_btf();
-	const struct path *to;
-
-	if (!look_is(l, "self", 4) && !look_is(l, "thread-self", 11))
-		return LOOK_LOST;
-	look_name(l);
-	if (look_is(l, "root", 4))
-		to = (const struct path *)__builtin_preserve_access_index(&p->fs->root);
-	else if (look_is(l, "cwd", 3))
-		to = (const struct path *)__builtin_preserve_access_index(&p->fs->pwd);
-	else
+	if (!to)
 		return LOOK_LOST;
 	l->dentry = (__u64)READ(struct path, to, dentry);
 	l->mnt = (__u64)READ(struct path, to, mnt);
 	l->len = l->name[0] = 0;
 	return l->text[l->pos & (LOOK_TEXT - 1)] ? LOOK_MORE : LOOK_DONE;
+}
+
+/* l->name as a descriptor; negative: it is none. */
+static __always_inline __s32 look_number(const struct look *l)
+{
+	__s32 n = 0;
+	__u32 i;
+
+	if (!l->len || l->len > 7)
+		return -1;
+	for (i = 0; i < 7 && l->name[i]; i++) {
+		if (l->name[i] < '0' || l->name[i] > '9')
+			return -1;
+		n = n * 10 + l->name[i] - '0';
+	}
+	return n;
+}
+
+/* What the links below a process's directory in procfs lead to. */
+static __always_inline int look_of_task(struct look *l, const struct task_struct *p)
+{
+	const struct fs_struct *fs = READ(struct task_struct, p, fs);
+
+	if (fs && look_is(l, "root", 4))
+		return look_jump(l,
+				 (const struct path *)__builtin_preserve_access_index(&fs->root));
+	if (fs && look_is(l, "cwd", 3))
+		return look_jump(l, (const struct path *)__builtin_preserve_access_index(&fs->pwd));
+	return LOOK_LOST;
+}
+
+/* "self/root", "self/cwd", "self/fd/N": the task that looks. */
+static __always_inline int look_self(struct look *l)
+{
+	const struct task_struct *p = bpf_get_current_task_btf();
+	const struct file *f;
+
+	look_name(l);
+	if (!look_is(l, "fd", 2))
+		return look_of_task(l, p);
+	look_name(l);
+	f = act_file(p, look_number(l));
+	return look_jump(l, f ? file_path(f) : NULL);
+}
+
+/* The process that a directory of procfs is about; NULL: it is gone, or that is none. */
+static __always_inline const struct task_struct *look_owner(const struct inode *inode)
+{
+	const struct proc_inode *proc =
+		(const void *)((__u64)inode - bpf_core_field_offset(struct proc_inode, vfs_inode));
+	const struct pid *pid = READ(struct proc_inode, proc, pid);
+	const struct hlist_node *node = pid ? BPF_CORE_READ(pid, tasks[1].first) : NULL;
+
+	if (!node)
+		return NULL;
+	return (const struct task_struct *)((__u64)node - bpf_core_field_offset(struct task_struct,
+										pid_links[1]));
+}
+
+/* Links of procfs say what they lead to only when they are followed. */
+static __always_inline int look_magic(struct look *l, const struct inode *inode)
+{
+	const struct task_struct *p;
+
+	if (look_is(l, "self", 4) || look_is(l, "thread-self", 11))
+		return look_self(l);
+	p = look_owner(inode);
+	return p ? look_of_task(l, p) : LOOK_LOST;
 }
 
 /* One component. Done: l->name is the last one, of the directory where the look is; or there is
@@ -303,7 +361,7 @@ __noinline int look_step(struct look *l)
 		return is_last ? LOOK_DONE : LOOK_LOST;
 	if ((READ(struct inode, inode, i_mode) & LOOK_TYPE) == LOOK_SYMLINK) {
 		if (BPF_CORE_READ(inode, i_sb, s_magic) == LOOK_PROC)
-			return look_self(l);
+			return look_magic(l, inode);
 		return look_follow(l, entry);
 	}
 	if (is_last)
@@ -326,6 +384,17 @@ __noinline int look_all(struct look *l)
 			break;
 	}
 	return r;
+}
+
+/* In a tree of mounts that is not the task's. */
+static __always_inline int look_is_outer(const struct look *l)
+{
+	const struct task_struct *p = bpf_get_current_task_btf();
+	__u64 offset = bpf_core_field_offset(struct mount, mnt);
+	const struct mount *m = (const struct mount *)(l->mnt - offset);
+	const struct mnt_namespace *ns = READ(struct mount, m, mnt_ns);
+
+	return !mount_is_loose((__u64)ns) && ns != p->nsproxy->mnt_ns;
 }
 
 /* From a directory, or from the task's root; l->text is the path, l->is_followed whether a link at

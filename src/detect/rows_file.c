@@ -161,7 +161,9 @@ bool bh_row_kernel_file(struct bh_judge *j)
 bool bh_row_host_root(struct bh_judge *j)
 {
 	static const char *const files[] = {"/proc/1/root/*", "/proc/1/cwd/*", "/proc/1/ns/*",
-					    "/proc/1/fd/*", NULL};
+					    "/proc/1/fd/*",
+					    /* where the kernel could not follow it */
+					    "/proc/[0-9]*/root?*", "/proc/[0-9]*/cwd?*", NULL};
 	/* a container's own first process has its output there: `ln -s /proc/1/fd/1 access.log` */
 	static const char *const output[] = {"/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
@@ -187,7 +189,7 @@ bool bh_row_host_root(struct bh_judge *j)
 	    bh_path_fits(changed(f), output))
 		return false;
 	bh_judge_weigh(j);
-	return raise_file(j, f->path, "reaches through process 1:");
+	return raise_file(j, f->path, "reaches through another process:");
 }
 
 bool bh_row_runtime_socket(struct bh_judge *j)

@@ -17,6 +17,10 @@ PYTHON = "python3 -c '{}'"
 TOKEN = ("d=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t > $d/token; ")
 UNIX = ("import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"{0}\"); s.listen(); "
         "socket.socket(socket.AF_UNIX).connect(\"{0}\")")
+BIND = ("python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX, {0}); s.bind(\"{1}\"); s.listen(); "
+        "open(\"/tmp/bound\", \"w\"); time.sleep(60)' & p=$!; until [ -e /tmp/bound ]; do :; done; ")
+DATAGRAM = ("import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(\"{0}\"); "
+            "c = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); {1}")
 # 198.51.100.99 is allowed to pods with this label, and nobody answers there
 OUT = {"out": "yes"}
 GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
@@ -119,6 +123,9 @@ ROWS = {
          deed("cp /bin/true /tmp/x; python3 -c 'import os; d = os.open(\"/usr\", 0); "
               "os.link(\"/tmp/x\", \"share/../bin/tool\", dst_dir_fd=d)'"),
          deed("python3 -c 'import os; os.truncate(\"/usr/bin/cmp\", 10)'"),
+         deed(RING.format("symlink /opt/x /usr/bin/tool")),
+         # by an open directory
+         deed("exec 7< /usr/bin; : > /tmp/x; mv /tmp/x /proc/self/fd/7/tool"),
          # by a link made for it, which is gone at once
          deed("ln -s /usr/bin /tmp/l; ln -s /opt/x /tmp/l/tool; rm /tmp/l"),
          deed("ln -s /usr/bin/cmp /tmp/l; python3 -c 'import os; os.truncate(\"/tmp/l\", 10)'; rm /tmp/l"),
@@ -237,6 +244,8 @@ ROWS = {
         # likewise; OUTSIDE is a process of the node (1 is not always within reach)
         [deed("/proc/OUTSIDE/root/usr/bin/true"), deed("true >> /proc/OUTSIDE/root/etc/hostname"), deed("cat /proc/OUTSIDE/root/etc/shadow"),
          deed("cat /proc/OUTSIDE/root/etc/hostname"), deed("ls /proc/OUTSIDE/root/"),
+         deed(RING.format("open /proc/OUTSIDE/root/etc/hostname")),
+         deed("chmod 755 /proc/OUTSIDE/root/usr/bin"),
          deed("find /dev -maxdepth 1 -type b -exec head -c 1 {} +")],
         [deed("ls -l /proc/OUTSIDE/root /proc/1/exe; cat /proc/1/cmdline; lsblk; ln -sf /proc/1/fd/1 /var/log/app.log; cat /proc/1/status; "
               "true >> /proc/self/root/etc/hostname")]),
@@ -357,8 +366,13 @@ ROWS = {
     "cpu": ("elsewhere", "trace_rates.py"),
     "runtime-socket": (
         [deed(PYTHON.format(UNIX.format("/run/docker.sock"))),
-         deed(PYTHON.format(UNIX.format("/run/cri-dockerd.sock")))],
-        [deed(PYTHON.format(UNIX.format("/run/app.sock")))]),
+         deed(PYTHON.format(UNIX.format("/run/cri-dockerd.sock"))),
+         deed(BIND.format(1, "/run/containerd.sock") + RING.format("connect /run/containerd.sock 1") + "; kill $p"),
+         deed(BIND.format(1, "/run/docker.sock") + "ln -s docker.sock /run/x; cd /run; " + RING.format("connect x 1") + "; kill $p"),
+         deed(PYTHON.format(DATAGRAM.format("/run/crio.sock", "c.connect(\"/run/crio.sock\")")))],
+        [deed(PYTHON.format(UNIX.format("/run/app.sock"))),
+         deed(BIND.format(1, "/run/app.sock") + RING.format("connect /run/app.sock 1") + "; kill $p"),
+         deed(PYTHON.format(DATAGRAM.format("/run/app.sock", "c.connect(\"/run/app.sock\"); c.send(b\"x\"); c.sendto(b\"x\", \"/run/app.sock\")")))]),
     "privileged": ([deed("true")], [deed("true", usual=True)]),
     "posture": ([deed("true", usual=True)], [deed("true", usual=True, uid=12, readonly=True)]),
     "overflow": (
@@ -400,6 +414,7 @@ ROWS = {
     "policy-file": (
         [deed("echo x > /etc/app.conf", **WRITES),
          deed("mkdir /opt/d", **WRITES),
+         deed(RING.format("mkdir /opt/d"), **WRITES),
          deed("mkfifo /opt/p", **WRITES),
          deed("ln -s x /opt/l", **WRITES),
          deed("ln /etc/hostname /tmp/h; ln /etc/hostname /opt/h", **WRITES),

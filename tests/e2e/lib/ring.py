@@ -1,8 +1,9 @@
 """One request of io_uring, made by hand: as a text for `python3 -c`, so without single quotes. Arguments: what to
-do (open, creat, rename, link, unlink, socket, capable) and its paths or numbers. Ends with the request, not before."""
+do (open, creat, rename, link, symlink, unlink, mkdir, connect, socket, capable) and its paths or numbers. Ends with the request, not before."""
 import ctypes
 import mmap
 import os
+import socket
 import struct
 import sys
 
@@ -34,6 +35,14 @@ elif what == "creat":
     print(request(18, HERE, at[0], 0o644, 0, os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
 elif what in ("rename", "link"):
     print(request(35 if what == "rename" else 39, HERE, at[0], HERE, at[1]))
+elif what == "symlink":
+    print(request(38, HERE, at[0], second=at[1]))
+elif what == "mkdir":
+    print(request(37, HERE, at[0], 0o755))
+elif what == "connect":
+    s = socket.socket(socket.AF_UNIX, int(args[1]))
+    to = ctypes.create_string_buffer(struct.pack("<H", 1) + args[0].encode())
+    print(request(16, s.fileno(), ctypes.addressof(to), 0, len(args[0]) + 3))
 elif what == "unlink":
     print(request(36, HERE, at[0]))
 elif what == "socket":
