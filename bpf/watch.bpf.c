@@ -273,6 +273,19 @@ static __always_inline int call_of_open(struct act_scratch *s, struct task_struc
 	return 1;
 }
 
+/* A link that call_symlink told and that is there now, for paths that will go through it. */
+static __always_inline void link_note(struct act_scratch *s)
+{
+	const struct dentry *entry;
+	struct bh_link_key key;
+
+	if (s->is_lost || s->text[0][BH_PATH_MAX - 2] || !look_child(&s->look))
+		return;
+	entry = (const struct dentry *)s->look.found;
+	key = look_link_key(READ(struct dentry, entry, d_inode));
+	bpf_map_update_elem(&trace_link, &key, s->text[0], BPF_ANY);
+}
+
 /* Other classes that leave a file or name one. */
 static __always_inline int call_of_file(struct act_scratch *s, struct task_struct *p,
 					struct bh_trace_task *t, __u8 class)
@@ -326,6 +339,7 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 		return 1;
 	case BH_CALL_SYMLINK:
 		call_symlink(s, t, 1);
+		link_note(s);
 		return 1;
 	case BH_CALL_CHMOD:
 		call_chmod(s, t, 0);
@@ -369,6 +383,7 @@ static __always_inline int call_of_path_at(struct act_scratch *s, const struct b
 		return 1;
 	case BH_CALL_SYMLINKAT:
 		call_symlink(s, t, 2);
+		link_note(s);
 		return 1;
 	case BH_CALL_FCHMODAT:
 		call_chmod(s, t, 1);

@@ -50,6 +50,23 @@ __noinline int look_skip(struct look *l)
 	return 0;
 }
 
+/* Full: see struct bh_link_key. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, struct bh_link_key);
+	__type(value, struct bh_link);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} trace_link SEC(".maps");
+
+static __always_inline struct bh_link_key look_link_key(const struct inode *inode)
+{
+	struct bh_link_key key = {.ino = READ(struct inode, inode, i_ino)};
+
+	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	return key;
+}
+
 /* The next component of what is left of the text, zero-padded, and the slashes behind it; its
  * length. */
 __noinline int look_name(struct look *l)
@@ -209,18 +226,30 @@ static __always_inline const char *look_link_text(const struct inode *inode,
 	return READ(struct inode, inode, i_link);
 }
 
-/* The text goes on with what the link says, and then what was left. */
-__noinline int look_follow(struct look *l, __u64 entry)
+/* What the link says becomes l->link; as bpf_probe_read_kernel_str. */
+static __always_inline long look_read_link(struct look *l, __u64 entry)
 {
 	const struct inode *inode = READ(struct dentry, entry, d_inode);
 	const struct super_block *sb = READ(struct inode, inode, i_sb);
 	const char *text = look_link_text(inode, sb);
+	struct bh_link_key key = look_link_key(inode);
+	const struct bh_link *made;
+
+	if (text)
+		return bpf_probe_read_kernel_str(l->link, LOOK_TEXT, text);
+	made = bpf_map_lookup_elem(&trace_link, &key);
+	return made ? bpf_probe_read_kernel_str(l->link, LOOK_TEXT, made->text) : -1;
+}
+
+/* The text goes on with what the link says, and then what was left. */
+__noinline int look_follow(struct look *l, __u64 entry)
+{
 	__u32 pos;
 	long n;
 
-	if (!l || !text || l->links++ >= LOOK_LINKS)
+	if (!l || l->links++ >= LOOK_LINKS)
 		return LOOK_LOST;
-	n = bpf_probe_read_kernel_str(l->link, LOOK_TEXT, text);
+	n = look_read_link(l, entry);
 	if (n <= 1 || n >= LOOK_TEXT)
 		return LOOK_LOST;
 	n--;

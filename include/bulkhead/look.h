@@ -1,7 +1,7 @@
 /* look.h - what the daemon tells programs that follow paths. */
 #pragma once
 
-#include <linux/types.h>
+#include "bulkhead/abi.h"
 
 /* map `look_table`, ARRAY[1], one of each program that follows paths: the kernel's table of names.
  * All zero: not known, and no path is followed. */
@@ -9,6 +9,16 @@ struct bh_look_table {
 	__u64 base;
 	__u32 shift; /* a name's hash, so many bits to the right, is its place */
 	__u32 pad;
+};
+/* map `trace_link`, LRU HASH by file: what symbolic links that pods made say, for not every file
+ * system has that in memory. Full: the one used longest ago is forgotten. */
+struct bh_link_key {
+	__u64 ino;
+	__u32 dev;
+	__u32 pad;
+};
+struct bh_link {
+	char text[BH_PATH_MAX];
 };
 /* Argument of the program bh_look_at: where the name behind the caller's descriptor is. */
 struct bh_look_at {

@@ -163,6 +163,9 @@ ROWS = {
          deed("echo '* * * * * root id' > /tmp/x; ln -s /etc/cron.d /tmp/l; mv /tmp/x /tmp/l/job; rm /tmp/l"),
          deed("echo '* * * * * root id' > /tmp/x; mkdir /tmp/d; ln -s ../../etc/cron.d /tmp/d/l; mv /tmp/d /tmp/e; "
               "ln /tmp/x /tmp/e/l/job; rm -r /tmp/e"),
+         # what the link says is too long for its inode
+         deed("echo '* * * * * root id' > /tmp/x; ln -s ../$(printf './%.0s' $(seq 1 100))etc/cron.d /tmp/l; mv /tmp/l /tmp/m; "
+              "mv /tmp/x /tmp/m/job; rm /tmp/m"),
          # the node's jobs, and the container's own by another mount
          deed("echo '* * * * * root id' > /srv/job", volume="node's jobs"),
          deed("cd /srv; echo '* * * * * root id' > x; mv x job", volume="node's jobs"),
