@@ -539,7 +539,7 @@ struct bh_trace_act {
 	__u8 origin;
 	__u8 op;	   /* enum bh_trace_op or enum bh_trace_class */
 	__u8 image_origin; /* of the image that acts */
-	__u8 pad[3];
+	__u8 pad[7];
 	__u32 place_dev[2]; /* file system of the places; 0: they count from the task's root */
 	char tail[];
 };
