@@ -33,8 +33,8 @@ static __always_inline void change_key(struct act_scratch *s)
 }
 
 /* path: which argument */
-__noinline int call_change(struct act_scratch *s, const struct bh_trace_task *t, __u32 op,
-			   __u32 path)
+static __noinline __attribute__((unused)) int
+call_change(struct act_scratch *s, const struct bh_trace_task *t, __u32 op, __u32 path)
 {
 	if (!s || !t || !changes_are_told(t))
 		return 0;

@@ -153,8 +153,8 @@ static __always_inline void claim_ends(struct act_scratch *s)
 
 /* path, target: which argument; target 0: none. The set knows it by the name that is there
  * afterwards. */
-__noinline int call_paths(struct act_scratch *s, const struct bh_trace_task *t, __u32 op,
-			  __u32 path, __u32 target)
+static __noinline __attribute__((unused)) int
+call_paths(struct act_scratch *s, const struct bh_trace_task *t, __u32 op, __u32 path, __u32 target)
 {
 	if (!s || !t)
 		return 0;
