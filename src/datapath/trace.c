@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/mount.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -112,6 +114,15 @@ static int open_steps(struct bh_trace *t, struct bh_err *err)
 	return r;
 }
 
+/* Where overlayfs is a module, its types are there once it is; who asks for the file system has it
+ * loaded. Without it nothing would be of an image until the daemon starts again. */
+static void want_overlay(void)
+{
+	BH_CLEANUP(bh_closep) int fd = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+
+	(void)fd;
+}
+
 int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *err)
 {
 	BH_CLEANUP(bh_trace_closep) struct bh_trace *t = calloc(1, sizeof(*t));
@@ -119,6 +130,7 @@ int bh_trace_open(struct bh_datapath *dp, struct bh_trace **ret, struct bh_err *
 
 	if (!t)
 		return bh_fail(err, ENOMEM, "no memory for the tracer");
+	want_overlay();
 	t->dp = dp;
 	t->poll_fd = -1;
 	t->watch_link = t->learn_link = t->cpu_link = t->uring_link = -1;

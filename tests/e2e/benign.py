@@ -16,7 +16,10 @@ from testing import check, on_exit, part, tempdir, wait_until
 
 NEEDED = ("nginx", "redis-server", "cron", "logrotate", "busybox", "luajit", "node", "gosu", "sudo",
           "ssh-keygen")
-NGINX = "pid /run/nginx.pid; user daemon; events {} http { access_log /tmp/a.log; server { listen 8080; } }"
+CERTIFICATE = ("mkdir -p /etc/ssl/private; openssl req -x509 -nodes -newkey rsa:2048 "
+               "-keyout /etc/ssl/private/n.key -out /etc/ssl/n.crt -subj /CN=n 2> /dev/null; ")
+NGINX = "pid /run/nginx.pid; user daemon; events {} http { access_log /tmp/a.log; server { listen 8080; } " \
+        "server { listen 8443 ssl; ssl_certificate /etc/ssl/n.crt; ssl_certificate_key /etc/ssl/private/n.key; } }"
 ROTATE = ("/var/log/app/*.log {\nrotate 3\nmissingok\ncompress\ncreate\npostrotate\ntrue\nendscript\n}\n")
 # without the modules that want what no container has
 PAM = "account sufficient pam_permit.so\nsession sufficient pam_permit.so\nauth sufficient pam_permit.so\n"
@@ -33,13 +36,14 @@ STARTS = {
                              "/opt/venv/lib/python3.11/site-packages/; /opt/venv/bin/python -c 'import _json, ssl'",
     "node": f"node -e '{HOT}'",
     "luajit": "luajit -e 'local s = 0; for i = 1, 3e7 do s = s + i % 7 end'",
-    "nginx": "mkdir -p /var/lib/nginx /var/log/nginx; nginx -g 'daemon on;'; " + WAIT.format("nc -z 127.0.0.1 8080") +
+    "nginx": CERTIFICATE + "mkdir -p /var/lib/nginx /var/log/nginx; nginx -g 'daemon on;'; " + WAIT.format("nc -z 127.0.0.1 8080") +
              "; nginx -s reload; nc -z 127.0.0.1 8080; nginx -s quit",
     "redis": "mkdir -p /var/lib/redis; redis-server --dir /var/lib/redis --port 6379 --daemonize yes; " +
              WAIT.format("nc -z 127.0.0.1 6379") + "; printf 'SET a 1\\r\\nSAVE\\r\\nSHUTDOWN\\r\\n' | nc 127.0.0.1 6379",
     "dropping rights": "gosu daemon id; setpriv --reuid=12 --clear-groups id; su -s /bin/sh -c id daemon; "
                        "sudo -u daemon id; gosu daemon sh -c 'cd /tmp; mkdir db; echo x > db/a'",
-    "host keys": "mkdir -p /etc/ssh; ssh-keygen -A; ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub",
+    "host keys": "mkdir -p /etc/ssh; ssh-keygen -A; ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub; "
+                 "ssh-keygen -y -f /etc/ssh/ssh_host_rsa_key",
     "its token": "d=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t > $d/token; "
                  "python3 -c 'open(\"/run/secrets/kubernetes.io/serviceaccount/token\").read()'",
     "a script of its own": "printf '#!/bin/sh\\nexec sleep 0\\n' > /usr/local/bin/start; chmod +x /usr/local/bin/start; "

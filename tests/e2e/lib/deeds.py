@@ -25,11 +25,6 @@ DATAGRAM = ("import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 OUT = {"out": "yes"}
 GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
 SPAWN = "mount -t devpts devpts /dev/pts; echo exit | python3 -c '{}import pty; pty.spawn([\"/bin/sh\"])'"
-KEYS = ("mkdir -p /root/.ssh /etc/ssh /etc/ssl/private /run/sshd; ssh-keygen -q -t ed25519 -N \"\" -f /root/.ssh/deploy; "
-        "ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key < /dev/null; "
-        "openssl req -x509 -nodes -newkey rsa:2048 -keyout /etc/ssl/private/n.key -out /etc/ssl/n.crt -subj /CN=n; "
-        "echo 'pid /opt/n.pid; events {} http { access_log /tmp/a.log; server { listen 8443 ssl; "
-        "ssl_certificate /etc/ssl/n.crt; ssl_certificate_key /etc/ssl/private/n.key; } }' > /opt/n; ")
 LOADER = "/lib64/ld-linux-x86-64.so.2 {} /usr/bin/id"
 CAPS = ("python3 -c 'import os, struct; f = os.open(\"/opt/s\", os.O_RDWR); "
         "os.setxattr(f, \"security.capability\", struct.pack(\"<5I\", 0x2000001, 128, 0, 0, 0))'")
@@ -312,10 +307,7 @@ ROWS = {
          deed("mkdir -p /srv/.ssh; echo k > /srv/.ssh/prod.key; python3 -c 'open(\"/srv/.ssh/prod.key\").read()'"),
          deed("mkdir -p /etc/ssl/private; echo k > /etc/ssl/private/x; base64 /etc/ssl/private/x"),
          deed("mkdir /opt/tls; echo k > /opt/tls/tls.key; cat /opt/tls/tls.key")],
-        [deed(KEYS + "nginx -t -c /opt/n && /usr/sbin/sshd -t -h /etc/ssh/ssh_host_ed25519_key && "
-              "ssh-keygen -y -f /root/.ssh/deploy || : > /etc/ld.so.preload; "
-              "HOME=/root ssh -o BatchMode=yes -i /root/.ssh/deploy 127.0.0.1 true"),
-         deed("mkdir -p /root/.ssh; cd /root/.ssh; echo x > config; echo x > known_hosts; echo x > authorized_keys; "
+        [deed("mkdir -p /root/.ssh; cd /root/.ssh; echo x > config; echo x > known_hosts; echo x > authorized_keys; "
               "cat config known_hosts authorized_keys; ls -l; mkdir -p /opt/private; cat /opt/private/*"),
          deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.new; mv /root/.ssh/id_rsa.new /root/.ssh/id_rsa"),
          deed("mkdir -p /root/.ssh; echo k > /root/.ssh/id_rsa.pub; cat /root/.ssh/id_rsa.pub; "
