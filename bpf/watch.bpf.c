@@ -277,7 +277,7 @@ static __always_inline int call_of_open(struct act_scratch *s, struct task_struc
 static __always_inline void link_note(struct act_scratch *s)
 {
 	const struct dentry *entry;
-	struct bh_link_key key;
+	struct bh_look_link_key key;
 
 	if (s->is_lost || s->text[0][BH_PATH_MAX - 2] || !look_child(&s->look))
 		return;

@@ -50,18 +50,18 @@ __noinline int look_skip(struct look *l)
 	return 0;
 }
 
-/* Full: see struct bh_link_key. */
+/* Full: see struct bh_look_link_key. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 2048);
-	__type(key, struct bh_link_key);
-	__type(value, struct bh_link);
+	__type(key, struct bh_look_link_key);
+	__type(value, struct bh_look_link);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } trace_link SEC(".maps");
 
-static __always_inline struct bh_link_key look_link_key(const struct inode *inode)
+static __always_inline struct bh_look_link_key look_link_key(const struct inode *inode)
 {
-	struct bh_link_key key = {.ino = READ(struct inode, inode, i_ino)};
+	struct bh_look_link_key key = {.ino = READ(struct inode, inode, i_ino)};
 
 	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	return key;
@@ -232,8 +232,8 @@ static __always_inline long look_read_link(struct look *l, __u64 entry)
 	const struct inode *inode = READ(struct dentry, entry, d_inode);
 	const struct super_block *sb = READ(struct inode, inode, i_sb);
 	const char *text = look_link_text(inode, sb);
-	struct bh_link_key key = look_link_key(inode);
-	const struct bh_link *made;
+	struct bh_look_link_key key = look_link_key(inode);
+	const struct bh_look_link *made;
 
 	if (text)
 		return bpf_probe_read_kernel_str(l->link, LOOK_TEXT, text);

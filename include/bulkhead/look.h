@@ -12,12 +12,12 @@ struct bh_look_table {
 };
 /* map `trace_link`, LRU HASH by file: what symbolic links that pods made say, for not every file
  * system has that in memory. Full: the one used longest ago is forgotten. */
-struct bh_link_key {
+struct bh_look_link_key {
 	__u64 ino;
 	__u32 dev;
 	__u32 pad;
 };
-struct bh_link {
+struct bh_look_link {
 	char text[BH_PATH_MAX];
 };
 /* Argument of the program bh_look_at: where the name behind the caller's descriptor is. */
