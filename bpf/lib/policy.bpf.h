@@ -129,7 +129,7 @@ static __always_inline int proc_allowed(const struct ask *a, __u32 id, __u32 cla
 }
 
 /* Fills the answer as the ruleset id alone, which is rs, gives it. with_some: whether the question
- * may be about some port; a constant. */
+ * is about some port; a constant. */
 static __always_inline void policy_eval_one(struct ask *a, __u32 id, const struct bh_ruleset *rs,
 					    int with_some)
 {
@@ -157,7 +157,7 @@ static __always_inline void policy_eval_one(struct ask *a, __u32 id, const struc
 		r = &rs->dflt;
 		key.class = BH_CLASS_DEFAULT;
 	}
-	if (with_some && a->is_some_port && rs->portmap && port_proto(a->proto) < BH_PP_COUNT) {
+	if (with_some && rs->portmap && port_proto(a->proto) < BH_PP_COUNT) {
 		a->allow = policy_some_port(r, rs->portmap, port_proto(a->proto));
 		a->reason = a->allow ? BH_R_POLICY : BH_R_DEFAULT_DENY;
 		return;
@@ -225,8 +225,9 @@ __noinline int policy_eval_any(struct ask *a)
 }
 
 /* The same where the port is not known, without asking whether a rule that has expired would have
- * allowed it. In line: the functions below are as deep in the stack as kernels before 6.8 let
- * programs go, where each counts for a multiple of 32 bytes, and all for 512. */
+ * allowed it: nobody is told the reason of such a verdict. In line: the functions below are as deep
+ * in the stack as kernels before 6.8 let programs go, where each counts for a multiple of 32 bytes,
+ * and all for 512. */
 static __always_inline void policy_eval_some(struct ask *a)
 {
 	__u32 id = policy_current(a->ruleset, &a->until_ns);

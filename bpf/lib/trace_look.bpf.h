@@ -3,8 +3,8 @@
  * is read from a disk and nothing waits; what is not in the cache is not found, and the path stays
  * as it was written.
  *
- * The cache's table is not exported. The daemon finds out where it is (struct look_table); without
- * it no path is followed. Hash of a name: as in the kernel's fs/namei.c for 64-bit machines. */
+ * The cache's table is not exported. The daemon finds out where it is (struct bh_look_table); without it
+ * no path is followed. Hash of a name: as in the kernel's fs/namei.c for 64-bit machines. */
 #pragma once
 
 #include "bulkhead/look.h"

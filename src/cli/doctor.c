@@ -52,9 +52,11 @@ static void check_release(struct bh_findings *f)
 		bh_finding_add(f, is, "the release of the kernel cannot be read");
 		return;
 	}
-	if (major < 5 || (major == 5 && minor < 15)) {
-		is.health = BH_HEALTH_WRONG;
-		is.mend = "Install a kernel of 5.15 or later.";
+	if (major < 6 || (major == 6 && minor < 1)) {
+		bool lacks = major < 5 || (major == 5 && minor < 15);
+
+		is.health = lacks ? BH_HEALTH_WRONG : BH_HEALTH_WARN;
+		is.mend = "Install a kernel of 6.1 or later; none before was tried.";
 	}
 	bh_finding_add(f, is, "Linux %s", u.release);
 }
