@@ -1,15 +1,34 @@
 /* bench_traffic.c - traffic between pods for the benchmarks: servers, and clients that count.
  *
- *   bench_traffic serve                       echo 5001/tcp, sink 5002/tcp, echo and close
- * 5003/tcp, sink 9/udp; prints "ready" bench_traffic stream ADDRESS SECONDS      bytes a second
- * into 5002/tcp bench_traffic rr ADDRESS SECONDS          requests of one byte a second, one
- * connection, 5001/tcp bench_traffic crr ADDRESS SECONDS         connections a second, each with
- * one request, 5003/tcp bench_traffic blast IF DSTMAC SRC DST PORT fixed|moving COUNT nanoseconds a
- * UDP datagram, whole frames from a packet socket, the source port the same or a new one each
- *   bench_traffic hold ADDRESS COUNT          COUNT idle connections to 5001/tcp; prints "ready",
- * then when the last of them has ended, Unix time in us bench_traffic flood ADDRESS datagrams
- * to 9/udp until ended bench_traffic watch                       receives on 9/udp; for every line
- * on standard input the time of the last datagram, CLOCK_MONOTONIC, us
+ *   serve
+ *       echo 5001/tcp, sink 5002/tcp, echo and close 5003/tcp, sink 9/udp; prints "ready"
+ *
+ *   serve_tcp
+ *       the same without 9/udp
+ *
+ *   stream ADDRESS SECONDS
+ *       bytes a second into 5002/tcp
+ *
+ *   rr ADDRESS SECONDS
+ *       requests of one byte a second, one connection, 5001/tcp
+ *
+ *   crr ADDRESS SECONDS
+ *       connections a second, each with one request, 5003/tcp
+ *
+ *   blast IF DSTMAC SRC DST PORT fixed|moving COUNT
+ *       nanoseconds a UDP datagram, whole frames from a packet socket, the source port the same
+ *       or a new one each
+ *
+ *   hold ADDRESS COUNT
+ *       COUNT idle connections to 5001/tcp; prints "ready", then when the last of them has ended,
+ *       Unix time in us
+ *
+ *   flood ADDRESS
+ *       datagrams to 9/udp until ended
+ *
+ *   watch
+ *       receives on 9/udp; for every line on standard input the time of the last datagram,
+ *       CLOCK_MONOTONIC, us
  *
  * BH_BENCH_CPU=N: run on that CPU alone. Client and server on one CPU make the rate the inverse of
  * the CPU time that one exchange costs, wake-ups between virtual CPUs left out: that shows most of
