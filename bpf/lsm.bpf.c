@@ -126,7 +126,8 @@ int BPF_PROG(bh_lsm_chmod, const struct path *path, unsigned short mode, int ret
 		return ret;
 	LSM_BEGIN(t, l);
 
-	l->act.arg[0] = mode;
+	l->act.arg[0] = mode & 07777;
+	l->act.arg[0] |= path->dentry->d_inode->i_mode & TYPE_MASK;
 	lsm_walk(l, 0, path, path->dentry);
 	lsm_named(&l->act, t, BH_TRACE_OP_CHMOD, 0);
 	return lsm_put(l, 0);

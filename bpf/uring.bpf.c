@@ -40,7 +40,7 @@ struct io_kiocb {
 };
 
 struct open_how {
-	__u64 flags;
+	__u64 flags, mode;
 };
 
 struct io_open {
@@ -136,6 +136,7 @@ static __always_inline void ring_open(struct act_scratch *s, const struct bh_tra
 	s->arg[1] = text_of(BPF_CORE_READ(o, filename));
 	if (flags & O_CREAT) {
 		op = BH_TRACE_OP_CREATE;
+		s->mode = (BPF_CORE_READ(o, how.mode) & 07777) | TYPE_REGULAR;
 	} else if (flags & O_ACCMODE) {
 		op = BH_TRACE_OP_WRITE;
 	} else {

@@ -63,6 +63,18 @@ struct {
 	__type(value, struct act_scratch);
 } act_scratch SEC(".maps");
 
+#define MODE_CAPABLE 0200000 /* capabilities of a file are as good as its owner's rights */
+
+/* Of files: rights given with a mode are another act than the same mode without them. */
+static __always_inline __u8 mode_key(__u32 mode)
+{
+	__u8 key = (mode >> 9 & 6) | (mode & MODE_CAPABLE ? 8 : 0);
+
+	if ((mode & 02010) == 02010)
+		key |= 16;
+	return key && (mode & 0170000) == 0040000 ? key | 32 : key;
+}
+
 static __always_inline void act_tail(struct act_scratch *s, struct bh_trace_act *r, __u32 which,
 				     const char *from, __u32 max)
 {

@@ -89,7 +89,7 @@ static __always_inline void call_unlink(struct act_scratch *s, const struct bh_t
 static __always_inline void call_chmod(struct act_scratch *s, const struct bh_trace_task *t,
 				       __u32 path)
 {
-	s->mode = s->arg[(path + 1) & 3];
+	s->mode = s->arg[(path + 1) & 3] & 07777;
 	s->follows = 1;
 	if (s->mode & MODE_TOLD)
 		call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
@@ -100,7 +100,9 @@ static __always_inline void call_chmod(struct act_scratch *s, const struct bh_tr
 static __always_inline void call_mknod(struct act_scratch *s, const struct bh_trace_task *t,
 				       __u32 path)
 {
-	s->mode = s->arg[(path + 1) & 3];
+	s->mode = s->arg[(path + 1) & 3] & 0177777;
+	if (!(s->mode & TYPE_MASK))
+		s->mode |= TYPE_REGULAR;
 	if (s->mode & MODE_TOLD)
 		call_paths(s, t, BH_TRACE_OP_CHMOD, path, 0);
 	else

@@ -151,6 +151,20 @@ static __always_inline void claim_ends(struct act_scratch *s)
 		s->flags |= BH_TRACE_F_RESOLVED;
 }
 
+/* The type of what was followed; 0: not known. */
+static __always_inline __u32 claim_type(struct act_scratch *s)
+{
+	__u64 entry = s->look.dentry;
+	const struct inode *inode;
+
+	if (s->is_lost || (s->look.name[0] && !look_child(&s->look)))
+		return 0;
+	if (s->look.name[0])
+		entry = s->look.found;
+	inode = READ(struct dentry, entry, d_inode);
+	return inode ? READ(struct inode, inode, i_mode) & LOOK_TYPE : 0;
+}
+
 /* path, target: which argument; target 0: none. The set knows it by the name that is there
  * afterwards. */
 static __noinline __attribute__((unused)) int
@@ -168,12 +182,13 @@ call_paths(struct act_scratch *s, const struct bh_trace_task *t, __u32 op, __u32
 		claim_at(s, 1, s->arg[target & 3], dir_of(s, target));
 	claim_ends(s);
 	s->key.ino = text_hash(s->text[target ? 1 : 0]);
+	if (op == BH_TRACE_OP_CHMOD && !(s->mode & LOOK_TYPE))
+		s->mode |= claim_type(s);
+	s->key.is_emptied |= mode_key(s->mode);
+	s->id.mode = op == BH_TRACE_OP_CREATE ? s->mode : 0;
 	s->arg[0] = s->mode;
 	return act_is_known(s, t) ? 0 : act_note(s, t);
 }
-
-/* Capabilities of a file are as good as its owner's rights: told as a mode that only they have. */
-#define MODE_CAPABLE 0200000
 
 /* name_at: which argument */
 static __always_inline int xattr_is_told(const struct act_scratch *s, __u32 name_at)

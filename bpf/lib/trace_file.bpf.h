@@ -225,11 +225,14 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	if (op == BH_TRACE_OP_CREATE)
 		s->flags &= ~BH_TRACE_F_TRUNCATED;
 	s->key.is_emptied = bits && (s->flags & BH_TRACE_F_TRUNCATED);
+	if (op != BH_TRACE_OP_READ)
+		s->key.is_emptied |= mode_key(s->id.mode);
 	if (act_is_known(s, t))
 		return;
-	if (!bits && magic != MAGIC_PROC)
+	if (!bits && magic != MAGIC_PROC && !(s->key.is_emptied & ~1))
 		file_collapse(s, t);
-	s->matters = bits || (name_bits(s, READ(struct dentry, d, d_parent)) & BH_TRACE_N_DIR);
+	s->matters = bits || (s->key.is_emptied & ~1) ||
+		     (name_bits(s, READ(struct dentry, d, d_parent)) & BH_TRACE_N_DIR);
 	s->arg[0] = BPF_CORE_READ(f, f_flags) | (s->flags & BH_TRACE_F_TRUNCATED ? O_TRUNC : 0);
 	if (is_outer)
 		s->flags |= BH_TRACE_F_OUTER;
@@ -352,7 +355,8 @@ static __always_inline void call_fchmod(struct act_scratch *s, const struct task
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_CHMOD);
 	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
 	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
-	s->arg[0] = mode;
+	s->arg[0] = (mode & (07777 | MODE_CAPABLE)) | (s->id.mode & TYPE_MASK);
+	s->key.is_emptied = mode_key(s->arg[0]);
 	act_walk(s, file_path(f));
 	act_note(s, t);
 }

@@ -168,6 +168,8 @@ static __always_inline void lsm_named(struct act_scratch *s, const struct bh_tra
 {
 	act_key(s, t, BH_TRACE_FILE, op);
 	s->key.ino = text_hash(s->text[which]);
+	if (op == BH_TRACE_OP_CHMOD)
+		s->key.is_emptied = mode_key(s->arg[0]);
 	if (!act_is_known(s, t))
 		act_note(s, t);
 }

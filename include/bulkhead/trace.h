@@ -55,7 +55,8 @@ enum bh_trace_op {
 	BH_TRACE_OP_READ,   /* opened, and its name is in trace_name */
 	BH_TRACE_OP_RENAME, /* path > target; both as the caller wrote them, made absolute */
 	BH_TRACE_OP_LINK,
-	BH_TRACE_OP_CHMOD, /* arg[0]: mode with execute or set-id bits; 0200000: capabilities */
+	BH_TRACE_OP_CHMOD, /* arg[0]: st_mode with execute or set-id bits, its type where that is
+			      known; 0200000: capabilities */
 	BH_TRACE_OP_UNLINK,
 	BH_TRACE_OP_SCRIPT, /* opened by the interpreter that was started on it, and not the image's
 			     */
@@ -277,7 +278,7 @@ struct bh_fact_key {
 	__u8 kind; /* enum bh_trace_kind */
 	__u8 origin;
 	__u8 op;
-	__u8 is_emptied; /* of files whose name matters; of execs: what is odd */
+	__u8 is_emptied; /* of files whose name matters, and rights given; of execs: what is odd */
 	__u64 ino;
 	__u64 by;
 	__u32 dev;

@@ -1,5 +1,6 @@
 #include "daemon/runtime_activity.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -109,6 +110,12 @@ static bool is_process_memory(const char *path)
 	return strncmp(path, "/proc/", 6) == 0 && n > 4 && strcmp(path + n - 4, "/mem") == 0;
 }
 
+/* O_TMPFILE: it gets its name later. */
+static bool is_made(const struct bh_trace_event *ev)
+{
+	return ev->op == BH_TRACE_OP_WRITE && (ev->arg[0] & O_TMPFILE & ~(uint64_t)O_DIRECTORY);
+}
+
 static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	static const enum bh_file_op ops[BH_TRACE_OPS] = {
@@ -134,7 +141,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 	}
 	a->kind = BH_ACT_FILE;
 	a->u.file = (struct bh_act_file){
-		.op = ops[ev->op],
+		.op = is_made(ev) ? BH_FILE_CREATE : ops[ev->op],
 		.path = ev->path,
 		.target = ev->target,
 		.mode = ev->op == BH_TRACE_OP_CHMOD ? (uint32_t)ev->arg[0] & 0177777 : ev->mode,

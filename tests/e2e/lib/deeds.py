@@ -218,9 +218,25 @@ ROWS = {
               "c = ctypes.CDLL(None); c.syscall(463, -100, b\"/opt/s\", 0, b\"security.capability\", a, 16) == 0 or "
               "__import__(\"os\").setxattr(\"/opt/s\", \"security.capability\", v.raw[:20])'"),
          deed("cp /bin/true /opt/s; cd /opt; chmod u+s s"),
-         deed("cp /bin/true /opt/s; " + SYSCALL.format("452, -100, b\"/opt/s\", 0o4755, 0"))],
-        [deed("mkdir /opt/d; chmod 2775 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; "
-              "chmod 1777 /opt/d")]),
+         deed("cp /bin/true /opt/s; " + SYSCALL.format("452, -100, b\"/opt/s\", 0o4755, 0")),
+         deed("cp /bin/true /opt/s; chmod g+s /opt/s"),
+         deed("cp /bin/true /opt/s; ln -s s /opt/l0; for i in $(seq 12); do ln -s l$((i - 1)) /opt/l$i; done; chmod 2755 /opt/l12"),
+         deed("cp /bin/true /opt/s; " + PYTHON.format("import os; os.fchmod(os.open(\"/opt/s\", 0), 0o2755)")),
+         # after the same file was given less, or there was a directory of that name
+         deed("cp /bin/true /opt/s; chmod 755 /opt/s; chmod 4755 /opt/s"),
+         deed("mkdir /opt/s; chmod 2755 /opt/s; rmdir /opt/s; cp /bin/true /opt/s; chmod 2755 /opt/s"),
+         # as a mode that is said to be a directory's
+         deed("cp /bin/true /opt/s; " + SYSCALL.format("90, b\"/opt/s\", 0o44755")),
+         # from its beginning: of no type, for the second time, without a name, past every system call
+         deed(PYTHON.format("import os; os.mknod(\"/opt/s\", 0o2755)")),
+         deed(PYTHON.format("import os; f = os.O_CREAT | os.O_WRONLY; os.open(\"/opt/s\", f, 0o755); os.unlink(\"/opt/s\"); "
+                            "os.open(\"/opt/s\", f, 0o6755)")),
+         deed(PYTHON.format("import os; os.open(\"/opt\", os.O_TMPFILE | os.O_WRONLY, 0o6755)")),
+         deed(RING.format("creat /opt/s 0o4755"))],
+        [deed("mkdir /opt/d; chmod 2775 /opt/d; chmod 4755 /opt/d; cp /bin/true /opt/s; chmod 755 /opt/s; chmod 2644 /opt/s; "
+              "chmod 1777 /opt/d; install -d -m 2775 /opt/e; ln -s d /opt/l; chmod 2775 /opt/l /opt/l/. /proc/self/cwd/opt/d"),
+         deed(PYTHON.format("import os; os.mkdir(\"/opt/d\", 0o2775); os.fchmod(os.open(\"/opt/d\", 0), 0o2775); "
+                            "os.open(\"/opt\", os.O_TMPFILE | os.O_WRONLY, 0o600); os.mkfifo(\"/opt/p\", 0o600)"))]),
     "root-gained": ([deed(CAPABLE)], [deed(RETURNS)]),
     "namespace": (
         [deed("unshare -m true"), deed("chroot / /bin/true"),

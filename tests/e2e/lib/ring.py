@@ -1,5 +1,5 @@
 """One request of io_uring, made by hand: as a text for `python3 -c`, so without single quotes. Arguments: what to
-do (open, creat, rename, link, symlink, unlink, mkdir, connect, socket, capable) and its paths or numbers. Ends with the request, not before."""
+do (open, creat, rename, link, symlink, unlink, mkdir, connect, socket, capable) and its paths, mode or numbers. Ends with the request, not before."""
 import ctypes
 import mmap
 import os
@@ -32,7 +32,7 @@ def request(code, fd, addr=0, length=0, second=0, flags=0):
 if what == "open":
     print(request(18, HERE, at[0]))
 elif what == "creat":
-    print(request(18, HERE, at[0], 0o644, 0, os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
+    print(request(18, HERE, at[0], int(args[1], 0) if args[1:] else 0o644, 0, os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
 elif what in ("rename", "link"):
     print(request(35 if what == "rename" else 39, HERE, at[0], HERE, at[1]))
 elif what == "symlink":
