@@ -1,6 +1,7 @@
 /* trace_exec.bpf.h - one exec: who, which file, from where; the set, the record, the policy. */
 #pragma once
 
+#include "lib/trace_args.bpf.h"
 #include "lib/trace_emit.bpf.h"
 
 #define TAIL_STRINGS 1024 /* the four strings */
@@ -60,6 +61,7 @@ struct exec_scratch {
 	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
 	struct bh_trace_name script;
 	struct script_at args;
+	struct args_rest rest;
 	struct bh_trace_allow_key allow;
 };
 
@@ -248,6 +250,7 @@ static __always_inline void tail_args(struct exec_scratch *s, const struct task_
 
 	record_of(s)->args_len = 0;
 	record_of(s)->args_total = total;
+	record_of(s)->args_rest = 0;
 	if (start >= end)
 		return;
 	if (len >= BH_TRACE_ARGS) {
@@ -260,6 +263,11 @@ static __always_inline void tail_args(struct exec_scratch *s, const struct task_
 		return;
 	record_of(s)->args_len = len;
 	s->pos = pos + len;
+	if (len == total)
+		return;
+	s->rest.at = start + len;
+	s->rest.end = end;
+	record_of(s)->args_rest = args_rest_hash(&s->rest);
 }
 
 static __always_inline void record_head(struct exec_scratch *s, const struct task_struct *p)

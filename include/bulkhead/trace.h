@@ -10,7 +10,7 @@
 
 #include "bulkhead/abi.h"
 
-#define BH_TRACE_VERSION 4
+#define BH_TRACE_VERSION 5
 
 /* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
  * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
@@ -493,7 +493,8 @@ struct bh_trace_exec {
 	__u64 ino;
 	__u64 parent_ino;
 	__u64 caps;
-	__u64 cgroup; /* cgroup2 id */
+	__u64 cgroup;	 /* cgroup2 id */
+	__u64 args_rest; /* XXH64, seed 0, of the bytes beyond args_len; 0: none, or unreadable */
 	__u32 dev;
 	__u32 parent_dev;
 	__u32 loginuid;
@@ -508,7 +509,7 @@ struct bh_trace_exec {
 	__u8 pad[1];
 	char tail[];
 };
-_Static_assert(sizeof(struct bh_trace_exec) == 144, "bh_trace_exec");
+_Static_assert(sizeof(struct bh_trace_exec) == 152, "bh_trace_exec");
 
 struct bh_trace_exit {
 	struct bh_trace_head head;

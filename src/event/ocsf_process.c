@@ -170,6 +170,20 @@ void bh_ocsf_put_count(json_t *e, const struct bh_trace_event *ev)
 		bh_ocsf_put(e, "count", json_integer((json_int_t)ev->count));
 }
 
+/* What found no room: how much there is in all, and what tells the rest from another. */
+static void put_args_rest(json_t *ours, const struct bh_trace_event *ev)
+{
+	char text[32];
+
+	if (ev->args_total <= ev->args_len)
+		return;
+	bh_ocsf_put(ours, "argsBytes", json_integer(ev->args_total));
+	if (!ev->args_rest)
+		return;
+	snprintf(text, sizeof(text), "xxh64:%016llx", (unsigned long long)ev->args_rest);
+	bh_ocsf_put_text(ours, "argsRest", text);
+}
+
 static json_t *details(const struct bh_trace_event *ev)
 {
 	static const char *const stdio[] = {
@@ -183,6 +197,7 @@ static json_t *details(const struct bh_trace_event *ev)
 				 "args", arguments(ev));
 	char caps[24];
 
+	put_args_rest(ours, ev);
 	if (ev->parent_exec_id)
 		bh_ocsf_put_text(ours, "parentProvenance", bh_trace_origin_name(ev->parent_origin));
 	bh_ocsf_put_text(ours, "script", ev->script);

@@ -87,6 +87,7 @@ static int decode_exec(const void *record, size_t len, struct bh_trace_event *ev
 	ev->args = p;
 	ev->args_len = r.args_len;
 	ev->args_total = r.args_total;
+	ev->args_rest = r.args_rest;
 	ev->ino = r.ino;
 	ev->dev = bh_trace_device(r.dev);
 	ev->parent_ino = r.parent_ino;

@@ -33,6 +33,7 @@ struct bh_trace_event {
 	uint64_t place_dev[2];
 	const char *args;	      /* NUL-separated, args_len bytes of args_total */
 	uint32_t args_len, args_total;
+	uint64_t args_rest;	      /* XXH64 of the other bytes, 0: none, or not known */
 	uint64_t ino, dev; /* dev as stat(2) gives it */
 	uint64_t parent_ino, parent_dev;
 	uint64_t caps, cgroup;

@@ -7,6 +7,8 @@ import shutil
 import sys
 import tempfile
 
+import xxhash
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
 from container import Container
@@ -109,6 +111,34 @@ def long_args(node, box, pod):
     e = started(node, pod, "/usr/bin/printf")
     check(e and ours(e).get("argsCut") and 4000 < len(e["process"]["cmd_line"]) < 4096,
           "long arguments are cut and say so")
+    for count, size in ((1, 4000), (1, 4077), (1, 4078), (1, 4079), (1, 4100), (1, 4109), (1, 4589),
+                        (1, 4590), (1, 4621), (1, 130000), (15, 131000)):
+        rest_of_args(node, box, pod, count, size)
+
+
+KEPT = 4095  # bytes of arguments that an event has
+
+
+def text(size):
+    """Printable, and hardly anywhere the same."""
+    return "".join(chr(97 + i * 7919 % 8887 % 26) for i in range(size))
+
+
+def rest_of_args(node, box, pod, count, size):
+    """What is beyond the 4 KiB is told by a hash that xxhsum would give for it."""
+    path = f"/tmp/args-{count}-{size}"
+    with open(f"{box.volume}/args", "w") as f:
+        f.write(text(size))
+    box.sh(f"cp /usr/bin/true {path}; python3 -c \"import os; a = open('/srv/args').read(); "
+           f"os.execv('{path}', ['{path}'] + {count} * [a])\"")
+    raw = b"\0".join(x.encode() for x in [path] + count * [text(size)]) + b"\0"
+    e = started(node, pod, path)
+    got = {k: v for k, v in ours(e).items() if k in ("argsBytes", "argsRest", "argsCut")}
+    want = {}
+    if len(raw) > KEPT:
+        want = {"argsCut": True, "argsBytes": len(raw),
+                "argsRest": "xxh64:" + xxhash.xxh64(raw[KEPT:]).hexdigest()}
+    equal(got, want, f"{len(raw)} bytes of arguments: what tells the rest")
 
 
 def environment(node, box, pod):

@@ -174,6 +174,29 @@ static void test_digest_that_comes(void **state)
 	dump(f);
 }
 
+/* Of arguments that found no room in the record. */
+static void test_rest_of_arguments(void **state)
+{
+	struct bh_trace_event ev = plain(BH_TRACE_EXEC);
+	json_t *whole, *cut, *unread;
+
+	(void)state;
+	ev.args_total = ev.args_len;
+	whole = exec_event(&ev);
+	assert_null(at(whole, "unmapped.bulkhead.argsBytes"));
+	assert_null(at(whole, "unmapped.bulkhead.argsRest"));
+	ev.args_total = 5000;
+	unread = exec_event(&ev);
+	assert_int_equal(json_integer_value(at(unread, "unmapped.bulkhead.argsBytes")), 5000);
+	assert_null(at(unread, "unmapped.bulkhead.argsRest"));
+	ev.args_rest = 0x1234;
+	cut = exec_event(&ev);
+	assert_string_equal(text(cut, "unmapped.bulkhead.argsRest"), "xxh64:0000000000001234");
+	dump(whole);
+	dump(unread);
+	dump(cut);
+}
+
 /* A mapped library's finding carries the library's digest, not the process's. */
 static void test_digest_of_a_library(void **state)
 {
@@ -470,6 +493,7 @@ int main(void)
 		cmocka_unit_test_setup(test_known_digest, setup),
 		cmocka_unit_test_setup(test_digest_that_comes, setup),
 		cmocka_unit_test_setup(test_digest_of_a_library, setup),
+		cmocka_unit_test_setup(test_rest_of_arguments, setup),
 		cmocka_unit_test_setup(test_jobs, setup),
 		cmocka_unit_test_setup(test_all_acts, setup),
 		cmocka_unit_test_setup(test_findings, setup),

@@ -49,7 +49,8 @@ static void make_exec(struct record *r)
 	EXEC(r)->string_len[BH_TRACE_S_PARENT] = append(r, "/sbin/init", 11);
 	EXEC(r)->string_len[BH_TRACE_S_CWD] = append(r, "/", 2);
 	EXEC(r)->args_len = append(r, "sh\0-c\0id\0", 9);
-	EXEC(r)->args_total = 9;
+	EXEC(r)->args_total = 12;
+	EXEC(r)->args_rest = 77;
 	EXEC(r)->origin = BH_TRACE_O_NEW;
 	EXEC(r)->dev = (8u << 20) | 1;
 }
@@ -88,6 +89,8 @@ static void test_an_exec(void **state)
 	assert_string_equal(ev.cwd, "/");
 	assert_int_equal(ev.args_len, 9);
 	assert_memory_equal(ev.args, "sh\0-c\0id", 9);
+	assert_int_equal(ev.args_total, 12);
+	assert_int_equal(ev.args_rest, 77);
 	assert_string_equal(ev.comm, "0123456789abcdef");
 	assert_int_equal(ev.dev, 0x801);
 	assert_int_equal(ev.slot, 7);
