@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "policy/detectors.h"
 #include "policy/syscalls.h"
 
 void bh_runtime_rules_done(struct bh_runtime_rules *r)
@@ -138,12 +139,12 @@ static int add_rules(struct bh_runtime_rules *r, bool takes_execs, bool takes_us
 static int put_together(struct bh_runtime_rules *r, bool may_kill)
 {
 	const struct bh_runtime_set set = {r->policies.v, r->policies.n};
-	bool execs = may_kill && is_deadly(&set, "policy-exec");
-	bool users = may_kill && is_deadly(&set, "policy-user");
+	bool execs = may_kill && is_deadly(&set, bh_detector_names.policy_exec);
+	bool users = may_kill && is_deadly(&set, bh_detector_names.policy_user);
 
 	if (execs || users)
 		r->kernel.flags |= BH_TRACE_P_KILL;
-	if (may_kill && is_deadly(&set, "policy-syscall"))
+	if (may_kill && is_deadly(&set, bh_detector_names.policy_syscall))
 		r->kernel.flags |= BH_TRACE_P_KILL_CALLS;
 	return add_rules(r, execs || !users, users || !execs);
 }
