@@ -29,7 +29,9 @@ struct bh_doctor {
 };
 
 void bh_findings_done(struct bh_findings *f);
-/* Kernel, BTF, mounts, rights. */
+/* A kernel's release, as uname has it: below 5.15 there is something missing, below 6.1 nobody tried. */
+void bh_doctor_release(const char *release, struct bh_findings *f);
+/* This kernel, BTF, mounts, rights. */
 void bh_doctor_kernel(struct bh_findings *f);
 /* The first configuration in cni_conf chains our plugin; every plugin it names can be executed. */
 void bh_doctor_cni(const struct bh_doctor *d, struct bh_findings *f);

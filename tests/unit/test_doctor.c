@@ -1,10 +1,11 @@
-/* What the doctor says about containerd, from its configuration alone and from a stand-in that
- * answers as containerd does. tests/e2e/image_containerd.py has the real one. */
+/* What the doctor says about kernels, and about containerd, from its configuration alone and from a
+ * stand-in that answers as containerd does. tests/e2e/image_containerd.py has the real one. */
 #include "bh_test.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "base/str.h"
 #include "cli/doctor.h"
@@ -231,12 +232,59 @@ static void test_absent(void **state)
 	bh_findings_done(&f);
 }
 
+static void test_kernels(void **state)
+{
+	static const struct {
+		const char *release;
+		enum bh_health health;
+		const char *text;
+	} rows[] = {
+		{"6.18.44-x", BH_HEALTH_OK, "Linux 6.18.44-x"},
+		{"6.1.0-56-amd64", BH_HEALTH_OK, "Linux 6.1.0-56-amd64"},
+		{"10.0", BH_HEALTH_OK, "Linux 10.0"},
+		{"6.0.19", BH_HEALTH_WARN, "Linux 6.0.19"},
+		{"5.15.0-1-generic", BH_HEALTH_WARN, "Linux 5.15.0-1-generic"},
+		{"5.14.21", BH_HEALTH_WRONG, "Linux 5.14.21"},
+		{"4.19.0", BH_HEALTH_WRONG, "Linux 4.19.0"},
+		{"next", BH_HEALTH_WARN, "'next'"},
+		{"", BH_HEALTH_WARN, "''"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		struct bh_findings f = {0};
+
+		bh_doctor_release(rows[i].release, &f);
+		assert_int_equal(f.list.n, 1);
+		assert_string_equal(f.list.v[0].name, "kernel");
+		assert_non_null(strstr(f.list.v[0].text, rows[i].text));
+		assert_int_equal(f.list.v[0].health, rows[i].health);
+		assert_int_equal(!f.list.v[0].mend, rows[i].health == BH_HEALTH_OK);
+		bh_findings_done(&f);
+	}
+}
+
+static void test_this_kernel(void **state)
+{
+	struct bh_findings f = {0};
+	struct utsname u;
+
+	(void)state;
+	assert_int_equal(uname(&u), 0);
+	bh_doctor_kernel(&f);
+	assert_true(f.list.n > 1);
+	assert_string_equal(f.list.v[0].name, "kernel");
+	assert_non_null(strstr(f.list.v[0].text, u.release));
+	bh_findings_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_is_well), cmocka_unit_test(test_past),
 		cmocka_unit_test(test_version),	    cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_own_table),   cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_kernels),	    cmocka_unit_test(test_this_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
