@@ -107,12 +107,6 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 	__sync_fetch_and_add(&b->killed, 1);
 }
 
-static __always_inline int origin_is_high(__u8 origin)
-{
-	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
-	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
-}
-
 /* Whether the announcement went out. */
 static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace_slot *b,
 					 const struct exec_of *of)
@@ -336,6 +330,25 @@ int bh_trace_adopt(struct bpf_iter__task *ctx)
 		return 0;
 	s->slot = *slot;
 	adopt_task(s, p);
+	return 0;
+}
+
+/* Read to its end by the daemon once mappings are told as they are made. */
+SEC("iter/task_vma")
+int bh_trace_adopt_maps(struct bpf_iter__task_vma *ctx)
+{
+	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *p = ctx->task;
+	struct bh_trace_task *t;
+	struct exec_scratch *s;
+	__u32 zero = 0;
+
+	if (!p || !vma)
+		return 0;
+	t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	s = bpf_map_lookup_elem(&adopt_scratch, &zero);
+	if (t && s)
+		adopt_vma(s, p, t, vma);
 	return 0;
 }
 

@@ -3,6 +3,11 @@
 #pragma once
 
 #include "lib/trace_exec.bpf.h"
+#include "lib/trace_wrote.bpf.h"
+
+#define VMA_WRITE  2
+#define VMA_EXEC   4
+#define VMA_SHARED 8
 
 /* One reader at a time, and never in the middle of an exec of its own. */
 struct {
@@ -77,4 +82,82 @@ static __always_inline void adopt_task(struct exec_scratch *s, struct task_struc
 	s->mntns.inum = p->nsproxy->mnt_ns->ns.inum;
 	s->mntns.pad = 0;
 	bpf_map_update_elem(&trace_mntns, &s->mntns, &s->exec_id, BPF_ANY);
+}
+
+/* ---- code that is mapped already ---- */
+
+static __always_inline int vma_is_foreign(struct exec_scratch *s, const struct task_struct *p,
+					  const struct bh_trace_task *t, const struct file *f)
+{
+	const struct dentry *d = READ(struct file, f, f_path.dentry);
+	const unsigned char *name = READ(struct dentry, d, d_name.name);
+	char start[6] = {};
+
+	file_identify(f, p, &s->id);
+	if (wrote_has(&s->id, p, t->slot, t->generation)) {
+		s->flags |= BH_TRACE_F_WROTE;
+		return 1;
+	}
+	if (s->id.origin != BH_TRACE_O_MEMFD)
+		return origin_is_high(s->id.origin);
+	/* other shared memory of no file has other names */
+	bpf_probe_read_kernel(start, sizeof(start), name);
+	return start[0] == 'm' && start[1] == 'e' && start[2] == 'm' && start[3] == 'f' &&
+	       start[4] == 'd' && start[5] == ':';
+}
+
+/* The image itself, which its exec has told. */
+static __always_inline int vma_is_image(const struct task_struct *p, const struct file *f)
+{
+	const struct file *exe = p->mm->exe_file;
+
+	return exe && READ(struct path, file_path(exe), dentry) ==
+			      READ(struct path, file_path(f), dentry);
+}
+
+/* The key that the same mapping has in the set when it is seen being made. */
+static __always_inline void vma_key(struct exec_scratch *s, const struct bh_trace_task *t)
+{
+	struct bh_fact_key *k = &s->key;
+
+	__builtin_memset(k, 0, sizeof(*k));
+	k->slot = t->slot;
+	k->kind = BH_TRACE_MAP;
+	k->origin = s->id.origin;
+	k->op = s->flags & BH_TRACE_F_WRITABLE ? 1 : 0;
+	k->ino = s->id.ino;
+	k->dev = s->id.dev;
+	k->uid = t->uid;
+}
+
+/* When it was mapped nobody knows: not before its process began, which is the time it gets. */
+static __always_inline void adopt_vma(struct exec_scratch *s, const struct task_struct *p,
+				      const struct bh_trace_task *t,
+				      const struct vm_area_struct *vma)
+{
+	struct bh_trace_slot *b = books_of(t->slot);
+	const struct file *f = vma->vm_file;
+
+	if (!b || b->generation != t->generation || !f || !(vma->vm_flags & VMA_EXEC))
+		return;
+	s->flags = BH_TRACE_F_ADOPTED | (vma->vm_flags & VMA_WRITE ? BH_TRACE_F_WRITABLE : 0) |
+		   (vma->vm_flags & VMA_SHARED ? BH_TRACE_F_SHARED : 0);
+	if (!vma_is_foreign(s, p, t, f) || vma_is_image(p, f))
+		return;
+	vma_key(s, t);
+	s->fact.path[0] = 0;
+	if (walk_path(&s->walk, file_path(f)))
+		walk_copy(&s->walk, s->fact.path);
+	if (s->walk.is_cut)
+		s->flags |= BH_TRACE_F_PATH_CUT;
+	s->fact.first_ns = s->fact.last_ns = p->group_leader->start_time;
+	s->fact.exec_id = t->exec_id;
+	s->fact.parent_exec_id = t->parent_exec_id;
+	s->fact.generation = t->generation;
+	s->fact.flags = s->flags;
+	s->fact.pid = p->tgid;
+	s->fact.arg = 0;
+	__sync_fetch_and_add(&b->seen, 1);
+	s->novelty = fact_note(b, &s->key, &s->fact);
+	event_close(b, &s->key, s->novelty, 0);
 }

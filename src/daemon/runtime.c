@@ -142,7 +142,7 @@ static void tell(struct bh_runtime *rt, struct bh_trace_event *ev)
 	rt->events++;
 	rt->telling++;
 	bh_places_put(rt->places, ev);
-	if (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED))
+	if (ev->kind == BH_TRACE_EXEC && (ev->flags & (BH_TRACE_F_INIT | BH_TRACE_F_ADOPTED)))
 		bh_guard_container(rt->guard, ep, (pid_t)ev->pid);
 	/* it may be our programs that it took away */
 	if (ev->kind == BH_TRACE_CALL && ev->op == BH_CALL_BPF && (ev->flags & BH_TRACE_F_HIGH))

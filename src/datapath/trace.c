@@ -244,10 +244,16 @@ int bh_trace_iterate(const struct bh_trace_object *o, const char *name, struct b
 	return n < 0 ? bh_fail_sys(err, errno, "run iterator %s", name) : 0;
 }
 
-/* Tasks that run already; the iterator sees those of the reader's pid namespace. */
+/* Tasks that run already, and what they have mapped; the iterators see those of the reader's pid
+ * namespace. */
 static int adopt_tasks(struct bh_trace *t, struct bh_err *err)
 {
 	return bh_trace_iterate(&t->obj, "bh_trace_adopt", err);
+}
+
+static int adopt_maps(struct bh_trace *t, struct bh_err *err)
+{
+	return bh_trace_iterate(&t->obj, "bh_trace_adopt_maps", err);
 }
 
 int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err *err)
@@ -283,6 +289,8 @@ int bh_trace_set_mode(struct bh_trace *t, enum bh_trace_mode mode, struct bh_err
 	}
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		r = bh_trace_watch_begin(t, err);
+	if (r == 0 && mode >= BH_TRACE_WATCH && t->mode < BH_TRACE_WATCH)
+		r = adopt_maps(t, err);
 	if (r == 0 && mode >= BH_TRACE_WATCH)
 		bh_trace_uring_begin(t);
 	if (r == 0 && mode >= BH_TRACE_LEARN)

@@ -43,6 +43,7 @@ static void instructions_stay_below_their_ceilings(void **state)
 	} rows[] = {
 		{trace_bpf__elf_bytes, "bh_trace_exec", 100000},
 		{trace_bpf__elf_bytes, "bh_trace_adopt", 12000},
+		{trace_bpf__elf_bytes, "bh_trace_adopt_maps", 12000},
 		{watch_bpf__elf_bytes, "bh_watch_exit", 130000},
 		{uring_bpf__elf_bytes, "bh_uring_submit", 100000},
 	};
