@@ -192,6 +192,13 @@ static void test_socket_shell(void **state)
 	a.process.stdio[0] = BH_STDIO_FIFO;
 	rig_feed(&r, &a);
 	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	a.process.stdio[0] = BH_STDIO_TTY;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	a.process.stdio[1] = BH_STDIO_FIFO;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	a.process.stdio[1] = BH_STDIO_OTHER;
 	rig_exec(&r, "/bin/nc -zv 192.0.2.1 80");
 	a.process.stdio[0] = BH_STDIO_PIPE;
 	rig_feed(&r, &a);

@@ -62,7 +62,8 @@ static const char finding[] =
 	"\"evidences\":[{\"process\":{\"pid\":42,\"uid\":\"00ab\",\"file\":{\"path\":\"/opt/x\","
 	"\"hashes\":[{\"value\":\"abc\"}]}}}],\"chain\":{\"seq\":9},\"unmapped\":{\"bulkhead\":{"
 	"\"pod\":\"shop/"
-	"web\",\"namespace\":\"shop\",\"imageVerdict\":\"accept\",\"image\":\"nginx\","
+	"web\",\"peer\":\"shop/"
+	"db\",\"namespace\":\"shop\",\"imageVerdict\":\"accept\",\"image\":\"nginx\","
 	"\"provenance\":\"new\",\"rule\":\"RuntimePolicy shop/a\",\"detector\":\"cron\","
 	"\"workload\":{\"name\":\"web\"}}}}";
 
@@ -77,11 +78,42 @@ static void test_fields(void **state)
 	assert_non_null(strstr(
 		out.s,
 		" [bulkhead@32473 class=\"Detection Finding\" severity=\"High\" "
-		"pod=\"shop/web\" namespace=\"shop\" container=\"web\" containerId=\"cid\" "
+		"pod=\"shop/web\" peer=\"shop/db\" namespace=\"shop\" container=\"web\" "
+		"containerId=\"cid\" "
 		"image=\"nginx\" imageVerdict=\"accept\" workload=\"web\" process=\"/opt/x\" "
 		"pid=\"42\" exec=\"00ab\" sha256=\"abc\" provenance=\"new\" "
 		"rule=\"RuntimePolicy shop/a\" place=\"/m/a.yaml:7\" detector=\"cron\" "
 		"disposition=\"Isolated\" correlation=\"shop/Pod/web/cron/k\" seq=\"9\"] "));
+}
+
+/* Where else they are: the first place that there is counts. */
+static void test_other_places(void **state)
+{
+	static const struct {
+		const char *event, *want;
+	} rows[] = {
+		{"{\"process\":{\"pid\":1},\"actor\":{\"process\":{\"pid\":2}}}", "pid=\"1\""},
+		{"{\"actor\":{\"process\":{\"pid\":2}},\"evidences\":[{\"process\":{\"pid\":3}}]}",
+		 "pid=\"2\""},
+		{"{\"actor\":{\"process\":{\"uid\":\"ab\"}}}", "exec=\"ab\""},
+		{"{\"process\":{\"file\":{\"path\":\"/x\"}}}", "process=\"/x\""},
+		{"{\"process\":{\"file\":{\"hashes\":[{\"value\":\"ff\"}]}}}", "sha256=\"ff\""},
+		{"{\"unmapped\":{\"bulkhead\":{\"processProvenance\":\"image\"}}}",
+		 "provenance=\"image\""},
+		{"{\"unmapped\":{\"bulkhead\":{\"place\":\"/m/b:1\"}}}", "place=\"/m/b:1\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		BH_CLEANUP(bh_str_done) struct bh_str out = {0};
+		BH_CLEANUP(bh_json_decrefp) json_t *e = NULL;
+
+		bh_assert_ok(&err,
+			     bh_json_parse(rows[i].event, strlen(rows[i].event), 4096, &e, &err));
+		bh_assert_ok(&err, bh_export_syslog(e, 13, &out, &err));
+		if (!strstr(out.s, rows[i].want))
+			fail_msg("%s: %s", rows[i].want, out.s);
+	}
 }
 
 /* Messages follow each other with nothing in between. */
@@ -155,7 +187,9 @@ static void test_otlp_fields(void **state)
 	} want[] = {
 		{"bulkhead.pod", "stringValue", "shop/web"},
 		{"k8s.namespace.name", "stringValue", "shop"},
+		{"k8s.container.name", "stringValue", "web"},
 		{"container.id", "stringValue", "cid"},
+		{"container.image.name", "stringValue", "nginx"},
 		{"process.executable.path", "stringValue", "/opt/x"},
 		{"process.pid", "intValue", "42"},
 		{"bulkhead.place", "stringValue", "/m/a.yaml:7"},
@@ -260,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_syslog_of_little),
 		cmocka_unit_test_setup_teardown(test_otlp, setup, teardown),
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_other_places),
 		cmocka_unit_test(test_otlp_fields),
 		cmocka_unit_test(test_otlp_answer),
 		cmocka_unit_test_setup_teardown(test_webhook, setup, teardown),

@@ -165,10 +165,11 @@ static void test_paths(void **state)
 	w.ino++;
 	assert_int_equal(bh_exefile_open(&w, &id, &fd), BH_EXEFILE_OTHER);
 	bh_test_rmdir(dir);
+	assert_int_equal(bh_exefile_open(&w, &id, &fd), BH_EXEFILE_GONE);
 }
 
 /* The one that executed it has ended and is not yet waited for: it has a user namespace, but no
- * mounts. The way is another's. */
+ * mounts. The way is another's; as it is when nothing is left of the process. */
 static void test_ending(void **state)
 {
 	struct bh_exefile_want w = {.helpers = {(uint32_t)getpid(), 0}};
@@ -193,6 +194,8 @@ static void test_ending(void **state)
 	w.path = path;
 	assert_int_equal(bh_exefile_open(&w, &id, &fd), BH_EXEFILE_OK);
 	waitpid(pid, NULL, 0);
+	bh_closep(&fd);
+	assert_int_equal(bh_exefile_open(&w, &id, &fd), BH_EXEFILE_OK);
 	bh_test_rmdir(dir);
 }
 

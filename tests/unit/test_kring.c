@@ -85,7 +85,9 @@ static void test_in_order(void **state)
 	put(g, 'a', 1, 0);
 	put(g, 'b', 24, 0);
 	put(g, 'c', 17, 0);
+	assert_int_equal(bh_kring_unread(g->ring), 16 + 32 + 32);
 	assert_int_equal(bh_kring_consume(g->ring), 3);
+	assert_int_equal(bh_kring_unread(g->ring), 0);
 	assert_memory_equal(g->first, "abc", 3);
 	assert_int_equal(g->len[1], 24);
 	assert_int_equal(g->len[2], 17);
@@ -140,6 +142,7 @@ static void test_enough(void **state)
 	g->enough = 2;
 	assert_int_equal(bh_kring_consume(g->ring), -7);
 	assert_int_equal(g->n, 2);
+	assert_int_equal(bh_kring_unread(g->ring), 16);
 	assert_int_equal(bh_kring_consume(g->ring), 1);
 	assert_memory_equal(g->first, "abc", 3);
 }
