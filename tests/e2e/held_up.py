@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import testing
-from held import Held, freezer
+from held import Held, StuckFs
 from node import Node, enter, namespace, network_policy
 from testing import BIN, check, equal, on_exit, part, run, wait_until
 from traffic import is_allowed
@@ -21,8 +21,8 @@ TRIES = 5  # on a busy machine what is asked meanwhile may take longer than the 
 
 
 class World:
-    def __init__(self, base):
-        self.base, self.count = base, 0
+    def __init__(self, fs):
+        self.fs, self.count = fs, 0
         self.node = Node().start()
         self.node.write("world.yaml", namespace("q"), network_policy(
             "q", "open", None, ["Ingress", "Egress"], ingress=[{}], egress=[{}]))
@@ -34,7 +34,7 @@ class World:
         """A pod that lives, and in it a process that is held."""
         self.count += 1
         pod = self.node.pod("q", f"p{self.count}", {}, listen=("80/tcp",))
-        held = Held.in_pod(self.base, pod)
+        held = Held.in_pod(self.fs, pod)
         self.made.append((pod, held))
         return pod, held
 
@@ -279,7 +279,7 @@ class HostPod:
         self.name, self.cgroup = "q/host", os.path.join(base, f"pod{uid}")
         os.mkdir(self.cgroup)
         on_exit(lambda: os.path.isdir(self.cgroup) and os.rmdir(self.cgroup))
-        self.held = Held(w.base, w.node.prefix, enter(w.node.netns), self.cgroup)
+        self.held = Held(w.fs, w.node.prefix, enter(w.node.netns), self.cgroup)
         w.node.write("host.yaml", {
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "host", "namespace": "q", "uid": uid},
             "spec": {"hostNetwork": True, "containers": [{"name": "main", "image": "x"}]},
@@ -321,7 +321,7 @@ PARTS = (others_are_served, cut_at_once, stops_when_it_can, half_frozen, several
 
 
 def main():
-    w = World(base)
+    w = World(fs)
     for fn in PARTS:
         with part(fn.__name__.replace("_", " ")):
             fn(w)
@@ -329,7 +329,7 @@ def main():
 
 
 testing.start()
-base = freezer()
-if not base:
-    testing.skip("needs the freezer of cgroup v1")
+fs = StuckFs()
+if fs.reason:
+    testing.skip(f"needs FUSE: {fs.reason}")
 testing.main(main)

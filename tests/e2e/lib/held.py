@@ -1,65 +1,75 @@
-"""Processes that neither end nor stop, whoever says so, until the test lets them: they are held by the
-freezer of cgroup v1, as disk or network file systems hold processes. Harmless: a guard lets them go
-when the test ends, also by SIGKILL."""
+"""Processes that neither end nor stop, whoever says so, until the test lets them: they look for a file
+in a file system that does not answer (stuck_fs.py). Harmless: its server ends with the test, also by
+SIGKILL, and lets all of them go."""
 import os
 import select
+import stat
 import subprocess
+import sys
 
 import testing
 from node import enter
-from testing import on_exit, run, wait_until
+from testing import on_exit, run
 
-GUARD = """read x
-echo THAWED > "$1/freezer.state"
-i=0
-until rmdir "$1" 2> /dev/null || [ $i = 500 ]; do sleep 0.02; i=$((i + 1)); done"""
+ECHO = 'while read -r x; do if [ "$x" = hold ]; then read -r y < "$1"; else echo "$x"; fi; done 2> /dev/null'
 
 
-def freezer():
-    """Where the hierarchy is; mounted if need be. None: the kernel has none."""
-    with open("/proc/self/mounts") as f:
-        for line in f:
-            _, path, kind, options, *_ = line.split()
-            if kind == "cgroup" and "freezer" in options.split(","):
-                return path
-    path = testing.tempdir()
-    if run("mount", "-t", "cgroup", "-o", "freezer", "freezer", path, check=False).returncode:
-        return None
-    on_exit(lambda: run("umount", path, check=False))
-    return path
+class StuckFs:
+    """Where processes are held. reason: why there is none."""
+
+    def __init__(self):
+        self.dir, self.reason, device = testing.tempdir(), None, "/dev/fuse"
+        try:
+            if not os.path.exists(device):  # whoever opens it has the module loaded
+                device = os.path.join(testing.tempdir(), "fuse")
+                os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(10, 229))
+            os.close(os.open(device, os.O_RDWR))
+        except OSError as e:
+            self.reason = str(e)
+            return
+        on_exit(lambda: run("umount", "-l", self.dir, check=False))
+        self.server = testing.spawn([sys.executable, os.path.join(os.path.dirname(__file__), "stuck_fs.py"),
+                                     self.dir, device], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True, bufsize=1)
+        if self.server.stdout.readline() != "mounted\n":
+            self.reason = self.server.communicate()[1].strip()
+
+    def await_held(self, name):
+        said = self.server.stdout.readline()
+        if said != f"held {name}\n":
+            raise RuntimeError(f"not held: {said!r}")
+
+    def let_go(self, name):
+        self.server.stdin.write(f"go {name}\n")
 
 
 class Held:
     """A program that says again what it is told, held from the start. prefix: the command that leads to
     where it runs; cgroup: one of version 2 to put it into."""
 
-    def __init__(self, base, name, prefix, cgroup=None):
-        self.dir = os.path.join(base, f"{name}-{os.getpid()}")
-        os.mkdir(self.dir)
-        self.guard = subprocess.Popen(["sh", "-c", GUARD, "sh", self.dir], stdin=subprocess.PIPE,
-                                      start_new_session=True)
-        join = "".join(f"echo $$ > {d}/cgroup.procs; " for d in (self.dir, cgroup) if d)
-        self.proc = testing.spawn([*prefix, "sh", "-c", join + "echo here; exec cat"],
+    def __init__(self, fs, name, prefix, cgroup=None):
+        self.fs, self.name, self.is_held = fs, name, False
+        join = f"echo $$ > {cgroup}/cgroup.procs; " if cgroup else ""
+        self.proc = testing.spawn([*prefix, "sh", "-c", f"{join}echo here; {ECHO}", "sh",
+                                   os.path.join(fs.dir, name)],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         on_exit(self.end)  # before the spawned one's, which would wait for who is held
         self.proc.stdout.readline()
         self.hold()
 
     @classmethod
-    def in_pod(cls, base, pod):
-        return cls(base, pod.ns, enter(pod.ns))
-
-    def set(self, state):
-        with open(os.path.join(self.dir, "freezer.state"), "w") as f:
-            f.write(state)
-        wait_until(lambda: open(os.path.join(self.dir, "freezer.state")).read().strip() == state, 15,
-                   f"the freezer says {state}")
+    def in_pod(cls, fs, pod):
+        return cls(fs, pod.ns, enter(pod.ns))
 
     def hold(self):
-        self.set("FROZEN")
+        self.proc.stdin.write(b"hold\n")
+        self.fs.await_held(self.name)
+        self.is_held = True
 
     def let_go(self):
-        self.set("THAWED")
+        if self.is_held:
+            self.fs.let_go(self.name)
+        self.is_held = False
 
     @property
     def pid(self):
@@ -80,8 +90,7 @@ class Held:
         return bool(ready) and self.proc.stdout.readline() == b"word\n"
 
     def end(self):
-        if not self.guard.stdin.closed:
+        if self.proc.poll() is None:
             self.proc.kill()
-            self.guard.stdin.close()
+            self.let_go()
             self.proc.wait(20)
-            self.guard.wait(20)
