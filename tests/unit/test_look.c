@@ -52,6 +52,8 @@ static void test_no_table_no_answer(void **state)
 	fill(at, 13, 0);
 	assert_false(bh_look_solve(at, 8, &t));
 	assert_false(bh_look_solve(at, 0, &t));
+	fill(at, 13, NAMES - NAMES / 5); /* less than a quarter agrees */
+	assert_false(bh_look_solve(at, NAMES, &t));
 	/* names that say all the same say nothing */
 	for (size_t i = 0; i < NAMES; i++)
 		at[i] = at[0];
