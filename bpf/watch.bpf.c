@@ -325,39 +325,69 @@ static __always_inline int call_of_file(struct act_scratch *s, struct task_struc
 	return 0;
 }
 
-/* Classes whose paths only the caller knows, without descriptors before them. */
+/* Is there a directory's descriptor before each path? */
+static __always_inline __u32 call_has_dirs(__u8 class)
+{
+	switch (class) {
+	case BH_CALL_RENAMEAT:
+	case BH_CALL_LINKAT:
+	case BH_CALL_SYMLINKAT:
+	case BH_CALL_FCHMODAT:
+	case BH_CALL_UNLINKAT:
+	case BH_CALL_MKDIRAT:
+	case BH_CALL_MKNODAT:
+	case BH_CALL_CHANGEAT:
+	case BH_CALL_XATTRAT:
+		return 1;
+	}
+	return 0;
+}
+
+/* Classes whose paths only the caller knows. at: the first path's argument. */
 static __always_inline int call_of_path(struct act_scratch *s, const struct bh_trace_task *t,
 					__u8 class)
 {
-	s->has_dirs = 0;
+	__u32 at = call_has_dirs(class);
+
+	s->has_dirs = at;
 	switch (class) {
 	case BH_CALL_RENAME:
-		call_paths(s, t, BH_TRACE_OP_RENAME, 0, 1);
+	case BH_CALL_RENAMEAT:
+		call_paths(s, t, BH_TRACE_OP_RENAME, at, 1 + 2 * at);
 		return 1;
 	case BH_CALL_LINK:
-		call_paths(s, t, BH_TRACE_OP_LINK, 0, 1);
+	case BH_CALL_LINKAT:
+		s->follows = at && (s->arg[4] & AT_SYMLINK_FOLLOW);
+		call_paths(s, t, BH_TRACE_OP_LINK, at, 1 + 2 * at);
 		return 1;
 	case BH_CALL_SYMLINK:
-		call_symlink(s, t, 1);
+	case BH_CALL_SYMLINKAT:
+		call_symlink(s, t, 1 + at);
 		link_note(s);
 		return 1;
 	case BH_CALL_CHMOD:
-		call_chmod(s, t, 0);
+	case BH_CALL_FCHMODAT:
+		call_chmod(s, t, at);
 		return 1;
 	case BH_CALL_UNLINK:
-		call_unlink(s, t, 0);
+	case BH_CALL_UNLINKAT:
+		call_unlink(s, t, at);
 		return 1;
 	case BH_CALL_MKDIR:
-		call_change(s, t, BH_TRACE_OP_MKDIR, 0);
+	case BH_CALL_MKDIRAT:
+		call_change(s, t, BH_TRACE_OP_MKDIR, at);
 		return 1;
 	case BH_CALL_MKNOD:
-		call_mknod(s, t, 0);
+	case BH_CALL_MKNODAT:
+		call_mknod(s, t, at);
 		return 1;
 	case BH_CALL_CHANGE:
-		call_change(s, t, BH_TRACE_OP_ATTR, 0);
+	case BH_CALL_CHANGEAT: /* without a path: of the descriptor */
+		call_change(s, t, BH_TRACE_OP_ATTR, at);
 		return 1;
 	case BH_CALL_XATTR:
-		call_xattr(s, t, 0, 1);
+	case BH_CALL_XATTRAT:
+		call_xattr(s, t, at, 1 + 2 * at);
 		return 1;
 	case BH_CALL_TRUNCATE:
 		s->flags |= s->arg[1] ? 0 : BH_TRACE_F_TRUNCATED;
@@ -368,51 +398,12 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 	return 0;
 }
 
-/* The same with them. */
-static __always_inline int call_of_path_at(struct act_scratch *s, const struct bh_trace_task *t,
-					   __u8 class)
-{
-	s->has_dirs = 1;
-	switch (class) {
-	case BH_CALL_RENAMEAT:
-		call_paths(s, t, BH_TRACE_OP_RENAME, 1, 3);
-		return 1;
-	case BH_CALL_LINKAT:
-		s->follows = !!(s->arg[4] & AT_SYMLINK_FOLLOW);
-		call_paths(s, t, BH_TRACE_OP_LINK, 1, 3);
-		return 1;
-	case BH_CALL_SYMLINKAT:
-		call_symlink(s, t, 2);
-		link_note(s);
-		return 1;
-	case BH_CALL_FCHMODAT:
-		call_chmod(s, t, 1);
-		return 1;
-	case BH_CALL_UNLINKAT:
-		call_unlink(s, t, 1);
-		return 1;
-	case BH_CALL_MKDIRAT:
-		call_change(s, t, BH_TRACE_OP_MKDIR, 1);
-		return 1;
-	case BH_CALL_MKNODAT:
-		call_mknod(s, t, 1);
-		return 1;
-	case BH_CALL_CHANGEAT: /* without a path: of the descriptor */
-		call_change(s, t, BH_TRACE_OP_ATTR, 1);
-		return 1;
-	case BH_CALL_XATTRAT:
-		call_xattr(s, t, 1, 3);
-		return 1;
-	}
-	return 0;
-}
-
 static __always_inline void call_judge(struct act_scratch *s, struct task_struct *p,
 				       struct bh_trace_task *t, __u8 class)
 {
 	s->user = s->mode = s->follows = 0;
 	if (call_of_open(s, p, t, class) || call_of_file(s, p, t, class) ||
-	    call_of_path(s, t, class) || call_of_path_at(s, t, class))
+	    call_of_path(s, t, class))
 		return;
 	switch (class) {
 	case BH_CALL_SETID:

@@ -171,14 +171,19 @@ static __always_inline void ask_policy(struct __sk_buff *skb, const struct pkt *
 	g->until_ns = a->until_ns;
 }
 
-static __always_inline void conn_question(const struct pkt *p, const struct bh_slot *slot,
-					  const struct grant *g, struct ask *a)
+/* What the tables are asked; false: nothing was published yet. */
+static __always_inline int conn_question(const struct pkt *p, const struct grant *g, struct ask *a)
 {
+	const struct bh_slot *slot = slot_of(p->slot);
+
+	if (!slot || p->epoch < 2)
+		return 0;
 	a->ruleset = slot->side[p->epoch & 1].ruleset[g->dir & 1];
 	a->port = g->dir == BH_EGRESS ? p->rport : p->lport;
 	a->proc = g->proc;
 	a->proto = p->proto;
 	a->is_some_port = p->kind == PK_LATER;
+	return 1;
 }
 
 static __always_inline int conn_is_self(const struct __sk_buff *skb, const struct pkt *p,
@@ -215,14 +220,12 @@ __noinline int conn_ask(struct __sk_buff *skb, const struct pkt *p, struct grant
 /* Verdict on the connection in direction g->dir; fills the rest of g. */
 static __always_inline int conn_judge(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
 {
-	struct bh_slot *slot = slot_of(p->slot);
 	struct bh_memo *m = NULL;
 	struct ask a = {};
 	__u8 reason;
 
-	if (!slot || p->epoch < 2) /* nothing was published yet */
+	if (!conn_question(p, g, &a))
 		return BH_R_TABLE_INCOMPLETE;
-	conn_question(p, slot, g, &a);
 	if (likely(!a.is_some_port && !conn_is_self(skb, p, g)))
 		m = memo_of(&a, &p->remote);
 	reason = m ? memo_recall(m, &a, &p->remote, p->epoch) : BH_R_NONE;
@@ -239,15 +242,10 @@ static __always_inline int conn_judge(struct __sk_buff *skb, const struct pkt *p
 /* The same of a packet whose ports are not known: there is no memo of those. Out of line. */
 __noinline int conn_judge_some(struct __sk_buff *skb, const struct pkt *p, struct grant *g)
 {
-	struct bh_slot *slot;
 	struct ask a = {};
 
-	if (!p || !g)
+	if (!p || !g || !conn_question(p, g, &a))
 		return BH_R_TABLE_INCOMPLETE;
-	slot = slot_of(p->slot);
-	if (!slot || p->epoch < 2)
-		return BH_R_TABLE_INCOMPLETE;
-	conn_question(p, slot, g, &a);
 	return conn_ask(skb, p, g, &a);
 }
 
