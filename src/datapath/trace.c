@@ -312,11 +312,24 @@ enum bh_trace_mode bh_trace_mode(const struct bh_trace *t)
 
 /* ---- policy ---- */
 
+/* Paths that a slot's policy does not list, or no longer. */
 struct old_allow {
-	uint32_t slot;
+	uint32_t slot, generation;
+	const char *const *listed;
+	size_t n_listed;
 	size_t n;
 	struct bh_trace_allow_key key[256];
 };
+
+static bool is_listed(const struct old_allow *o, const struct bh_trace_allow_key *k)
+{
+	if (k->generation != o->generation)
+		return false;
+	for (size_t i = 0; i < o->n_listed; i++)
+		if (!strncmp(k->path, o->listed[i], sizeof(k->path)))
+			return true;
+	return false;
+}
 
 static int collect_allow(const void *key, const void *value, void *arg)
 {
@@ -324,20 +337,16 @@ static int collect_allow(const void *key, const void *value, void *arg)
 	struct old_allow *o = arg;
 
 	(void)value;
-	if (k->slot == o->slot && o->n < BH_ARRAY_SIZE(o->key))
+	if (k->slot == o->slot && o->n < BH_ARRAY_SIZE(o->key) && !is_listed(o, k))
 		o->key[o->n++] = *k;
 	return 0;
 }
 
 /* In portions: a walk does not like deletions. */
-static int clear_allow(struct bh_trace *t, uint32_t slot, struct bh_err *err)
+static int clear_allow(struct bh_trace *t, struct old_allow *o, struct bh_err *err)
 {
-	BH_CLEANUP(bh_freep) struct old_allow *o = calloc(1, sizeof(*o));
 	int r;
 
-	if (!o)
-		return bh_fail(err, ENOMEM, "no memory for a policy");
-	o->slot = slot;
 	do {
 		o->n = 0;
 		r = bh_kmap_each(&t->map[BH_T_ALLOW], collect_allow, o, err);
@@ -361,23 +370,31 @@ static int add_allow(struct bh_trace *t, uint32_t slot, uint32_t generation, con
 	return r ? bh_fail_sys(err, -r, "map trace_allow") : 0;
 }
 
-/* Nothing is refused while the list changes; then everything at once. */
+/* What is refused before and after is refused all the time: what the new list has comes first, then
+ * the policy in one step, and what only the old list had goes last. */
 int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,
 			const char *const *allow, size_t n_allow, struct bh_err *err)
 {
 	static const struct bh_trace_policy none;
-	int fd = t->map[BH_T_POLICY].fd;
-	int r = bpf_map_update_elem(fd, &slot, &none, BPF_ANY);
+	BH_CLEANUP(bh_freep) struct old_allow *old = calloc(1, sizeof(*old));
+	int r = 0;
 
-	if (r)
-		return bh_fail_sys(err, -r, "map trace_policy");
-	r = clear_allow(t, slot, err);
+	if (!old)
+		return bh_fail(err, ENOMEM, "no memory for a policy");
 	for (size_t i = 0; r == 0 && p && i < n_allow; i++)
 		r = add_allow(t, slot, p->generation, allow[i], err);
-	if (r || !p)
+	if (r)
 		return r;
-	r = bpf_map_update_elem(fd, &slot, p, BPF_ANY);
-	return r ? bh_fail_sys(err, -r, "map trace_policy") : 0;
+	r = bpf_map_update_elem(t->map[BH_T_POLICY].fd, &slot, p ? p : &none, BPF_ANY);
+	if (r)
+		return bh_fail_sys(err, -r, "map trace_policy");
+	old->slot = slot;
+	if (p) {
+		old->generation = p->generation;
+		old->listed = allow;
+		old->n_listed = n_allow;
+	}
+	return clear_allow(t, old, err);
 }
 
 int bh_trace_set_cgroup(struct bh_trace *t, uint64_t cgroup, uint32_t slot, uint32_t generation,

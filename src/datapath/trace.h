@@ -92,7 +92,8 @@ int bh_trace_rates(struct bh_trace *t, const uint32_t *slots, size_t n, struct b
 		   struct bh_err *err);
 
 /* What the kernel refuses by itself in a slot. p->generation must be the slot's. allow:
- * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. */
+ * executables, absolute paths, used with BH_TRACE_P_ALLOW. p NULL: nothing any more. What the old one
+ * refuses and the new one too is refused in between; on failure the old one stays. */
 int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p,
 			const char *const *allow, size_t n_allow, struct bh_err *err);
 /* What the slot's tenant did so far, in learn mode; the first call for a tenant begins it. */
