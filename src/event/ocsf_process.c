@@ -40,6 +40,8 @@ static json_t *command_line(const struct bh_trace_event *ev)
 	memcpy(line, ev->args, n);
 	while (n && !line[n - 1])
 		n--;
+	if (!n) /* none at all, or one without a letter */
+		return NULL;
 	for (size_t i = 0; i < n; i++)
 		line[i] = line[i] ? line[i] : ' ';
 	line[n] = '\0';
@@ -157,6 +159,7 @@ void bh_ocsf_put_flags(json_t *ours, uint32_t flags)
 		{BH_TRACE_F_PRELOAD, "preload"},
 		{BH_TRACE_F_ADOPTED, "ranBefore"},
 		{BH_TRACE_F_UID_GAINED, "userZeroGained"},
+		{BH_TRACE_F_OWN_NS, "ownMountNamespace"},
 	};
 
 	for (size_t i = 0; i < BH_ARRAY_SIZE(names); i++)

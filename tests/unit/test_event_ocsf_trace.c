@@ -291,6 +291,11 @@ static void test_findings(void **state)
 	assert_string_equal(text(e, "anomaly_analyses.0.baselines.0.observations.0.value"), "4.00");
 	dump(e);
 	dump(finding_event(&nobody, false));
+	exec.args = ""; /* as execve("...", {""}) leaves them: one that is empty */
+	exec.args_len = 1;
+	e = exec_event(&exec);
+	assert_null(at(e, "process.cmd_line"));
+	dump(e);
 }
 
 /* What is broken is said in the same words everywhere, and in OCSF's place for it. */
