@@ -52,7 +52,7 @@ int bh_guard_ask(struct bh_guard_ask *ctx)
 	s = bpf_map_lookup_elem(&guard_scratch, &zero);
 	if (!s || !f)
 		return 1;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, 0, &s->id);
 	/* the root that it was held against is the daemon's */
 	if (BPF_CORE_READ(f, f_inode, i_sb, s_magic) == MAGIC_OVERLAY)
 		s->id.origin = ovl_origin(READ(struct file, f, f_inode));

@@ -68,9 +68,11 @@ static __always_inline int exec_add(struct exec_scratch *s, struct bh_trace_slot
 }
 
 /* An allowed script, by its whole name, may be run by its interpreter, which need not be allowed.
- */
+ * In a mount namespace that a task of the pod made, a path says nothing. */
 static __always_inline int path_is_refused(struct exec_scratch *s, const struct linux_binprm *bprm)
 {
+	if (s->flags & BH_TRACE_F_OWN_NS)
+		return 1;
 	s->allow.slot = s->slot;
 	s->allow.generation = s->generation;
 	exec_path(s, bprm->file); /* the set may know the file by another name */
@@ -137,6 +139,8 @@ static __always_inline void exec_remember(struct exec_scratch *s, const struct e
 	if (!t)
 		return;
 	image_remember(s, p, t, s->path_len || !of->known ? s->fact.path : of->known->path);
+	t->home_dev = s->before.home_dev;
+	t->home_ns = s->before.home_ns;
 	t->parent_exec_id = s->before.exec_id;
 	t->self_exec = p->self_exec_id;
 	t->script = script->first;
@@ -179,6 +183,8 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
+	if (p->nsproxy->mnt_ns->ns.inum != s->before.home_ns)
+		s->flags |= BH_TRACE_F_OWN_NS;
 	if (wrote_has(&s->id, p, s->slot, s->generation))
 		s->flags |= BH_TRACE_F_WROTE;
 	/* a runtime comes from outside, and brings its own */
@@ -187,16 +193,23 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_OUTER;
 }
 
-/* Who the task was: of this pod, or nobody. */
-static __always_inline void exec_before(struct exec_scratch *s, const struct bh_trace_task *was)
+/* Who the task was: of this pod, or nobody. Who comes into the pod brings a root and a mount
+ * namespace along; what a task makes itself later does not become the image. */
+static __always_inline void exec_before(struct exec_scratch *s, const struct task_struct *p,
+					const struct bh_trace_task *was)
 {
 	struct exec_before *b = &s->before;
 
 	b->is_ours = was && was->slot == s->slot && was->generation == s->generation;
 	b->exec_id = b->ino = 0;
 	b->dev = b->uid = b->flags = b->origin = 0;
-	if (!was || !b->is_ours)
+	if (!was || !b->is_ours) {
+		b->home_dev = root_dev(p);
+		b->home_ns = p->nsproxy->mnt_ns->ns.inum;
 		return;
+	}
+	b->home_dev = was->home_dev;
+	b->home_ns = was->home_ns;
 	b->exec_id = was->exec_id;
 	b->ino = was->ino;
 	b->dev = was->dev;
@@ -216,7 +229,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct exec_of *o
 	__sync_fetch_and_add(&b->execs, 1);
 	s->now = bpf_ktime_get_ns();
 	s->exec_id = exec_id_make(s->now);
-	file_identify(of->bprm->file, of->p, &s->id);
+	file_identify(of->bprm->file, of->p, s->before.home_dev, &s->id);
 	exec_origin_flags(s, of->p);
 	exec_key(s, of->p);
 	exec_file_flags(s, of->p, of->bprm);
@@ -244,7 +257,7 @@ int BPF_PROG(bh_trace_exec, struct task_struct *p, int old_pid, struct linux_bin
 		return 0;
 	s->slot = slot;
 	s->flags = flags;
-	exec_before(s, was);
+	exec_before(s, p, was);
 	exec_trace(s, &of);
 	return 0;
 }

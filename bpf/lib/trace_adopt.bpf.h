@@ -56,6 +56,8 @@ static __always_inline void adopt_remember(struct exec_scratch *s, struct task_s
 	if (!t)
 		return;
 	image_remember(s, p, t, s->fact.path);
+	t->home_dev = root_dev(p);
+	t->home_ns = p->nsproxy->mnt_ns->ns.inum;
 	t->self_exec = p->self_exec_id;
 	t->pid = p->tgid;
 	t->flags = task_root(p);
@@ -71,7 +73,7 @@ static __always_inline void adopt_task(struct exec_scratch *s, struct task_struc
 	s->now = bpf_ktime_get_ns();
 	s->exec_id = adopt_id(p);
 	s->flags = BH_TRACE_F_ADOPTED;
-	file_identify(file, p, &s->id);
+	file_identify(file, p, 0, &s->id);
 	if (s->id.is_unlinked)
 		s->flags |= BH_TRACE_F_UNLINKED;
 	exec_path(s, file);
@@ -93,7 +95,7 @@ static __always_inline int vma_is_foreign(struct exec_scratch *s, const struct t
 	const unsigned char *name = READ(struct dentry, d, d_name.name);
 	char start[6] = {};
 
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	if (wrote_has(&s->id, p, t->slot, t->generation)) {
 		s->flags |= BH_TRACE_F_WROTE;
 		return 1;

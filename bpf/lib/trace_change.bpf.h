@@ -61,7 +61,7 @@ static __always_inline void call_fchange(struct act_scratch *s, const struct tas
 
 	if (!f || !changes_are_told(t))
 		return;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_ATTR);
 	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
 	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);

@@ -208,6 +208,7 @@ struct thread_info {
 struct task_struct {
 	struct thread_info thread_info;
 	int exit_code;
+	unsigned int personality;
 	int pid, tgid;
 	struct mm_struct *mm;
 	struct task_struct *real_parent, *group_leader;

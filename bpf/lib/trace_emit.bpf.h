@@ -75,8 +75,8 @@ static __always_inline __u32 slot_of_before(const struct bh_trace_task *was)
 	return was->slot;
 }
 
-/* The current task's pod: by its network namespace; by its cgroup where pods share the node's; else
- * what it was before, for a task cannot leave its pod. */
+/* The current task's pod: what it was before, for a task cannot leave its pod; by its network
+ * namespace; by its cgroup where pods share the node's. */
 static __always_inline __u32 slot_of_task(const struct task_struct *p,
 					  const struct bh_trace_task *was, __u32 *ret_flags)
 {
@@ -84,15 +84,14 @@ static __always_inline __u32 slot_of_task(const struct task_struct *p,
 	__u32 *slot, before = slot_of_before(was);
 	const struct bh_trace_config *cfg;
 
-	if (before && was->cookie == cookie)
+	if (before) {
+		if (was->cookie != cookie)
+			*ret_flags |= BH_TRACE_F_NETNS_LEFT;
 		return before;
+	}
 	slot = bpf_map_lookup_elem(&slot_by_cookie, &cookie);
 	if (slot && *slot)
 		return *slot;
-	if (before) {
-		*ret_flags |= BH_TRACE_F_NETNS_LEFT;
-		return before;
-	}
 	cfg = trace_config_get();
 	return cfg && cfg->has_cgroups ? slot_of_cgroup() : 0;
 }

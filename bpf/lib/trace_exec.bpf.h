@@ -22,6 +22,7 @@ struct exec_before {
 	__u32 dev;
 	__u32 uid;
 	__u32 flags;
+	__u32 home_dev, home_ns; /* see struct bh_trace_task */
 	__u8 origin;
 	__u8 is_ours;
 };

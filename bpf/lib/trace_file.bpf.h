@@ -9,9 +9,13 @@
 #define TYPE_REGULAR 0100000
 #define TYPE_BLOCK   0060000
 #define MAGIC_PROC   0x9fa0
+#define PROT_READ    1
 #define PROT_WRITE   2
 #define PROT_EXEC    4
 #define MAP_SHARED   1
+#define VM_EXEC	     4
+
+#define READ_IMPLIES_EXEC 0x0400000 /* of personality() */
 
 static __always_inline int dentry_is_hidden(const struct dentry *d)
 {
@@ -167,7 +171,7 @@ static __always_inline int open_is_script(struct act_scratch *s, const struct ta
 {
 	__u32 hash = name_hash(&s->name);
 
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	if ((s->id.mode & TYPE_MASK) != TYPE_REGULAR) /* `make -C directory` */
 		return 0;
 	if (hash_is_script(t, hash))
@@ -205,7 +209,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 	}
 	if (!op)
 		return;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	if ((s->id.mode & TYPE_MASK) != TYPE_REGULAR && (s->id.mode & TYPE_MASK) != TYPE_BLOCK &&
 	    !bits && !is_outer)
 		return;
@@ -263,7 +267,7 @@ static __always_inline void call_exec(struct act_scratch *s, const struct task_s
 	f = act_file(p, 0);
 	if (!f)
 		return;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	if ((s->id.mode & TYPE_MASK) == TYPE_REGULAR)
 		open_script(s, p, f, t);
 }
@@ -272,13 +276,13 @@ static __always_inline void call_exec(struct act_scratch *s, const struct task_s
 
 struct vma_found {
 	__u64 file;
-	__u32 is_found;
+	__u64 flags;
 };
 
 static long vma_look(struct task_struct *task, struct vm_area_struct *vma, struct vma_found *ctx)
 {
 	ctx->file = (__u64)BPF_CORE_READ(vma, vm_file);
-	ctx->is_found = 1;
+	ctx->flags = BPF_CORE_READ(vma, vm_flags);
 	return 0;
 }
 
@@ -303,7 +307,7 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 	if (s->arg[2] & PROT_WRITE)
 		s->flags |= BH_TRACE_F_WRITABLE;
 	if (f) {
-		file_identify(f, p, &s->id);
+		file_identify(f, p, t->home_dev, &s->id);
 		if (s->id.origin == BH_TRACE_O_MEMFD && !file_is_memfd(s, f))
 			f = NULL;
 	}
@@ -318,6 +322,9 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 	}
 	if (f && wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
+	/* compilers at run time map twice what has no name */
+	if (f && s->id.origin != BH_TRACE_O_MEMFD && !s->id.is_unlinked)
+		s->flags &= ~BH_TRACE_F_SHARED;
 	s->is_high = act_is_foreign(s->id.origin) || (s->flags & BH_TRACE_F_WROTE);
 	/* as by the loader, asked by its name */
 	if (is_done && s->is_high && !(s->flags & BH_TRACE_F_SHARED))
@@ -336,9 +343,14 @@ static __always_inline void call_map(struct act_scratch *s, struct task_struct *
 {
 	struct vma_found v = {};
 
-	if (!(s->arg[2] & PROT_EXEC))
-		return;
+	if (!(s->arg[2] & PROT_EXEC)) {
+		if (!(s->arg[2] & PROT_READ) || !(p->personality & READ_IMPLIES_EXEC))
+			return;
+		s->arg[2] |= PROT_EXEC;
+	}
 	bpf_find_vma(p, addr, vma_look, &v, 0);
+	if (!(v.flags & VM_EXEC)) /* mounted without */
+		return;
 	map_tell(s, p, t, (const struct file *)v.file, 1);
 }
 
@@ -351,7 +363,7 @@ static __always_inline void call_fchmod(struct act_scratch *s, const struct task
 
 	if (!f || !(mode & (MODE_TOLD | MODE_CAPABLE)))
 		return;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_CHMOD);
 	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
 	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
@@ -369,7 +381,7 @@ static __always_inline void call_ftruncate(struct act_scratch *s, const struct t
 
 	if (!f || s->arg[1] || !(name_bits(s, BPF_CORE_READ(f, f_path.dentry))))
 		return;
-	file_identify(f, p, &s->id);
+	file_identify(f, p, t->home_dev, &s->id);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_WRITE);
 	file_key(s, BPF_CORE_READ(f, f_path.dentry), 0);
 	s->key.is_emptied = 1;

@@ -108,11 +108,13 @@ struct lsm_image {
 	__u32 is_script; /* the interpreter comes next, and the list is asked then */
 };
 
-static __always_inline int exec_is_listed(struct lsm_scratch *l, const struct bh_trace_task *t,
-					  const struct lsm_image *i)
+static __always_inline int exec_is_listed(struct lsm_scratch *l, const struct task_struct *p,
+					  const struct bh_trace_task *t, const struct lsm_image *i)
 {
 	if (i->is_script)
 		return 1;
+	if (p->nsproxy->mnt_ns->ns.inum != t->home_ns)
+		return 0;
 	if (!(l->act.flags & BH_TRACE_F_PATH_CUT) && name_is_listed(l, t, l->act.text[0]))
 		return 1;
 	return i->script && name_is_listed(l, t, i->script);
@@ -126,10 +128,10 @@ static __always_inline int lsm_exec(struct lsm_scratch *l, const struct task_str
 
 	if (!pol || !(pol->flags & BH_TRACE_P_KILL))
 		return 0;
-	file_identify(i->file, p, &s->id);
+	file_identify(i->file, p, t->home_dev, &s->id);
 	act_walk(s, file_path(i->file));
 	if (!origin_is_refused(pol, s->id.origin) && !uid_is_refused(pol, i->uid) &&
-	    (!(pol->flags & BH_TRACE_P_ALLOW) || exec_is_listed(l, t, i)))
+	    (!(pol->flags & BH_TRACE_P_ALLOW) || exec_is_listed(l, p, t, i)))
 		return 0;
 	return lsm_refuse(s, t, LSM_EXEC);
 }

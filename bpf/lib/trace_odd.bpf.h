@@ -11,6 +11,7 @@ enum {
 	ODD_TTY = 4,	/* somebody sits there */
 	ODD_THREAD = 8, /* it calls itself like a thread of the kernel */
 	ODD_FLAGS = 16, /* what executed it is not what usually does */
+	ODD_REFUSED = 32,
 };
 
 /* The same budget as event_wants_record asks, without taking anything. */
@@ -41,6 +42,8 @@ static __always_inline __u8 odd_look(struct exec_scratch *s, const struct task_s
 	if (s->flags &
 	    (BH_TRACE_F_UNLINKED | BH_TRACE_F_UID_GAINED | BH_TRACE_F_OUTER | BH_TRACE_F_CONNECTED))
 		odd |= ODD_FLAGS;
+	if (s->is_refused)
+		odd |= ODD_REFUSED;
 	return odd;
 }
 

@@ -211,7 +211,7 @@ static __always_inline const struct inode *ovl_lower(const struct ovl_inode *o)
 
 /* Copying up keeps size and time of modification; writing does not. A file whose time was put back
  * by hand looks untouched here: watch mode has seen it opened for writing. */
-static __always_inline __u8 ovl_origin(const struct inode *inode)
+static __noinline __attribute__((unused)) int ovl_origin(const struct inode *inode)
 {
 	const struct ovl_inode *o;
 	const struct inode *lower, *upper;
@@ -236,6 +236,27 @@ static __always_inline __u8 ovl_origin(const struct inode *inode)
 	    READ(struct inode, upper, i_size) == READ(struct inode, lower, i_size))
 		return BH_TRACE_O_METACOPY;
 	return BH_TRACE_O_MODIFIED;
+}
+
+/* Of an overlay that is not the image's, the file that it shows: whoever may mount one, and in a user
+ * namespace everybody may, could call anything a lower layer. */
+static __always_inline __u8 nested_origin(const struct inode *inode, __u8 otherwise)
+{
+	const struct ovl_inode *o;
+	const struct dentry *upper;
+	const struct inode *real;
+	unsigned long magic;
+
+	if (!bpf_core_type_exists(struct ovl_inode))
+		return otherwise;
+	o = (const struct ovl_inode *)((__u64)inode -
+				       bpf_core_field_offset(struct ovl_inode, vfs_inode));
+	upper = BPF_CORE_READ(o, __upperdentry);
+	real = upper ? BPF_CORE_READ(upper, d_inode) : ovl_lower(o);
+	magic = real ? BPF_CORE_READ(real, i_sb, s_magic) : 0;
+	if (magic == MAGIC_TMPFS || magic == MAGIC_RAMFS)
+		return BH_TRACE_O_TMPFS;
+	return magic == MAGIC_OVERLAY ? ovl_origin(real) : otherwise;
 }
 
 static __always_inline int path_is_loose(const struct path *path)
@@ -297,22 +318,33 @@ static __always_inline __u8 other_origin(const struct path *path, const struct t
 	return BH_TRACE_O_VOLUME;
 }
 
+/* The device of the file system that the task has as its root. */
+static __always_inline __u32 root_dev(const struct task_struct *task)
+{
+	const struct vfsmount *root = READ(struct fs_struct, task->fs, root.mnt);
+	const struct super_block *sb = READ(struct vfsmount, root, mnt_sb);
+
+	return READ(struct super_block, sb, s_dev);
+}
+
+/* home: the device of the image's overlay, as long as the task is one of the pod; 0: its root now. */
 static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
-					  struct file_id *id)
+					  __u32 home, struct file_id *id)
 {
 	const struct path *path = file_path(file);
 	const struct dentry *d = READ(struct path, path, dentry);
 	const struct inode *inode = READ(struct dentry, d, d_inode);
 	const struct super_block *sb = READ(struct inode, inode, i_sb);
-	const struct vfsmount *root = READ(struct fs_struct, task->fs, root.mnt);
 	unsigned long magic = READ(struct super_block, sb, s_magic);
 
 	id->ino = READ(struct inode, inode, i_ino);
 	id->dev = READ(struct super_block, sb, s_dev);
 	id->mode = READ(struct inode, inode, i_mode);
 	id->is_unlinked = !READ(struct dentry, d, d_hash.pprev);
-	if (magic == MAGIC_OVERLAY && sb == READ(struct vfsmount, root, mnt_sb))
+	if (magic == MAGIC_OVERLAY && id->dev == (home ? home : root_dev(task)))
 		id->origin = ovl_origin(inode);
+	else if (magic == MAGIC_OVERLAY)
+		id->origin = nested_origin(inode, other_origin(path, task));
 	else if (magic == MAGIC_TMPFS || magic == MAGIC_RAMFS)
 		id->origin = tmpfs_origin(path);
 	else

@@ -208,6 +208,9 @@ static __always_inline void script_of(struct exec_scratch *s, const struct task_
 	if (!cfg || cfg->mode < BH_TRACE_WATCH)
 		return;
 	if (s->flags & BH_TRACE_F_SCRIPT) {
+		/* of a script that is a script's interpreter the last one is read */
+		script_arguments(s, p, ret);
+		ret->second = ret->first;
 		if (bpf_probe_read_kernel_str(s->walk.buf, BH_PATH_MAX, bprm->filename) > 0 &&
 		    script_name(s))
 			ret->first = name_hash(&s->script);

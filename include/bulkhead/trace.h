@@ -10,7 +10,7 @@
 
 #include "bulkhead/abi.h"
 
-#define BH_TRACE_VERSION 5
+#define BH_TRACE_VERSION 6
 
 /* Slots below BH_MAX_SLOTS are the data path's; above it are hostNetwork pods, which have no
  * interface: the daemon numbers them, `trace_cgroup` names them by cgroup id. */
@@ -184,6 +184,7 @@ enum bh_trace_stdio {
 		   */
 #define BH_TRACE_F_WROTE      0x04000000u /* a volume's file that the container wrote itself */
 #define BH_TRACE_F_NO_HISTORY 0x08000000u /* HISTFILE was set to nothing, or to a device */
+#define BH_TRACE_F_OWN_NS     0x10000000u /* exec: in a mount namespace that the pod made itself */
 #define BH_TRACE_F_BLOCKED    0x40000000u /* exec: it got EPERM, and nothing was executed */
 #define BH_TRACE_F_UNSENT     0x80000000u /* of facts: no record has announced it yet */
 
@@ -264,9 +265,11 @@ struct bh_trace_task {
 	__u8 origin;
 	__u8 pad[3];
 	__u32 script; /* hash of the name of the file an interpreter was started on; 0: none */
+	__u32 home_dev; /* of the root file system that it came into the pod with */
+	__u32 home_ns;	/* the mount namespace; what it makes itself is neither */
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */
 };
-_Static_assert(sizeof(struct bh_trace_task) == 200, "bh_trace_task");
+_Static_assert(sizeof(struct bh_trace_task) == 208, "bh_trace_task");
 
 /* map `trace_fact`, HASH: everything seen once. What the numbers mean depends on kind:
  * exec: ino, dev: the file; by: inode of the image that was executing before; name: comm.

@@ -46,6 +46,7 @@ static uint32_t process_flags(uint32_t flags)
 		{BH_TRACE_F_OUTER, BH_PROC_OUTER},
 		{BH_TRACE_F_WROTE, BH_PROC_WROTE},
 		{BH_TRACE_F_NO_HISTORY, BH_PROC_NO_HISTORY},
+		{BH_TRACE_F_OWN_NS, BH_PROC_OWN_NS},
 	};
 	uint32_t out = 0;
 

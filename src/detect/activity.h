@@ -100,6 +100,7 @@ enum {
 	BH_PROC_NO_HISTORY = 1u << 12, /* its environment tells shells not to keep a history */
 	BH_PROC_CONNECTED = 1u << 8,   /* exec: what executed it had connected outside of the pod */
 	BH_PROC_STOPPED = 1u << 9,     /* the kernel killed it for this, or did not let it happen */
+	BH_PROC_OWN_NS = 1u << 13, /* exec: in a mount namespace that the pod made itself */
 };
 
 struct bh_act_process {

@@ -30,6 +30,9 @@ bool bh_policy_allows_exec(const struct bh_runtime_policy *p, const struct bh_ac
 		return false;
 	if (!p->has_exec_allow)
 		return true;
+	/* where the pod mounts what it likes, a path says nothing */
+	if (exec->flags & BH_PROC_OWN_NS)
+		return false;
 	/* allowing a script allows the interpreter to run it, not to run anything */
 	return bh_paths_have(&p->exec_allow, *exec->script ? exec->script : exec->path, false) ||
 	       bh_paths_have(&p->exec_allow, exec->path, false);

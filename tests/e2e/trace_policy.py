@@ -158,6 +158,63 @@ def allowed_script(node):
     equal(box.sh("/usr/bin/python3 /opt/run.py")[0], 137, "and an argument is no script")
 
 
+# an overlay of its own, with what it dropped as the "image": every user may make one
+OWN_ROOT = ("cd /opt; unshare -Urm sh -c 'mount -t tmpfs t /mnt; cd /mnt; mkdir a b m a/old; cp /opt/x/dropped a/dropped; "
+            "mount -t overlay o -o lowerdir=/mnt/a:/mnt/b m; cd m; {}'")
+MAPS = ("python3 -c 'import ctypes, os; c = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p; "
+        "c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]; {}; print(\"alive\")'")
+FILE = "f = os.open(\"/opt/x/touch\", 0); "
+
+
+def ways_around(node, box):
+    """What a task makes itself never becomes the image, nor another pod; whatever the mapping is called."""
+    for how in ("exec chroot . /dropped", "pivot_root . old; exec /dropped"):
+        equal(box.sh(OWN_ROOT.format(how) + "; ls /tmp/ran")[0], 2, f"in a root of its own: {how}")
+        equal(box.sh(OWN_ROOT.format(how))[0], 137, "killed")
+    equal(box.sh(OWN_ROOT.format("exec /mnt/m/dropped"))[0], 137, "in an overlay of its own")
+    other = node.pod("shop", "neighbour", {"app": "neighbour"})
+    equal(box.sh(f"nsenter --net=/proc/{other.agent.pid}/ns/net /opt/x/dropped")[0], 137,
+          "in another pod's network namespace")
+    box.sh("printf '#!/bin/sh\\nexit 7\\n' > /opt/one; printf '#!/opt/one\\n' > /opt/two; chmod +x /opt/one /opt/two")
+    equal(box.sh("/opt/two")[0], 137, "a script that is a script's interpreter")
+    for what, text in (("mapped shared", FILE + "c.mmap(None, 4096, 5, 1, f, 0)"),
+                       ("mapped to be read by who may execute what he reads",
+                        "c.personality(0x400000); " + FILE + "c.mmap(None, 4096, 1, 2, f, 0)")):
+        status, out = box.sh(MAPS.format(text))
+        check(status == 137 and "alive" not in out, what, (status, out))
+    status, out = box.sh(MAPS.format("f = os.memfd_create(\"jit\"); os.ftruncate(f, 4096); c.mmap(None, 4096, 5, 1, f, 0)"))
+    equal((status, out), (0, "alive\n"), "a compiler's memory without a name is its own")
+
+
+def while_it_changes(node, box):
+    """Both versions refuse it, and so does whatever is between them; also while a daemon starts."""
+    text = "n=0; i=0; while [ ! -e /tmp/enough ]; do /opt/x/dropped; [ $? -eq 137 ] || n=$((n+1)); done 2>/dev/null; echo $n >/tmp/n"
+    box.sh(f"rm -f /tmp/ran /tmp/enough /tmp/n; {{ {text}; }} &")
+    for i in range(60):
+        node.write("runtime.yaml", policy("only-image", {"exec": {"origin": ["image"]}, "on": {"violation": "kill"},
+                                                         **({"users": {"deny": [7]}} if i % 2 else {})}, {"app": "web"}))
+        node.sync()
+    for _ in range(3):
+        node.restart(hard=True)
+    box.sh("touch /tmp/enough; wait")
+    equal(box.sh("cat /tmp/n; ls /tmp/ran 2>/dev/null")[1], "0\n", "killed each time while the policy changes")
+
+
+def own_namespace(node):
+    """Where a task mounts what it likes, a path allows nothing; and the finding says whose rule it was."""
+    node.write("own.yaml", policy("own", {
+        "exec": {"allow": ["/usr/bin/dash", "/bin/dash", "/usr/bin/unshare", "/usr/bin/mount", "/usr/bin/date"]},
+        "on": {"violation": "kill"}}, {"app": "own"}))
+    node.sync()
+    pod = node.pod("shop", "own", {"app": "own"})
+    box = Container(pod, uid=1000)
+    equal(box.sh("/usr/bin/date > /dev/null")[0], 0, "an allowed program runs")
+    equal(box.sh("unshare -Urm /usr/bin/date > /dev/null")[0], 137, "in a mount namespace of its own it does not")
+    killed = [e for e in events(node, "kill", pod.name) if e["process"]["file"]["path"] == "/usr/bin/date"]
+    check(killed and killed[-1]["unmapped"]["bulkhead"].get("rule") == "RuntimePolicy shop/own",
+          "the rule is told", killed)
+
+
 def main():
     node = Node(config={"runtime": {"mode": "light"}}).start()
     pod = node.pod("shop", "web", {"app": "web"})
@@ -166,6 +223,12 @@ def main():
         allowed_script(node)
     with part("killing"):
         killing(node, box, pod.name)
+    with part("ways around"):
+        ways_around(node, box)
+    with part("while it changes"):
+        while_it_changes(node, box)
+    with part("a mount namespace of its own"):
+        own_namespace(node)
     with part("without the daemon"):
         without_daemon(node, box)
     with part("another pod"):

@@ -79,6 +79,11 @@ static void test_exec(void **state)
 	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
 	exec_from(&r, "/usr/sbin/app", BH_PROV_NEW);
 	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
+	rig_clear(&r);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/sbin/app");
+	a.process.flags |= BH_PROC_OWN_NS; /* whatever is mounted there */
+	rig_feed(&r, &a);
+	rig_expect(&r, "policy-exec", BH_SEVERITY_HIGH);
 	a = rig_act(&r, BH_ACT_MAP_EXEC, "/usr/sbin/app");
 	a.u.map.path = "/opt/x.so";
 	a.u.map.provenance = BH_PROV_NEW;
