@@ -160,8 +160,7 @@ static __always_inline void exec_origin_flags(struct exec_scratch *s, const stru
 		return;
 	k->slot = s->slot;
 	k->generation = s->generation;
-	k->inum = p->nsproxy->mnt_ns->ns.inum;
-	k->pad = 0;
+	k->id = mntns_id(p);
 	s->flags |= BH_TRACE_F_OUTSIDE;
 	if (bpf_map_lookup_elem(&trace_mntns, k))
 		return;
@@ -183,7 +182,7 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_CONNECTED;
 	if (bprm->interp != bprm->filename)
 		s->flags |= BH_TRACE_F_SCRIPT;
-	if (p->nsproxy->mnt_ns->ns.inum != s->before.home_ns)
+	if ((__u32)mntns_id(p) != s->before.home_ns)
 		s->flags |= BH_TRACE_F_OWN_NS;
 	if (wrote_has(&s->id, p, s->slot, s->generation))
 		s->flags |= BH_TRACE_F_WROTE;
@@ -205,7 +204,7 @@ static __always_inline void exec_before(struct exec_scratch *s, const struct tas
 	b->dev = b->uid = b->flags = b->origin = 0;
 	if (!was || !b->is_ours) {
 		b->home_dev = root_dev(p);
-		b->home_ns = p->nsproxy->mnt_ns->ns.inum;
+		b->home_ns = mntns_id(p);
 		return;
 	}
 	b->home_dev = was->home_dev;

@@ -57,7 +57,7 @@ static __always_inline void adopt_remember(struct exec_scratch *s, struct task_s
 		return;
 	image_remember(s, p, t, s->fact.path);
 	t->home_dev = root_dev(p);
-	t->home_ns = p->nsproxy->mnt_ns->ns.inum;
+	t->home_ns = mntns_id(p);
 	t->self_exec = p->self_exec_id;
 	t->pid = p->tgid;
 	t->flags = task_root(p);
@@ -81,8 +81,7 @@ static __always_inline void adopt_task(struct exec_scratch *s, struct task_struc
 	adopt_remember(s, p);
 	s->mntns.slot = s->slot;
 	s->mntns.generation = s->generation;
-	s->mntns.inum = p->nsproxy->mnt_ns->ns.inum;
-	s->mntns.pad = 0;
+	s->mntns.id = mntns_id(p);
 	bpf_map_update_elem(&trace_mntns, &s->mntns, &s->exec_id, BPF_ANY);
 }
 

@@ -84,10 +84,15 @@ struct vfsmount {
 
 struct ns_common {
 	__u32 inum;
+	__u64 ns_id; /* since 6.18 */
 };
 
 struct mnt_namespace {
 	struct ns_common ns;
+};
+
+struct mnt_namespace___old { /* before 6.18 */
+	__u64 seq;
 };
 
 struct list_head {

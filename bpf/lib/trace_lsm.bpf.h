@@ -113,7 +113,7 @@ static __always_inline int exec_is_listed(struct lsm_scratch *l, const struct ta
 {
 	if (i->is_script)
 		return 1;
-	if (p->nsproxy->mnt_ns->ns.inum != t->home_ns)
+	if ((__u32)mntns_id(p) != t->home_ns)
 		return 0;
 	if (!(l->act.flags & BH_TRACE_F_PATH_CUT) && name_is_listed(l, t, l->act.text[0]))
 		return 1;

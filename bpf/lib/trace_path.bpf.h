@@ -159,6 +159,19 @@ static __always_inline __u32 walk_copy(const struct walk *w, char *to)
 	return n;
 }
 
+/* Of the task's mount namespace. The number that /proc shows is soon another one's: a container that is
+ * started again gets that of the one before. */
+static __always_inline __u64 mntns_id(const struct task_struct *p)
+{
+	const struct mnt_namespace *ns = p->nsproxy->mnt_ns;
+
+	if (bpf_core_field_exists(ns->ns.ns_id))
+		return ns->ns.ns_id;
+	if (bpf_core_field_exists(((struct mnt_namespace___old *)ns)->seq))
+		return BPF_CORE_READ((struct mnt_namespace___old *)ns, seq);
+	return ns->ns.inum;
+}
+
 /* ---- origin ---- */
 
 #define MAGIC_OVERLAY 0x794c7630

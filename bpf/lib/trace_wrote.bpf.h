@@ -14,7 +14,7 @@ struct wrote_key {
 
 struct wrote {
 	__u32 generation;
-	__u32 mntns; /* of the container */
+	__u32 mntns; /* of the container: the lower half of mntns_id() */
 };
 
 /* Full: the file written longest ago is forgotten. */
@@ -35,7 +35,7 @@ static __always_inline void wrote_note(const struct file_id *id, const struct ta
 				       const struct bh_trace_task *t)
 {
 	struct wrote_key k = {.ino = id->ino, .dev = id->dev, .slot = t->slot};
-	struct wrote v = {.generation = t->generation, .mntns = p->nsproxy->mnt_ns->ns.inum};
+	struct wrote v = {.generation = t->generation, .mntns = mntns_id(p)};
 	const struct wrote *old = bpf_map_lookup_elem(&trace_wrote, &k);
 
 	if (!old || old->generation != v.generation || old->mntns != v.mntns)
@@ -52,5 +52,5 @@ static __always_inline int wrote_has(const struct file_id *id, const struct task
 	if (!origin_is_mounted(id->origin))
 		return 0;
 	v = bpf_map_lookup_elem(&trace_wrote, &k);
-	return v && v->generation == generation && v->mntns == p->nsproxy->mnt_ns->ns.inum;
+	return v && v->generation == generation && v->mntns == (__u32)mntns_id(p);
 }

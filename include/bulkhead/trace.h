@@ -467,8 +467,7 @@ _Static_assert(sizeof(struct bh_trace_window) ==
 struct bh_trace_mntns_key {
 	__u32 slot;
 	__u32 generation;
-	__u32 inum;
-	__u32 pad;
+	__u64 id;
 };
 
 /* Ring records. `trace_events` and, for what is worth waking somebody, `trace_alarms`. */

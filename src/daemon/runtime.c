@@ -260,8 +260,11 @@ void bh_runtime_tick(struct bh_runtime *rt)
 	bh_runtime_read(rt, READ_MAX);
 	bh_learning_tick(rt->learning);
 	bh_runtime_again(rt);
-	if (rt->ticks % HOSTS_TICKS == 0 && rt->wanted != BH_RUNTIME_OFF)
-		bh_runtime_hosts_refresh(rt->hosts);
+	if ((rt->are_hosts_due || rt->ticks % HOSTS_TICKS == 0) && rt->wanted != BH_RUNTIME_OFF) {
+		rt->are_hosts_due = false;
+		if (bh_runtime_hosts_refresh(rt->hosts))
+			bh_runtime_changed(rt);
+	}
 	rt->ticks++;
 	if (bh_trace_sweep(rt->trace, on_fact, rt, &err) < 0 ||
 	    bh_trace_names_sweep(rt->trace, on_name, rt, &err) < 0 ||
@@ -343,6 +346,13 @@ const char *bh_runtime_trouble(const struct bh_runtime *rt)
 	return rt && rt->trouble[0] ? rt->trouble : NULL;
 }
 
+const char *bh_runtime_why_not(const struct bh_runtime *rt)
+{
+	const char *trouble = bh_runtime_trouble(rt);
+
+	return !trouble && rt && rt->wanted == BH_RUNTIME_OFF ? "tracing is off" : trouble;
+}
+
 /* What RuntimePolicies need is attached whatever the mode, unless tracing is off. */
 static enum bh_trace_mode mode_needed(const struct bh_runtime *rt)
 {
@@ -387,31 +397,40 @@ static int apply_rules(struct bh_runtime *rt, const struct bh_endpoint *ep,
 	rt->rules[ep->slot] = sum;
 	bh_detection_set_policies(rt->detection, ep, &set, bh_wall_ms(bh_datapath_now_ns()));
 	/* without it what is refused is killed instead */
-	if (bh_guard_set(rt->guard, ep,
+	if (ep->slot < BH_MAX_SLOTS &&
+	    bh_guard_set(rt->guard, ep,
 			 rules->kernel.origins && (rules->kernel.flags & BH_TRACE_P_KILL), err) < 0)
 		bh_warn("%s/%s: %s", ep->ns, ep->name, err->text);
 	return 0;
 }
 
 /* Returns whether something is refused that only watch mode sees. */
+static bool apply_to(struct bh_runtime *rt, const struct bh_runtime_policies *policies,
+		     const struct bh_endpoint *ep)
+{
+	BH_CLEANUP(bh_runtime_rules_done) struct bh_runtime_rules rules = {0};
+	struct bh_err err = {0};
+	int r = bh_runtime_rules_make(rt->d, policies, ep, &rules, &err);
+
+	if (!r)
+		r = apply_rules(rt, ep, &rules, &err);
+	if (r < 0)
+		bh_error("RuntimePolicy of %s/%s is not live: %s", ep->ns, ep->name, err.text);
+	return rules.needs_calls;
+}
+
 static bool apply_policies(struct bh_runtime *rt, const struct bh_runtime_policies *policies)
 {
 	bool needs_calls = false;
-	struct bh_err err = {0};
 
-	bh_vec_each (it, &rt->d->endpoints.eps) {
-		BH_CLEANUP(bh_runtime_rules_done) struct bh_runtime_rules rules = {0};
-		int r;
+	bh_vec_each (it, &rt->d->endpoints.eps)
+		if ((*it)->owns_cookie && apply_to(rt, policies, *it))
+			needs_calls = true;
+	for (uint32_t slot = BH_MAX_SLOTS; slot < BH_TRACE_SLOTS; slot++) {
+		const struct bh_endpoint *ep = bh_runtime_hosts_at(rt->hosts, slot);
 
-		if (!(*it)->owns_cookie)
-			continue;
-		r = bh_runtime_rules_make(rt->d, policies, *it, &rules, &err);
-		if (!r)
-			r = apply_rules(rt, *it, &rules, &err);
-		if (r < 0)
-			bh_error("RuntimePolicy of %s/%s is not live: %s", (*it)->ns, (*it)->name,
-				 err.text);
-		needs_calls = needs_calls || rules.needs_calls;
+		if (ep && apply_to(rt, policies, ep))
+			needs_calls = true;
 	}
 	return needs_calls;
 }
@@ -429,6 +448,7 @@ void bh_runtime_changed(struct bh_runtime *rt)
 
 	if (!rt || !rt->trace)
 		return;
+	rt->are_hosts_due = true;
 	bh_learning_begin(rt->learning);
 	if (bh_runtime_policies_collect(rt->d, &policies, &err) < 0) {
 		bh_error("%s", err.text);

@@ -23,6 +23,8 @@ void bh_runtime_close(struct bh_runtime *rt);
 
 /* Why tracing is not what the settings or the last command ask for; NULL: it is. */
 const char *bh_runtime_trouble(const struct bh_runtime *rt);
+/* Why a RuntimePolicy does nothing: the same, or that nothing is asked for; NULL: it is enforced. */
+const char *bh_runtime_why_not(const struct bh_runtime *rt);
 /* Changes the mode while everything runs; lasts until the daemon ends. */
 int bh_runtime_set_mode(struct bh_runtime *rt, enum bh_runtime_mode mode, struct bh_err *err);
 

@@ -62,7 +62,7 @@ static struct bh_endpoint *endpoint_for(struct bh_runtime_hosts *h, const struct
 	return BH_TAKE(ep);
 }
 
-static void take_in(struct bh_runtime_hosts *h, const struct bh_pod *pod)
+static bool take_in(struct bh_runtime_hosts *h, const struct bh_pod *pod)
 {
 	struct host *at = free_place(h);
 	BH_CLEANUP(bh_endpoint_freep) struct bh_endpoint *ep = NULL;
@@ -73,17 +73,18 @@ static void take_in(struct bh_runtime_hosts *h, const struct bh_pod *pod)
 	/* no cgroup: it runs on another node, or not yet */
 	if (!at || bh_hostnet_find(h->d, &(struct bh_hostnet_who){pod->ident->ns, pod->name, NULL},
 				   &dir, &cgroup, &err) < 0)
-		return;
+		return false;
 	ep = endpoint_for(h, at, pod);
 	if (!ep)
-		return;
+		return false;
 	if (bh_trace_set_cgroup(h->trace, cgroup, ep->slot, ep->generation, &err) < 0) {
 		bh_error("hostNetwork pod %s/%s is not traced: %s", ep->ns, ep->name, err.text);
-		return;
+		return false;
 	}
 	at->ep = BH_TAKE(ep);
 	at->cgroup = cgroup;
 	at->is_wanted = true;
+	return true;
 }
 
 static void let_go(struct bh_runtime_hosts *h, struct host *at)
@@ -102,9 +103,10 @@ static bool may_be_here(const struct bh_runtime_hosts *h, const struct bh_pod *p
 	return !pod->node || !*pod->node || strcmp(pod->node, h->d->cfg->node_name) == 0;
 }
 
-void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
+bool bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
 {
 	const struct bh_world *w = bh_reconcile_state(h->d->reconciler).world;
+	bool has_come = false;
 
 	for (size_t i = 0; i < BH_TRACE_HOST_SLOTS; i++)
 		h->host[i].is_wanted = false;
@@ -118,12 +120,13 @@ void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h)
 		at = host_of(h, pod);
 		if (at)
 			at->is_wanted = true;
-		else
-			take_in(h, pod);
+		else if (take_in(h, pod))
+			has_come = true;
 	}
 	for (size_t i = 0; i < BH_TRACE_HOST_SLOTS; i++)
 		if (h->host[i].ep && !h->host[i].is_wanted)
 			let_go(h, &h->host[i]);
+	return has_come;
 }
 
 const struct bh_endpoint *bh_runtime_hosts_at(const struct bh_runtime_hosts *h, uint32_t slot)

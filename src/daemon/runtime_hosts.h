@@ -2,6 +2,7 @@
  * they are known by their cgroup and get a number of their own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,9 +22,9 @@ struct bh_runtime_hosts_options { /* borrowed */
 int bh_runtime_hosts_open(const struct bh_runtime_hosts_options *opt, struct bh_runtime_hosts **ret,
 			  struct bh_err *err);
 void bh_runtime_hosts_close(struct bh_runtime_hosts *h);
-/* Looks for cgroups of pods that came, and lets go those that went. Walks the cgroup tree: not for
- * every change. */
-void bh_runtime_hosts_refresh(struct bh_runtime_hosts *h);
+/* Looks for cgroups of pods that came, and lets go those that went; returns whether one came, which
+ * then has no policy yet. Walks the cgroup tree: not for every change. */
+bool bh_runtime_hosts_refresh(struct bh_runtime_hosts *h);
 /* The pod of a number from BH_MAX_SLOTS, as an endpoint without an interface; NULL: gone. */
 const struct bh_endpoint *bh_runtime_hosts_find(const struct bh_runtime_hosts *h, uint32_t slot,
 						uint32_t generation);

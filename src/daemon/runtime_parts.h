@@ -40,7 +40,8 @@ struct bh_runtime {
 	unsigned ticks;
 	unsigned telling;		    /* an event is being told */
 	uint64_t repeated_ns;		    /* up to then it was told what goes on; 0: not yet */
-	uint64_t rules[BH_MAX_SLOTS];	    /* sums of what the kernel has; 0: nothing */
+	bool are_hosts_due; /* pods changed since hostNetwork ones were looked for */
+	uint64_t rules[BH_TRACE_SLOTS];	    /* sums of what the kernel has; 0: nothing */
 	uint32_t overflowed[BH_MAX_SLOTS];  /* generation of which it was told; 0: none */
 	bool has_policies;		    /* some RuntimePolicy was in force at the last look */
 	bool needs_calls;		    /* a RuntimePolicy names what only watch mode sees */

@@ -138,8 +138,9 @@ void bh_verb_runtime(struct bh_daemon *d, struct bh_request *rq, const json_t *a
 		bh_policy_news_by(d->news, "tracing", name, by);
 	}
 	if (!r && d->runtime->trace) {
-		bh_runtime_hosts_refresh(d->runtime->hosts);
-		bh_runtime_read(d->runtime, BH_RUNTIME_DRAIN);
+		bh_runtime_read(d->runtime, BH_RUNTIME_DRAIN); /* also of pods that are gone now */
+		if (bh_runtime_hosts_refresh(d->runtime->hosts))
+			bh_runtime_changed(d->runtime);
 		bh_runtime_tick(d->runtime);
 	}
 	bh_verb_answer(rq, r, r ? NULL : runtime_json(d->runtime), &err);

@@ -83,7 +83,7 @@ static const char *why_pending(const struct policy_rows *r, const struct bh_poli
 	const char *refused;
 
 	if (p->runtime)
-		return bh_runtime_trouble(r->d->runtime);
+		return bh_runtime_why_not(r->d->runtime);
 	if (p->policy && bh_world_has_policy(r->st->world, p->policy))
 		return NULL;
 	refused = p->policy ? bh_subset_why(r->st->refused, p->policy) : NULL;

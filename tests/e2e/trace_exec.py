@@ -123,12 +123,34 @@ def host_network(node):
     got = [ours(json.loads(line)) for line in r.stdout.splitlines()]
     check([e for e in got if e["call"] == "listen" and e["arguments"][0] == 4712],
           "a task is the pod's from the moment it is in its cgroup", got)
+    node.write("strict.yaml", {
+        "apiVersion": "bulkhead.io/v1alpha1", "kind": "RuntimePolicy",
+        "metadata": {"name": "strict", "namespace": "sys"},
+        "spec": {"podSelector": {}, "exec": {"allow": ["/usr/bin/dash", "/bin/dash"]}, "on": {"violation": "kill"}}})
+    node.sync()
+    text = f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/id > /dev/null 2>&1 || echo $?"
+    equal(node.sh(text).split(), ["137"], "a RuntimePolicy holds for it, too")
+    node.remove("strict.yaml")
+    node.sync()
+    equal(node.sh(text), "", "and when it is gone no more")
     node.remove("host.yaml")
     node.sync()
     node.ask("runtime")
     node.sh(f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/tac /dev/null")
     got = {os.path.basename(path(e)) for e in events(node)}
     check("tac" not in got, "and when it is gone nothing is told in its name")
+
+
+def started_again(node):
+    """A container that takes another one's place is a container's start, though the kernel's numbers of
+    namespaces come again."""
+    pod = node.pod("shop", "again")
+    for n in range(1, 4):
+        box = Container(pod)
+        box.sh("id > /dev/null")
+        box.stop()
+        got = [e for e in events(node, pod.name) if ours(e).get("containerStart")]
+        equal(len(got), n, f"container {n} of the pod starts")
 
 
 def main():
@@ -139,6 +161,8 @@ def main():
         short_lives(node)
     with part("hostNetwork"):
         host_network(node)
+    with part("containers one after the other"):
+        started_again(node)
     with part("one among many"):
         one_among_many(node)
     r = node.ask("runtime")
