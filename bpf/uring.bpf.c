@@ -7,14 +7,17 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define CLAIM_READ bpf_probe_read_kernel_str
+#define CLAIM_COPIED 1
 #include "lib/trace_change.bpf.h"
 #include "lib/trace_socket.bpf.h"
+#include "lib/trace_unix.bpf.h"
 
-#define NO_NUMBER	0xffffffffu
-#define O_CREAT		0100
-#define SUN_PATH	108
-#define URING_FTRUNCATE 55 /* younger than the headers that we may be built with */
+#define NO_NUMBER 0xffffffffu
+#define O_CREAT	  0100
+/* younger than the headers that we may be built with */
+#define RING_SEND_ZC	47
+#define RING_SENDMSG_ZC 48
+#define URING_FTRUNCATE 55
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -37,6 +40,7 @@ struct io_cqe {
 struct io_kiocb {
 	__u8 opcode;
 	struct io_cqe cqe;
+	void *async_data;
 };
 
 struct open_how {
@@ -75,6 +79,23 @@ struct io_connect {
 	int addr_len;
 };
 
+struct io_sr_msg {
+	void *umsg; /* the caller's */
+};
+
+struct socket_address {
+	unsigned short family;
+};
+
+struct msghdr {
+	int msg_namelen;
+};
+
+struct io_async_msghdr {
+	struct msghdr msg;
+	struct socket_address addr;
+};
+
 struct io_socket {
 	int domain, type, protocol;
 };
@@ -89,6 +110,11 @@ struct io_ftrunc {
 };
 
 #pragma clang attribute pop
+
+struct user_message {
+	__u64 address;
+	__u32 len, pad;
+};
 
 /* A request begins with what is its own. */
 #define OWN(req, type) ((const struct type *)(req))
@@ -196,34 +222,35 @@ static __always_inline void ring_mkdir(struct act_scratch *s, const struct bh_tr
 	call_change(s, t, BH_TRACE_OP_MKDIR, 1);
 }
 
-/* To a unix socket whose name matters, by the path that was asked for. The kernel's own copy of the
- * address is not to be found in a way that kernels agree upon, so this one is the caller's. */
+/* By the path that was asked for. The kernel's own copy of the address is not to be found in a way
+ * that kernels agree upon, so this one is the caller's. */
 static __always_inline void ring_connect(struct act_scratch *s, const struct bh_trace_task *t,
 					 const struct io_connect *c)
 {
-	char *address = (char *)s->record;
-	volatile __u64 *at = &s->user; /* as a number, for the verifier */
-	__u32 len = BPF_CORE_READ(c, addr_len);
+	if (unix_read(s, (__u64)BPF_CORE_READ(c, addr), BPF_CORE_READ(c, addr_len)))
+		unix_note(s, t);
+}
 
-	__builtin_memset(address, 0, 128);
-	if (len > SUN_PATH + sizeof(__u16) ||
-	    bpf_probe_read_user(address, len & 127, BPF_CORE_READ(c, addr)) ||
-	    *(__u16 *)address != AF_UNIX || !address[2])
-		return;
-	s->follows = 1;
-	s->is_lost = 0;
-	*at = (__u64)(address + 2);
-	claim_at(s, 0, *at, AT_FDCWD);
-	if (!(text_bits(s) & BH_TRACE_N_CONNECT))
-		return;
-	claim_ends(s);
-	act_key(s, t, BH_TRACE_CALL, BH_CALL_CONNECT);
-	__builtin_memset(&s->id, 0, sizeof(s->id));
-	s->key.ino = text_hash(s->text[0]);
-	s->key.dev = NO_NUMBER;
-	s->text[1][0] = 0;
-	if (!act_is_known(s, t))
-		act_note(s, t);
+/* The kernel has a copy of the address by now, or the caller's is what it will use. */
+static __always_inline void ring_send_to(struct act_scratch *s, const struct bh_trace_task *t,
+					 const struct io_kiocb *req)
+{
+	const struct io_async_msghdr *copy = (const void *)BPF_CORE_READ(req, async_data);
+	const void *message = BPF_CORE_READ(OWN(req, io_sr_msg), umsg);
+	struct user_message to = {};
+	__u32 len;
+
+	__builtin_memset(s->record, 0, UNIX_ADDRESS);
+	if (copy && bpf_core_field_exists(copy->addr)) {
+		len = BPF_CORE_READ(copy, msg.msg_namelen);
+		if (hold(len) <= UNIX_LEN)
+			bpf_probe_read_kernel(s->record, len & (UNIX_ADDRESS - 1),
+					      __builtin_preserve_access_index(&copy->addr));
+	}
+	if (unix_has_name(s) || (req->opcode != IORING_OP_SEND && req->opcode != RING_SEND_ZC &&
+				 bpf_probe_read_user(&to, sizeof(to), message) == 0 &&
+				 unix_read(s, to.address, to.len)))
+		unix_note(s, t);
 }
 
 static __always_inline void ring_socket(struct act_scratch *s, const struct bh_trace_task *t,
@@ -290,6 +317,12 @@ static __always_inline void ring_judge(struct act_scratch *s, struct task_struct
 	case IORING_OP_CONNECT:
 		ring_connect(s, t, OWN(req, io_connect));
 		break;
+	case IORING_OP_SEND:
+	case IORING_OP_SENDMSG:
+	case RING_SEND_ZC:
+	case RING_SENDMSG_ZC:
+		ring_send_to(s, t, req);
+		break;
 	case IORING_OP_SOCKET:
 		ring_socket(s, t, OWN(req, io_socket));
 		break;
@@ -311,7 +344,9 @@ static __always_inline int is_looked_at(__u8 opcode)
 		1ull << IORING_OP_OPENAT | 1ull << IORING_OP_OPENAT2 | 1ull << IORING_OP_RENAMEAT |
 		1ull << IORING_OP_LINKAT | 1ull << IORING_OP_SYMLINKAT | 1ull << IORING_OP_MKDIRAT |
 		1ull << IORING_OP_CONNECT | 1ull << IORING_OP_UNLINKAT | 1ull << IORING_OP_SOCKET |
-		1ull << IORING_OP_SETXATTR | 1ull << IORING_OP_FSETXATTR | 1ull << URING_FTRUNCATE;
+		1ull << IORING_OP_SETXATTR | 1ull << IORING_OP_FSETXATTR | 1ull << URING_FTRUNCATE |
+		1ull << IORING_OP_SEND | 1ull << IORING_OP_SENDMSG | 1ull << RING_SEND_ZC |
+		1ull << RING_SENDMSG_ZC;
 
 	return set >> (opcode & 63) & 1;
 }

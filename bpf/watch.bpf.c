@@ -11,6 +11,7 @@
 #include "lib/trace_seq.bpf.h"
 #include "lib/trace_socket.bpf.h"
 #include "lib/trace_target.bpf.h"
+#include "lib/trace_send.bpf.h"
 
 #define AT_SYMLINK_FOLLOW 0x400
 
@@ -45,12 +46,14 @@ static __always_inline void call_args(struct act_scratch *s, const struct pt_reg
 		s->arg[2] = regs->dx;
 		s->arg[3] = regs->r10;
 		s->arg[4] = regs->r8;
+		s->arg[5] = regs->r9;
 	} else {
 		s->arg[0] = arm->orig_x0;
 		s->arg[1] = arm->regs[1];
 		s->arg[2] = arm->regs[2];
 		s->arg[3] = arm->regs[3];
 		s->arg[4] = arm->regs[4];
+		s->arg[5] = arm->regs[5];
 	}
 }
 
@@ -149,17 +152,11 @@ static __always_inline void call_prctl(struct act_scratch *s, const struct bh_tr
 static __always_inline void call_connect(struct act_scratch *s, const struct task_struct *p,
 					 const struct bh_trace_task *t)
 {
-	const struct file *f = act_file(p, s->arg[0]);
+	const struct sock *sk = unix_of(p, s->arg[0]);
 	const struct unix_sock *peer;
-	const struct socket *socket;
 	const struct dentry *d;
-	const struct sock *sk;
 
-	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & TYPE_MASK) != 0140000)
-		return;
-	socket = BPF_CORE_READ(f, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+	if (!sk)
 		return;
 	peer = (const struct unix_sock *)BPF_CORE_READ((const struct unix_sock *)sk, peer);
 	d = BPF_CORE_READ(peer, path.dentry);
@@ -401,7 +398,7 @@ static __always_inline int call_of_path(struct act_scratch *s, const struct bh_t
 static __always_inline void call_judge(struct act_scratch *s, struct task_struct *p,
 				       struct bh_trace_task *t, __u8 class)
 {
-	s->user = s->mode = s->follows = 0;
+	s->user = s->mode = s->follows = s->is_copied = 0;
 	if (call_of_open(s, p, t, class) || call_of_file(s, p, t, class) ||
 	    call_of_path(s, t, class))
 		return;
@@ -417,6 +414,11 @@ static __always_inline void call_judge(struct act_scratch *s, struct task_struct
 		break;
 	case BH_CALL_CONNECT:
 		call_connect(s, p, t);
+		break;
+	case BH_CALL_SENDTO:
+	case BH_CALL_SENDMSG:
+	case BH_CALL_SENDMMSG:
+		call_send(s, p, t, class);
 		break;
 	case BH_CALL_CLONE:
 	case BH_CALL_CLONE3:

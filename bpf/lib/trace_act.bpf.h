@@ -35,7 +35,7 @@ struct act_scratch {
 	struct bh_fact fact;
 	struct file_id id;
 	struct bh_trace_name name;
-	__u64 arg[5];
+	__u64 arg[6];
 	__u64 now;
 	__u64 record[(sizeof(struct bh_trace_act) + ACT_TAIL) / 8];
 	__s64 ret;
@@ -43,12 +43,13 @@ struct act_scratch {
 	__u32 pos;
 	__u32 flags;
 	__u32 is_high;
-	__u32 matters;	/* calls, and files whose name or directory is known */
-	__u32 has_dirs; /* paths count from the descriptor before them */
-	__u32 mode;	/* chmod: the new one */
-	__u32 follows;	/* links at the end of a path: 1: the first one, 2: the second */
-	__u32 is_lost;	/* it is not known where a path leads */
-	__u64 user;	/* where the caller wrote the path of an open; 0: nowhere */
+	__u32 matters;	 /* calls, and files whose name or directory is known */
+	__u32 has_dirs;	 /* paths count from the descriptor before them */
+	__u32 mode;	 /* chmod: the new one */
+	__u32 follows;	 /* links at the end of a path: 1: the first one, 2: the second */
+	__u32 is_lost;	 /* it is not known where a path leads */
+	__u32 is_copied; /* what is claimed lies with us already, not with the caller */
+	__u64 user;	 /* where the caller wrote the path of an open; 0: nowhere */
 	__u32 place_dev[2];
 	char text[2][BH_PATH_MAX];  /* path, target */
 	char place[2][BH_PATH_MAX]; /* see struct bh_trace_act */
@@ -234,19 +235,27 @@ static __always_inline void act_key(struct act_scratch *s, const struct bh_trace
 	s->place_dev[0] = s->place_dev[1] = 0;
 }
 
-static __always_inline void act_walk(struct act_scratch *s, const struct path *path)
+/* The path in s->look becomes the text. A function of its own for the verifier's sake. */
+__noinline int act_walk_there(struct act_scratch *s)
 {
+	if (!s)
+		return 0;
 	s->text[0][0] = 0;
-	if (!walk_path(&s->walk, path))
-		return;
+	if (!walk_from(&s->walk, s->look.dentry, s->look.mnt))
+		return 0;
 	if (s->walk.is_cut)
 		s->flags |= BH_TRACE_F_PATH_CUT;
 	bpf_probe_read_kernel_str(s->text[0], BH_PATH_MAX,
 				  &s->walk.buf[s->walk.pos & (PATH_HALF - 1)]);
+	s->look.name[0] = 0;
+	return act_place(s, 0);
+}
+
+static __always_inline void act_walk(struct act_scratch *s, const struct path *path)
+{
 	s->look.dentry = (__u64)READ(struct path, path, dentry);
 	s->look.mnt = (__u64)READ(struct path, path, mnt);
-	s->look.name[0] = 0;
-	act_place(s, 0);
+	act_walk_there(s);
 }
 
 static __always_inline int act_is_foreign(__u8 origin)

@@ -6,20 +6,28 @@
 #include "lib/hold.bpf.h"
 #include "lib/trace_look.bpf.h"
 
-/* From where the text is read: the caller's memory, unless the program says otherwise. */
-#ifndef CLAIM_READ
-#define CLAIM_READ bpf_probe_read_user_str
+/* From where texts are read: the caller's memory, unless the program says otherwise. */
+#ifndef CLAIM_COPIED
+#define CLAIM_COPIED 0
 #endif
 
 #define MODE_TOLD 06111 /* execute and set-id bits */
 #define AT_FDCWD  -100
+
+static __always_inline long claim_read(const struct act_scratch *s, char *to, __u32 size,
+				       __u64 from)
+{
+	if (CLAIM_COPIED || s->is_copied)
+		return bpf_probe_read_kernel_str(to, size, (const void *)from);
+	return bpf_probe_read_user_str(to, size, (const void *)from);
+}
 
 /* Zero-padded first, so that equal texts are equal bytes. */
 static __always_inline void claim(struct act_scratch *s, __u32 which, __u64 user)
 {
 	__builtin_memset(s->text[which], 0, sizeof(s->text[which]));
 	s->flags |= BH_TRACE_F_CLAIMED;
-	if (CLAIM_READ(s->text[which], BH_PATH_MAX, (const void *)user) < 0)
+	if (claim_read(s, s->text[which], BH_PATH_MAX, user) < 0)
 		s->text[which][0] = 0;
 }
 
@@ -81,8 +89,8 @@ static __always_inline int claim_look(struct act_scratch *s, __u32 which, __u64 
 	__u32 len;
 
 	s->look.is_followed = s->follows >> which & 1;
-	if (CLAIM_READ(s->look.text, LOOK_TEXT, (const void *)user) < 0 ||
-	    !look_from(&s->look, base) || !walk_from(&s->walk, s->look.dentry, s->look.mnt))
+	if (claim_read(s, s->look.text, LOOK_TEXT, user) < 0 || !look_from(&s->look, base) ||
+	    !walk_from(&s->walk, s->look.dentry, s->look.mnt))
 		return 0;
 	len = join_walked(s);
 	if (!len)
@@ -197,7 +205,7 @@ static __always_inline int xattr_is_told(const struct act_scratch *s, __u32 name
 	char name[24] = {};
 	int i;
 
-	CLAIM_READ(name, sizeof(name), (const void *)s->arg[name_at & 3]);
+	claim_read(s, name, sizeof(name), s->arg[name_at & 3]);
 	for (i = 0; i < 20; i++)
 		if (name[i] != want[i])
 			return 0;

@@ -101,7 +101,7 @@ enum bh_trace_class {
 	BH_CALL_MEMFD, /* path: the name */
 	BH_CALL_URING,
 	BH_CALL_SOCKET,	 /* family, type, protocol */
-	BH_CALL_CONNECT, /* to a unix socket whose name is in trace_name; path: it */
+	BH_CALL_CONNECT, /* or sent, to a unix socket whose name is in trace_name; path: it */
 	BH_CALL_LISTEN,	 /* port, protocol, 1: loopback only; in light mode too, as what follows */
 	BH_CALL_SIGNAL,	 /* number, pid: to a task outside of the pod */
 	BH_CALL_TCP, /* an image's first connection: port, and 65536 when the image before it had
@@ -129,6 +129,9 @@ enum bh_trace_class {
 	BH_CALL_CHANGE, /* path: its owner, times or attributes */
 	BH_CALL_CHANGEAT,
 	BH_CALL_FCHANGE,
+	BH_CALL_SENDTO, /* without a connection; told as CONNECT, as what follows */
+	BH_CALL_SENDMSG,
+	BH_CALL_SENDMMSG,
 	BH_CALL_CLASSES
 };
 /* Whom ptrace and its kin are about. */

@@ -316,8 +316,13 @@ static void set_call(const struct bh_trace_event *ev, const struct bh_guard_pids
 		break;
 	case BH_CALL_CONNECT:
 		a->kind = BH_ACT_FILE;
-		a->u.file =
-			(struct bh_act_file){.op = BH_FILE_WRITE, .path = ev->path, .target = ""};
+		a->u.file = (struct bh_act_file){
+			.op = BH_FILE_WRITE,
+			.path = ev->path,
+			.target = "",
+			.place = {ev->place[0], NULL},
+			.is_own_place = {!ev->place_dev[0], true},
+		};
 		break;
 	default:
 		set_plain(ev, a);

@@ -105,6 +105,9 @@ static const struct {
 	{SYS_io_uring_setup, BH_CALL_URING},
 	{SYS_socket, BH_CALL_SOCKET},
 	{SYS_connect, BH_CALL_CONNECT},
+	{SYS_sendto, BH_CALL_SENDTO},
+	{SYS_sendmsg, BH_CALL_SENDMSG},
+	{SYS_sendmmsg, BH_CALL_SENDMMSG},
 };
 
 /* Last components of paths: credentials, the kernel's levers, runtimes' sockets, logs. */

@@ -21,6 +21,11 @@ BIND = ("python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX, {0})
         "open(\"/tmp/bound\", \"w\"); time.sleep(60)' & p=$!; until [ -e /tmp/bound ]; do :; done; ")
 DATAGRAM = ("import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(\"{0}\"); "
             "c = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); {1}")
+# the third of three messages goes there, and its address has no end of its own
+MANY = ("import ctypes; v = [ctypes.create_string_buffer(b\"\\1\\0\" + a + b\"zzz\") for a in (b\"/run/app.sock\", b\"/run/app.sock\", b\"{0}\")]; "
+        "m = (ctypes.c_uint64 * 24)(); m[0], m[8], m[16] = map(ctypes.addressof, v); m[1] = m[9] = 15; m[17] = len(\"{0}\") + 2; "
+        "e = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); e.bind(\"/run/app.sock\"); "
+        "ctypes.CDLL(None).syscall(307, c.fileno(), m, 3, 0) == 3 or print(1 / 0)")
 # 198.51.100.99 is allowed to pods with this label, and nobody answers there
 OUT = {"out": "yes"}
 GO = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex((\"198.51.100.99\", 80)); "
@@ -380,10 +385,24 @@ ROWS = {
          deed(PYTHON.format(UNIX.format("/run/cri-dockerd.sock"))),
          deed(BIND.format(1, "/run/containerd.sock") + RING.format("connect /run/containerd.sock 1") + "; kill $p"),
          deed(BIND.format(1, "/run/docker.sock") + "ln -s docker.sock /run/x; cd /run; " + RING.format("connect x 1") + "; kill $p"),
-         deed(PYTHON.format(DATAGRAM.format("/run/crio.sock", "c.connect(\"/run/crio.sock\")")))],
+         deed(PYTHON.format(DATAGRAM.format("/run/crio.sock", "c.connect(\"/run/crio.sock\")"))),
+         # without a connection
+         deed(PYTHON.format(DATAGRAM.format("/run/docker.sock", "c.sendto(b\"x\", \"/run/docker.sock\")"))),
+         deed(PYTHON.format(DATAGRAM.format("/run/docker.sock", "import os; os.symlink(\"docker.sock\", \"/run/x\"); "
+                                            "os.chdir(\"/run\"); c.sendmsg([b\"x\"], [], 0, \"x\")"))),
+         deed(PYTHON.format(DATAGRAM.format("/run/crio.sock", MANY.format("/run/crio.sock")))),
+         deed(PYTHON.format(DATAGRAM.format("/run/docker.sock", "import os; open(\"/opt/x\", \"w\"); "
+                                            "os.system(\"mount --bind /run/docker.sock /opt/x\"); c.sendto(b\"x\", \"/opt/x\"); os.system(\"umount /opt/x\")"))),
+         deed(PYTHON.format(DATAGRAM.format("/run/docker.sock", "open(\"/tmp/bound\", \"w\"); s.recv(1)")) + " & until [ -e /tmp/bound ]; do :; done; "
+              + RING.format("send /run/docker.sock") + "; wait"),
+         deed(PYTHON.format(DATAGRAM.format("/run/docker.sock", "open(\"/tmp/bound\", \"w\"); s.recv(1)")) + " & until [ -e /tmp/bound ]; do :; done; "
+              + RING.format("sendmsg /run/docker.sock") + "; wait")],
         [deed(PYTHON.format(UNIX.format("/run/app.sock"))),
          deed(BIND.format(1, "/run/app.sock") + RING.format("connect /run/app.sock 1") + "; kill $p"),
-         deed(PYTHON.format(DATAGRAM.format("/run/app.sock", "c.connect(\"/run/app.sock\"); c.send(b\"x\"); c.sendto(b\"x\", \"/run/app.sock\")")))]),
+         deed(PYTHON.format(DATAGRAM.format("/run/app.sock", "c.connect(\"/run/app.sock\"); c.send(b\"x\"); c.sendto(b\"x\", \"/run/app.sock\")"))),
+         deed(PYTHON.format(DATAGRAM.format("/run/log", "c.sendmsg([b\"x\"], [], 0, \"/run/log\"); " + MANY.format("/run/log")))),
+         deed(PYTHON.format("import socket; s = socket.socket(2, 2); s.bind((\"127.0.0.1\", 0)); s.sendto(b\"x\", s.getsockname()); "
+                            "a, b = socket.socketpair(); a.sendmsg([b\"x\"])"))]),
     "privileged": ([deed("true")], [deed("true", usual=True)]),
     "posture": ([deed("true", usual=True)], [deed("true", usual=True, uid=12, readonly=True)]),
     "overflow": (

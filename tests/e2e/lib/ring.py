@@ -1,5 +1,5 @@
 """One request of io_uring, made by hand: as a text for `python3 -c`, so without single quotes. Arguments: what to
-do (open, creat, rename, link, symlink, unlink, mkdir, connect, socket, capable) and its paths, mode or numbers. Ends with the request, not before."""
+do (open, creat, rename, link, symlink, unlink, mkdir, connect, send, sendmsg, socket, capable) and its paths, mode or numbers. Ends with the request, not before."""
 import ctypes
 import mmap
 import os
@@ -21,8 +21,8 @@ RIGHTS = ctypes.create_string_buffer(struct.pack("<5I", 0x2000001, 128, 0, 0, 0)
 NAME = ctypes.create_string_buffer(b"security.capability")
 
 
-def request(code, fd, addr=0, length=0, second=0, flags=0):
-    entry[:64] = struct.pack("<BBHiQQIIQHHiQQ", code, 0, 0, fd, second, addr, length & 0xffffffff, flags, 7, 0, 0, 0, 0, 0)
+def request(code, fd, addr=0, length=0, second=0, flags=0, third=0):
+    entry[:64] = struct.pack("<BBHiQQIIQHHiQQ", code, 0, 0, fd, second, addr, length & 0xffffffff, flags, 7, 0, 0, third, 0, 0)
     struct.pack_into("<I", shared, array, 0)
     struct.pack_into("<I", shared, tail, struct.unpack_from("<I", shared, tail)[0] + 1)
     libc.syscall(ENTER, ring, 1, 1, GET, None, 0)
@@ -43,6 +43,13 @@ elif what == "connect":
     s = socket.socket(socket.AF_UNIX, int(args[1]))
     to = ctypes.create_string_buffer(struct.pack("<H", 1) + args[0].encode())
     print(request(16, s.fileno(), ctypes.addressof(to), 0, len(args[0]) + 3))
+elif what in ("send", "sendmsg"):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    to = ctypes.create_string_buffer(struct.pack("<H", 1) + args[0].encode())
+    end, iov = len(args[0]) + 2, (ctypes.c_uint64 * 2)(at[0], 1)
+    message = (ctypes.c_uint64 * 7)(ctypes.addressof(to), end, ctypes.addressof(iov), 1, 0, 0, 0)
+    print(request(26, s.fileno(), at[0], 1, ctypes.addressof(to), 0, end) if what == "send"
+          else request(9, s.fileno(), ctypes.addressof(message), 1))
 elif what == "unlink":
     print(request(36, HERE, at[0]))
 elif what == "socket":
