@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_adopt.bpf.h"
+#include "lib/trace_env.bpf.h"
 #include "lib/trace_judge.bpf.h"
 #include "lib/trace_odd.bpf.h"
 #include "lib/trace_script.bpf.h"
@@ -127,9 +128,17 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 	return is_sent;
 }
 
+static __always_inline void script_add(struct script_names *script, __u32 hash)
+{
+	if (!script->first)
+		script->first = hash;
+	else if (!script->second)
+		script->second = hash;
+}
+
 /* What the task is from now on. */
 static __always_inline void exec_remember(struct exec_scratch *s, const struct exec_of *of,
-					  const struct script_names *script, int is_sent)
+					  struct script_names *script, int is_sent)
 {
 	struct task_struct *p = of->p;
 	struct bh_trace_task *t = of->was;
@@ -143,6 +152,10 @@ static __always_inline void exec_remember(struct exec_scratch *s, const struct e
 	t->home_ns = s->before.home_ns;
 	t->parent_exec_id = s->before.exec_id;
 	t->self_exec = p->self_exec_id;
+	if (s->env.first)
+		script_add(script, s->env.first);
+	if (s->env.last)
+		script_add(script, s->env.last);
 	t->script = script->first;
 	t->pid = p->tgid;
 	t->flags = (is_sent ? BH_TRACE_T_ANNOUNCED : 0) | task_root(p) |
@@ -227,6 +240,7 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct exec_of *o
 		return;
 	__sync_fetch_and_add(&b->execs, 1);
 	s->now = bpf_ktime_get_ns();
+	s->env.first = s->env.last = 0;
 	s->exec_id = exec_id_make(s->now);
 	file_identify(of->bprm->file, of->p, s->before.home_dev, &s->id);
 	exec_origin_flags(s, of->p);

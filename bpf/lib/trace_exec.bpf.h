@@ -42,6 +42,15 @@ struct script_at {
 	__u8 pad[7];
 };
 
+/* What the environment has an interpreter read before its script, see trace_env.bpf.h. */
+struct env_at {
+	__u32 first, last; /* hashes of names; 0: none */
+	__u32 kind;	   /* enum env_kind of the variable */
+	__u32 from;	   /* where the name begins that is being looked at */
+	__u32 is_file;	   /* it may be one's */
+	__u32 len, end;	   /* of the name; letters behind it */
+};
+
 struct exec_scratch {
 	__u64 now;
 	__u64 exec_id;
@@ -63,6 +72,7 @@ struct exec_scratch {
 	struct bh_trace_name script;
 	struct script_at args;
 	struct args_rest rest;
+	struct env_at env;
 	struct bh_trace_allow_key allow;
 };
 
@@ -333,67 +343,6 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 	if (walk_path(&s->walk, (const struct path *)__builtin_preserve_access_index(&fs->pwd)))
 		tail_walk(s, BH_TRACE_S_CWD);
 	tail_args(s, of->p);
-}
-
-#define ENV_STRINGS 192
-
-/* LD_PRELOAD or LD_AUDIT. A search path is in every second image. And HISTFILE, where that is
- * nothing. A function of its own for the verifier's sake. */
-__noinline int env_flags(struct exec_scratch *s)
-{
-	const char *t;
-
-	if (!s)
-		return 0;
-	t = s->walk.buf;
-	if (t[0] == 'H' && t[1] == 'I' && t[2] == 'S' && t[3] == 'T' && t[4] == 'F' &&
-	    t[5] == 'I' && t[6] == 'L' && t[7] == 'E' && t[8] == '=' &&
-	    (!t[9] || (t[9] == '/' && t[10] == 'd' && t[11] == 'e' && t[12] == 'v')))
-		return BH_TRACE_F_NO_HISTORY;
-	if (t[0] != 'L' || t[1] != 'D' || t[2] != '_')
-		return 0;
-	if ((t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
-	    (t[3] == 'A' && t[4] == 'U' && t[5] == 'D'))
-		return BH_TRACE_F_PRELOAD;
-	return 0;
-}
-
-/* Looks through the first strings of the environment. Not in light mode: it takes as long as all
- * the rest. Before the path of the working directory, whose room it uses. */
-static __always_inline void record_env(struct exec_scratch *s, const struct task_struct *p)
-{
-	const struct bh_trace_config *cfg = trace_config_get();
-	__u64 at = p->mm->env_start, end = p->mm->env_end;
-	int i;
-
-	if (!cfg || cfg->mode < BH_TRACE_WATCH)
-		return;
-	for (i = 0; i < ENV_STRINGS && at < end; i++) {
-		long n = bpf_probe_read_user_str(s->walk.buf, PATH_HALF, (const void *)at);
-
-		if (n <= 0)
-			return;
-		s->flags |= env_flags(s);
-		at += n;
-	}
-}
-
-static __always_inline int record_send(struct exec_scratch *s, const struct exec_of *of,
-				       int is_high)
-{
-	__u64 len;
-
-	record_env(s, of->p);
-	record_head(s, of->p);
-	record_numbers(s, of->p);
-	record_strings(s, of);
-	if (is_high)
-		record_of(s)->head.flags |= BH_TRACE_F_HIGH;
-	len = s->pos;
-	if (len > TAIL_STRINGS + BH_TRACE_ARGS)
-		len = TAIL_STRINGS + BH_TRACE_ARGS;
-	record_of(s)->head.len = sizeof(struct bh_trace_exec) + len;
-	return ring_send(is_high, s->record, sizeof(struct bh_trace_exec) + len) == 0;
 }
 
 /* What a task's memory says of the image it runs, however it came to our notice. */

@@ -104,8 +104,7 @@ static __always_inline void origin_judge(struct act_scratch *s, const struct bh_
 static __always_inline void open_script(struct act_scratch *s, const struct task_struct *p,
 					const struct file *f, struct bh_trace_task *t)
 {
-	t->script = 0;
-	t->flags &= ~(BH_TRACE_T_STDIN | BH_TRACE_T_SECOND);
+	t->flags &= ~BH_TRACE_T_STDIN;
 	if (wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
 	else if (!act_is_foreign(s->id.origin))
@@ -157,17 +156,25 @@ static __always_inline int open_is_own(const struct file *f, const struct task_s
 		       pid == BPF_CORE_READ(p, group_leader, thread_pid));
 }
 
-static __always_inline int hash_is_script(const struct bh_trace_task *t, __u32 hash)
+/* Each name is good for one file: one from the environment may come first. */
+static __always_inline int hash_is_script(struct bh_trace_task *t, __u32 hash)
 {
 	__u32 second = t->flags & BH_TRACE_T_SECOND;
 
-	return hash == t->script || (second && (hash & BH_TRACE_T_SECOND) == second);
+	if (hash == t->script) {
+		t->script = 0;
+		return 1;
+	}
+	if (!second || (hash & BH_TRACE_T_SECOND) != second)
+		return 0;
+	t->flags &= ~BH_TRACE_T_SECOND;
+	return 1;
 }
 
 /* Which file the interpreter was started on is known by the name it was called: that of the file
  * itself, or of a link or descriptor that leads there. */
 static __always_inline int open_is_script(struct act_scratch *s, const struct task_struct *p,
-					  const struct bh_trace_task *t, const struct file *f)
+					  struct bh_trace_task *t, const struct file *f)
 {
 	__u32 hash = name_hash(&s->name);
 
@@ -203,7 +210,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 		op = BH_TRACE_OP_READ;
 	if (!op && (is_outer || (READ(struct inode, inode, i_mode) & TYPE_MASK) == TYPE_BLOCK))
 		op = BH_TRACE_OP_READ;
-	if (t->script && !op && open_is_script(s, p, t, f)) {
+	if ((t->script || (t->flags & BH_TRACE_T_SECOND)) && !op && open_is_script(s, p, t, f)) {
 		open_script(s, p, f, t);
 		return;
 	}

@@ -96,9 +96,17 @@ ROWS = {
          deed("echo true > /opt/x; bash -o pipefail -o errexit -o nounset /opt/x"),
          deed("echo pass > /opt/x.py; cd /opt; python3 -m x"),
          deed("mkdir -p /opt/x/y; echo pass > /opt/x/y/__main__.py; cd /opt; python3 -B -m x.y"),
-         deed("mkdir /opt/x; echo pass > /opt/x/__main__.py; python3 /opt/x")],
+         deed("mkdir /opt/x; echo pass > /opt/x/__main__.py; python3 /opt/x"),
+         # by the environment of an interpreter, before its script
+         deed("echo true > /opt/x; BASH_ENV=/opt/x bash -c id"),
+         deed("echo true > /opt/x; BASH_ENV=$(printf '/.%.0s' $(seq 200))/opt/x bash -e /usr/bin/ldd --version"),
+         deed("echo true > /opt/x; BASH_ENV=/etc/host.conf bash /opt/x"),
+         deed("echo '1;' > /opt/x.pm; PERL5OPT='-I/opt -Mx' perl -e 1"),
+         deed("echo pass > /opt/x.py; echo 'exit()' | PYTHONSTARTUP=/opt/x.py python3 -i")],
         [deed("echo x > /opt/data; ln -s data /opt/other; python3 -c 'open(\"/opt/other\").read()' /opt/data; "
               "sh -c cat < /opt/data; perl -ne 1 /opt/data; awk '{ print }' /opt/data; sh -e -u -c 'cat /opt/data'"),
+         deed("echo x > /opt/data; BASH_ENV=/etc/host.conf bash -c id; BASH_ENV=/opt/nothing bash -c id; PERL5OPT=-Mstrict perl -e 'open(F, \"/opt/data\")'; "
+              "NODE_OPTIONS=--max-old-space-size=512 JAVA_TOOL_OPTIONS='-Xmx64m -Dx=/opt/data' bash -c 'cat /opt/data'; ENV=/opt/data sh -c 'cat /opt/data'"),
          deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
               "cp /bin/true /opt/kept; cat /opt/kept > /dev/null")]),
     "fileless": (

@@ -1,0 +1,263 @@
+/* trace_env.bpf.h - what the environment of an exec says: libraries that are forced into it, no
+ * history for shells, files that interpreters read before what they were started on. Whether such a
+ * file is the image's, watch mode sees when it is opened. */
+#pragma once
+
+#include "lib/trace_script.bpf.h"
+
+enum env_kind { ENV_NONE, ENV_SHELL, ENV_PYTHON, ENV_LUA, ENV_NODE, ENV_RUBY, ENV_PERL, ENV_JAVA };
+
+#define ENV_NAME 24 /* of a variable, at most */
+
+/* Whose variables are looked at: those of the interpreter whose name is in s->script. */
+__noinline int env_reader(struct exec_scratch *s)
+{
+	const char *t;
+
+	if (!s)
+		return ENV_NONE;
+	t = s->script.text;
+	if (name_begins(t, "bash", 5) || name_begins(t, "sh", 3) || name_begins(t, "dash", 5) ||
+	    name_begins(t, "ksh", 3) || name_begins(t, "mksh", 5) || name_begins(t, "busybox", 8))
+		return ENV_SHELL;
+	if (name_begins(t, "python", 6))
+		return ENV_PYTHON;
+	if (name_begins(t, "perl", 4))
+		return ENV_PERL;
+	if (name_begins(t, "ruby", 4))
+		return ENV_RUBY;
+	if (name_begins(t, "node", 4))
+		return ENV_NODE;
+	if (name_begins(t, "lua", 3))
+		return ENV_LUA;
+	return name_begins(t, "java", 5) ? ENV_JAVA : ENV_NONE;
+}
+
+#define ENV_HASH_BEGIN 2166136261u
+
+static __always_inline __u32 env_hash(__u32 hash, char c)
+{
+	return (hash ^ (__u8)c) * 16777619u;
+}
+
+/* Of a literal: the compiler's work. */
+static __always_inline __u32 env_hash_of(const char *name)
+{
+	__u32 hash = ENV_HASH_BEGIN;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < ENV_NAME && name[i]; i++)
+		hash = env_hash(hash, name[i]);
+	return hash;
+}
+
+static __always_inline int env_is_read(__u32 kind, __u32 hash)
+{
+	switch (kind) {
+	case ENV_SHELL:
+		return hash == env_hash_of("BASH_ENV") || hash == env_hash_of("ENV");
+	case ENV_PYTHON:
+		return hash == env_hash_of("PYTHONSTARTUP");
+	case ENV_LUA:
+		return hash == env_hash_of("LUA_INIT");
+	case ENV_NODE:
+		return hash == env_hash_of("NODE_OPTIONS");
+	case ENV_RUBY:
+		return hash == env_hash_of("RUBYOPT");
+	case ENV_PERL:
+		return hash == env_hash_of("PERL5OPT");
+	}
+	return hash == env_hash_of("JAVA_TOOL_OPTIONS");
+}
+
+/* Options, not a file's name. */
+static __always_inline int env_has_words(__u32 kind)
+{
+	return kind >= ENV_NODE;
+}
+
+/* The letters that interpreters put behind a name without a dot, the first lowest. */
+static __always_inline __u32 env_ending(__u32 kind)
+{
+	if (kind == ENV_NODE)
+		return '.' | 'j' << 8 | 's' << 16;
+	if (kind == ENV_RUBY)
+		return '.' | 'r' << 8 | 'b' << 16;
+	return kind == ENV_PERL ? '.' | 'p' << 8 | 'm' << 16 : 0;
+}
+
+/* Where the name in s->script ends goes to s->env.len; what would be put behind it, to s->env.end.
+ */
+__noinline int env_measure(struct exec_scratch *s)
+{
+	volatile struct env_at *e; /* in memory, as in name_last() */
+	__u32 i;
+
+	if (!s)
+		return 0;
+	e = &s->env;
+	e->end = env_ending(e->kind);
+	for (i = 0; i < sizeof(s->script.text) - 1; i++) {
+		char c = s->script.text[i];
+
+		if (!c || (env_has_words(e->kind) && (c == ' ' || c == '=' || c == ',')))
+			break;
+		if (c == '.')
+			e->end = 0;
+	}
+	e->len = i;
+	return 0;
+}
+
+/* The name at s->env.from. */
+__noinline int env_name(struct exec_scratch *s)
+{
+	__u32 i, hash, behind;
+
+	if (!s)
+		return 0;
+	s->env.is_file = 0;
+	__builtin_memset(&s->script, 0, sizeof(s->script));
+	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),
+				  &s->walk.buf[s->env.from & (PATH_HALF - 1)]);
+	env_measure(s);
+	if (!s->env.len)
+		return 0;
+	for (i = 0; i < sizeof(s->script.text) - 1; i++) {
+		behind = i - s->env.len;
+		if (i >= s->env.len)
+			s->script.text[i] = behind < 4 ? s->env.end >> 8 * behind : 0;
+	}
+	hash = name_hash(&s->script);
+	if (s->env.first)
+		s->env.last = hash;
+	else
+		s->env.first = hash;
+	return 1;
+}
+
+/* One more letter of a value; 1: it was the last one. */
+__noinline int env_letter(struct exec_scratch *s, __u32 i)
+{
+	struct env_at *e;
+	char c, next;
+	int is_word;
+
+	if (!s)
+		return 1;
+	e = &s->env;
+	c = s->walk.buf[i & (PATH_HALF - 1)];
+	next = s->walk.buf[(i + 1) & (PATH_HALF - 1)];
+	is_word = env_has_words(e->kind);
+	if (!c || (is_word && c == ' ')) {
+		if (e->is_file == 1)
+			env_name(s);
+		e->from = i + 1;
+		e->is_file = 0;
+		return !c;
+	}
+	if (c == '/' || c == '@' || (is_word && (c == ':' || c == '"'))) {
+		e->from = i + 1;
+		e->is_file |= c == '/';
+	}
+	if (e->kind == ENV_PERL && c == '-') { /* -Mname, -I/directory */
+		e->from = i + 2;
+		e->is_file = next == 'M' || next == 'm' ? 1 : 2;
+	}
+	return 0;
+}
+
+/* Where its value begins; 0: the variable does not matter to who is started. */
+__noinline int env_begin(struct exec_scratch *s)
+{
+	__u32 i, hash = ENV_HASH_BEGIN;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < ENV_NAME && s->walk.buf[i] != '='; i++)
+		hash = env_hash(hash, s->walk.buf[i]);
+	if (!env_is_read(s->env.kind, hash))
+		return 0;
+	s->env.from = i + 1;
+	s->env.is_file = !env_has_words(s->env.kind) && s->walk.buf[(i + 1) & (PATH_HALF - 1)];
+	return s->env.from;
+}
+
+/* The files that the variable in s->walk.buf names. What has words for options has files among them
+ * where there is a slash. */
+__noinline int env_script(struct exec_scratch *s)
+{
+	__u32 i, from;
+
+	from = s && s->env.kind ? env_begin(s) : 0;
+	for (i = 0; from && i < PATH_HALF; i++)
+		if (env_letter(s, from + i))
+			break;
+	return 0;
+}
+
+#define ENV_STRINGS 192
+
+/* LD_PRELOAD or LD_AUDIT. A search path is in every second image. And HISTFILE, where that is
+ * nothing. A function of its own for the verifier's sake. */
+__noinline int env_flags(struct exec_scratch *s)
+{
+	const char *t;
+
+	if (!s)
+		return 0;
+	t = s->walk.buf;
+	if (t[0] == 'H' && t[1] == 'I' && t[2] == 'S' && t[3] == 'T' && t[4] == 'F' &&
+	    t[5] == 'I' && t[6] == 'L' && t[7] == 'E' && t[8] == '=' &&
+	    (!t[9] || (t[9] == '/' && t[10] == 'd' && t[11] == 'e' && t[12] == 'v')))
+		return BH_TRACE_F_NO_HISTORY;
+	if (t[0] != 'L' || t[1] != 'D' || t[2] != '_')
+		return 0;
+	if ((t[3] == 'P' && t[4] == 'R' && t[5] == 'E') ||
+	    (t[3] == 'A' && t[4] == 'U' && t[5] == 'D'))
+		return BH_TRACE_F_PRELOAD;
+	return 0;
+}
+
+/* Looks through the first strings of the environment. Not in light mode: it takes as long as all
+ * the rest. Before the path of the working directory, whose room it uses. */
+static __always_inline void record_env(struct exec_scratch *s, const struct exec_of *of)
+{
+	const struct bh_trace_config *cfg = trace_config_get();
+	__u64 at = of->p->mm->env_start, end = of->p->mm->env_end;
+	int i;
+
+	if (!cfg || cfg->mode < BH_TRACE_WATCH)
+		return;
+	__builtin_memset(&s->script, 0, sizeof(s->script));
+	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),
+				  of->bprm->file->f_path.dentry->d_name.name);
+	s->env.kind = env_reader(s);
+	for (i = 0; i < ENV_STRINGS && at < end; i++) {
+		long n = bpf_probe_read_user_str(s->walk.buf, PATH_HALF, (const void *)at);
+
+		if (n <= 0)
+			return;
+		s->flags |= env_flags(s);
+		env_script(s);
+		at += n;
+	}
+}
+
+static __always_inline int record_send(struct exec_scratch *s, const struct exec_of *of,
+				       int is_high)
+{
+	__u64 len;
+
+	record_env(s, of);
+	record_head(s, of->p);
+	record_numbers(s, of->p);
+	record_strings(s, of);
+	if (is_high)
+		record_of(s)->head.flags |= BH_TRACE_F_HIGH;
+	len = s->pos;
+	if (len > TAIL_STRINGS + BH_TRACE_ARGS)
+		len = TAIL_STRINGS + BH_TRACE_ARGS;
+	record_of(s)->head.len = sizeof(struct bh_trace_exec) + len;
+	return ring_send(is_high, s->record, sizeof(struct bh_trace_exec) + len) == 0;
+}
