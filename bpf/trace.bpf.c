@@ -116,11 +116,14 @@ static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace
 {
 	int is_high = s->is_refused || origin_is_high(s->id.origin) ||
 		      (s->flags & BH_TRACE_F_WROTE) || odd_claim(s, b, of);
+	__u32 hash = 0, *args = is_high ? NULL : args_place(s, b, of, &hash);
 	int is_sent;
 
 	if (!event_wants_record(b, s->novelty, is_high && s->novelty == FACT_EXTRA, s->now,
-				REPEAT_ROOM))
+				args ? ARGS_ROOM : REPEAT_ROOM))
 		return 0;
+	if (args)
+		*args = hash;
 	is_sent = record_send(s, of, is_high);
 	if (s->novelty == FACT_NEW)
 		s->novelty = exec_add(s, b, of->p, is_sent);

@@ -123,6 +123,7 @@ __noinline int env_name(struct exec_scratch *s)
 	env_measure(s);
 	if (!s->env.len)
 		return 0;
+#pragma clang loop unroll(full) /* 6.1 does not take the loop that becomes of it */
 	for (i = 0; i < sizeof(s->script.text) - 1; i++) {
 		behind = i - s->env.len;
 		if (i >= s->env.len)
@@ -137,18 +138,14 @@ __noinline int env_name(struct exec_scratch *s)
 }
 
 /* One more letter of a value; 1: it was the last one. */
-__noinline int env_letter(struct exec_scratch *s, __u32 i)
+static __always_inline int env_letter(struct exec_scratch *s, __u32 i)
 {
-	struct env_at *e;
+	struct env_at *e = &s->env;
+	int is_word = env_has_words(e->kind);
 	char c, next;
-	int is_word;
 
-	if (!s)
-		return 1;
-	e = &s->env;
 	c = s->walk.buf[i & (PATH_HALF - 1)];
 	next = s->walk.buf[(i + 1) & (PATH_HALF - 1)];
-	is_word = env_has_words(e->kind);
 	if (!c || (is_word && c == ' ')) {
 		if (e->is_file == 1)
 			env_name(s);
@@ -167,6 +164,11 @@ __noinline int env_letter(struct exec_scratch *s, __u32 i)
 	return 0;
 }
 
+static long env_next(__u32 i, struct exec_scratch **s)
+{
+	return env_letter(*s, (*s)->env.value + i);
+}
+
 /* Where its value begins; 0: the variable does not matter to who is started. */
 __noinline int env_begin(struct exec_scratch *s)
 {
@@ -178,7 +180,7 @@ __noinline int env_begin(struct exec_scratch *s)
 		hash = env_hash(hash, s->walk.buf[i]);
 	if (!env_is_read(s->env.kind, hash))
 		return 0;
-	s->env.from = i + 1;
+	s->env.from = s->env.value = i + 1;
 	s->env.is_file = !env_has_words(s->env.kind) && s->walk.buf[(i + 1) & (PATH_HALF - 1)];
 	return s->env.from;
 }
@@ -187,12 +189,8 @@ __noinline int env_begin(struct exec_scratch *s)
  * where there is a slash. */
 __noinline int env_script(struct exec_scratch *s)
 {
-	__u32 i, from;
-
-	from = s && s->env.kind ? env_begin(s) : 0;
-	for (i = 0; from && i < PATH_HALF; i++)
-		if (env_letter(s, from + i))
-			break;
+	if (s && s->env.kind && env_begin(s))
+		bpf_loop(PATH_HALF, env_next, &s, 0);
 	return 0;
 }
 

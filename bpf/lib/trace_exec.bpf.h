@@ -47,6 +47,7 @@ struct env_at {
 	__u32 first, last; /* hashes of names; 0: none */
 	__u32 kind;	   /* enum env_kind of the variable */
 	__u32 from;	   /* where the name begins that is being looked at */
+	__u32 value;	   /* where its value begins */
 	__u32 is_file;	   /* it may be one's */
 	__u32 len, end;	   /* of the name; letters behind it */
 };

@@ -1,6 +1,6 @@
 /* trace_odd.bpf.h - one odd exec in a flood of ordinary ones of the same program. What the set
  * knows is not announced again once the slot's budget is used up; then what is different about this
- * one has a fact of its own. */
+ * one has a fact of its own. Arguments that were not told in the flood yet find some more room. */
 #pragma once
 
 #include "lib/trace_exec.bpf.h"
@@ -68,4 +68,41 @@ static __always_inline int odd_claim(struct exec_scratch *s, struct bh_trace_slo
 		s->flags |= BH_TRACE_F_FIRST;
 	bpf_probe_read_kernel(s->fact.path, sizeof(s->fact.path), known->path);
 	return 1;
+}
+
+#define ARGS_SEEN 32 /* of one slot */
+#define ARGS_ROOM (REPEAT_ROOM + REPEAT_ROOM / 2)
+
+struct args_seen {
+	__u32 hash[ARGS_SEEN];
+};
+
+/* Cannot be full: other arguments take the place of those told before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BH_TRACE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct args_seen);
+} trace_args SEC(".maps");
+
+/* Where the arguments are noted once they are told; NULL: there is no flood, or they were. *ret:
+ * what is to be noted there. */
+static __always_inline __u32 *args_place(struct exec_scratch *s, const struct bh_trace_slot *b,
+					 const struct exec_of *of, __u32 *ret)
+{
+	struct args_seen *seen;
+	__u64 all;
+	__u32 h;
+
+	if (s->novelty != FACT_KNOWN || !odd_is_flood(b, s->now))
+		return NULL;
+	seen = bpf_map_lookup_elem(&trace_args, &s->slot);
+	s->rest.at = of->p->mm->arg_start;
+	s->rest.end = of->p->mm->arg_end;
+	if (!seen || s->rest.at >= s->rest.end)
+		return NULL;
+	all = args_rest_hash(&s->rest);
+	h = all >> 32 ^ all ^ s->key.ino ^ s->generation;
+	*ret = h;
+	return !all || seen->hash[h % ARGS_SEEN] == h ? NULL : &seen->hash[h % ARGS_SEEN];
 }

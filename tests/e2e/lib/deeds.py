@@ -73,6 +73,12 @@ def bomb(name='"sh"', actions="[]"):
                          ", \"-c\", \":\"], dict(), file_actions=" + actions + "); os.waitpid(p, 0)")
 
 
+def flood(program, usual, odd):
+    """Many executions of one program, one of them with other arguments."""
+    return PYTHON.format(f"import os\nfor i in range(400):\n p = os.posix_spawn(\"{program}\", "
+                         f"{odd} if i == 300 else {usual}, dict()); os.waitpid(p, 0)")
+
+
 def policy(**spec):
     return {"labels": {"under": "policy"}, "policy": spec}
 
@@ -185,8 +191,10 @@ ROWS = {
               "mkdir /opt/m; mount --bind /srv /opt/m; echo x > /opt/m/etc/cron.d/third; umount /opt/m", volume="volume")]),
     "package-manager": (
         [deed("dpkg -i /nothing.deb"), deed("dpkg --purge no-such-package"),
-         deed("python3 -m pip install --no-index no-such-package")],
-        [deed("python3 -m pip --version; dpkg -l; dpkg-query -W; dpkg --print-architecture; apt-cache policy bash")]),
+         deed("python3 -m pip install --no-index no-such-package"),
+         deed(flood("/usr/bin/dpkg", "[\"dpkg\", \"--print-architecture\"]", "[\"dpkg\", \"--purge\", \"no-such-package\"]"))],
+        [deed(flood("/usr/bin/dpkg", "[\"dpkg\", \"--print-architecture\"]", "[\"dpkg\", \"-l\"]")),
+         deed("python3 -m pip --version; dpkg -l; dpkg-query -W; dpkg --print-architecture; apt-cache policy bash")]),
     "server-shell": (
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"])"))],
         [deed(PYTHON.format(SERVE + "subprocess.run([\"/usr/bin/gzip\", \"-V\"])")),
