@@ -41,7 +41,7 @@ static void instructions_stay_below_their_ceilings(void **state)
 		const char *name;
 		uint32_t ceiling;
 	} rows[] = {
-		{trace_bpf__elf_bytes, "bh_trace_exec", 100000},
+		{trace_bpf__elf_bytes, "bh_trace_exec", 110000},
 		{trace_bpf__elf_bytes, "bh_trace_adopt", 12000},
 		{trace_bpf__elf_bytes, "bh_trace_adopt_maps", 12000},
 		{watch_bpf__elf_bytes, "bh_watch_exit", 130000},
