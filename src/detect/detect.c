@@ -382,6 +382,13 @@ bool bh_judge_is_tainted(const struct bh_judge *j)
 	return line & BH_LINE_TAINT;
 }
 
+bool bh_judge_is_helper(const struct bh_judge *j)
+{
+	return j->proc && j->a->kind != BH_ACT_EXEC &&
+	       (j->proc->line & (BH_LINE_TAINT | BH_LINE_HELPER)) ==
+		       (BH_LINE_SERVER_CHILD | BH_LINE_HELPER);
+}
+
 void bh_judge_weigh(struct bh_judge *j)
 {
 	if (bh_judge_is_tainted(j) && j->severity < BH_SEVERITY_HIGH)
@@ -390,13 +397,30 @@ void bh_judge_weigh(struct bh_judge *j)
 		j->severity--;
 }
 
+/* Building an image, which begins with packages or a compiler, takes longer. */
+#define BUILD_SPANS 30
+
+bool bh_pod_is_starting(const struct bh_detect *d, const struct bh_pod_state *pod, uint64_t ts_ns)
+{
+	uint64_t span = d->opt.start_ns * (pod->is_built || pod->is_compiled ? BUILD_SPANS : 1);
+
+	return pod->start_ns && ts_ns && (ts_ns <= pod->start_ns || ts_ns - pod->start_ns < span);
+}
+
 static bool is_starting(const struct bh_detect *d, const struct bh_judge *j)
 {
-	uint64_t start = j->pod->start_ns;
+	return bh_pod_is_starting(d, j->pod, j->a->ts_ns) && !bh_judge_is_tainted(j);
+}
 
-	if (!start || (j->a->ts_ns > start && j->a->ts_ns - start >= d->opt.start_ns))
-		return false;
-	return !bh_judge_is_tainted(j);
+/* What builds an image is told that it does, by the row of package managers; with that the steps of
+ * the build are said. */
+static bool is_build_step(const struct bh_detector *row, const struct bh_judge *j)
+{
+	return j->is_starting && j->pod->is_built && j->severity <= BH_SEVERITY_MEDIUM &&
+	       (row->family == BH_DETECT_ALWAYS || row->family == BH_DETECT_CHAIN) &&
+	       row->on != bh_row_package_manager &&
+	       (row->signal == BH_SIGNAL_PROVENANCE || row->signal == BH_SIGNAL_FILE ||
+		row->on == bh_row_setuid_bit);
 }
 
 /* What a package manager unpacks and runs is said by its own row, once. */
@@ -434,12 +458,14 @@ static void remember(struct bh_judge *j)
 		j->proc->line &= ~(uint32_t)BH_LINE_FOREIGN;
 		j->proc->line |= BH_LINE_UNPACKED;
 	}
+	if (a->kind == BH_ACT_EXEC && j->is_starting)
+		j->pod->is_compiled |= bh_act_compiles(&a->process);
 	if (a->kind == BH_ACT_EXEC && a->process.provenance != BH_PROV_IMAGE &&
 	    a->process.provenance != BH_PROV_METACOPY && !is_mounted(a->process.provenance)) {
 		bh_made_note(j->pod, a);
 	} else if (a->kind == BH_ACT_FILE) {
 		bh_made_note(j->pod, a);
-		if (a->u.file.op <= BH_FILE_LINK)
+		if (a->u.file.op <= BH_FILE_CHMOD)
 			bh_code_note(j);
 	} else if (a->kind == BH_ACT_IO_URING) {
 		j->pod->has_io_uring = true;
@@ -544,8 +570,11 @@ void bh_detect_feed(struct bh_detect *d, const struct bh_activity *a)
 	for (i = 0; i < d->n_rows[a->kind]; i++) {
 		const struct bh_detector *row = &bh_detectors[d->rows[a->kind][i]];
 
-		if (asks(row, &j, a, &other))
-			raise_finding(d, row, &j);
+		if (!asks(row, &j, a, &other))
+			continue;
+		if (is_build_step(row, &j))
+			j.severity = BH_SEVERITY_INFO;
+		raise_finding(d, row, &j);
 	}
 	j.a = a;
 	remember(&j);

@@ -122,6 +122,23 @@ static bool is_packager(const struct bh_activity *a)
 	       bh_act_changes_packages(&a->process);
 }
 
+/* What servers come with lies where no user looks for programs; tools that could be made to print
+ * a file do not. */
+static bool is_helper(const struct bh_act_process *p, uint32_t above)
+{
+	static const char *const homes[] = {"/usr/lib/*",	"/usr/libexec/*",	"/lib/*",
+					    "/usr/local/lib/*", "/usr/local/libexec/*", NULL};
+	static const char *const tools[] = {"*/bin/*", "*/git-core/*", NULL};
+	const char *tool = bh_act_tool(p);
+
+	if ((above & BH_LINE_TAINT) &&
+	    (above & (BH_LINE_TAINT | BH_LINE_HELPER)) != (BH_LINE_SERVER_CHILD | BH_LINE_HELPER))
+		return false;
+	return p->provenance == BH_PROV_IMAGE && !*p->script && bh_path_fits(p->path, homes) &&
+	       !bh_path_fits(p->path, tools) && !bh_tool_is_generic(tool) &&
+	       !bh_tool_is_interpreter(tool);
+}
+
 static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 {
 	const struct bh_proc *found = bh_proc_find(d, a->process.parent_exec_id);
@@ -143,6 +160,8 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 		p->line &= ~(uint32_t)BH_LINE_FOREIGN;
 	if (listened && strcmp(a->process.path, a->parent.path))
 		p->line |= BH_LINE_SERVER_CHILD;
+	if ((p->line & BH_LINE_SERVER_CHILD) && is_helper(&a->process, parent.line))
+		p->line |= BH_LINE_HELPER;
 	if ((a->process.flags & BH_PROC_CONNECTED) ||
 	    ((parent.line & BH_LINE_RELAYED) && bh_tool_is_shell(bh_act_tool(&a->parent))))
 		p->line |= BH_LINE_RELAYED;

@@ -22,6 +22,8 @@ bool bh_tool_is_interpreter(const char *tool);
 
 /* A package manager that is asked to change what is installed. */
 bool bh_act_changes_packages(const struct bh_act_process *p);
+/* One of the image's that makes programs of sources. */
+bool bh_act_compiles(const struct bh_act_process *p);
 /* A process that came from outside of the pod to a terminal, or a shell that reads commands. */
 bool bh_act_is_interactive(const struct bh_activity *a);
 /* A shell or interpreter whose input or output is a network socket. */

@@ -20,8 +20,10 @@ static bool is_said(const struct bh_judge *j)
 
 static bool raise_written(struct bh_judge *j, const char *path)
 {
+	uint64_t made_ns = bh_made_last(j->pod, j->a, path);
+
 	bh_path_collapse(path, 3, j->key, sizeof(j->key));
-	if (bh_code_is_unpacked(j)) {
+	if (bh_code_is_unpacked(j) && (!made_ns || bh_pod_is_starting(j->d, j->pod, made_ns))) {
 		j->severity = BH_SEVERITY_MEDIUM;
 		bh_judge_key(j, "unpacked");
 	}
@@ -64,7 +66,8 @@ bool bh_row_drop_chain(struct bh_judge *j)
 		bh_judge_key(j, "shared");
 	}
 	/* that code runs which the image did not bring is said already, once for all of it */
-	else if (j->is_starting) {
+	else if (j->is_starting ||
+		 (is_exec && bh_pod_is_starting(j->d, j->pod, bh_made_last(j->pod, j->a, path)))) {
 		j->severity = BH_SEVERITY_INFO;
 		bh_judge_key(j, "unpacked");
 	}

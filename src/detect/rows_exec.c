@@ -6,6 +6,8 @@
 
 static const char *const scratch[] = {"/tmp/*", "/var/tmp/*", "/dev/shm/*",
 				      "/run/*", "/var/run/*", NULL};
+/* below /run, where supervisors keep the programs of their services */
+static const char *const services[] = {"/run/?*/*", "/var/run/?*/*", NULL};
 static const char *const shm[] = {"/dev/shm/*", "/run/shm/*", "/tmp/*", "/var/tmp/*", NULL};
 
 static void directory(const char *path, char *out, size_t size)
@@ -28,15 +30,28 @@ static void directory(const char *path, char *out, size_t size)
  * never count as unpacked. */
 static uint64_t directory_id(const char *path)
 {
-	char dir[BH_FINDING_KEY];
+	static const char *const deep[] = {"/var/*", NULL};
+	/* of others, as /app, everything below is one application */
+	static const char *const shared[] = {"/bin/*",	 "/etc/*", "/home/*", "/lib/*",	 "/lib64/*",
+					     "/media/*", "/mnt/*", "/opt/*",  "/?oot/*", "/run/*",
+					     "/sbin/*",	 "/srv/*", "/usr/*",  NULL};
+	int depth = bh_path_fits(path, deep) ? 3 : bh_path_fits(path, shared) ? 2 : 1;
+	int n = (int)(bh_path_base(path) - path);
+	char file[BH_FINDING_KEY], dir[BH_FINDING_KEY];
 
-	directory(path, dir, sizeof(dir));
+	snprintf(file, sizeof(file), "%.*s", n > 1 ? n - 1 : (int)strlen(path), path);
+	bh_path_collapse(file, depth, dir, sizeof(dir));
 	return bh_hash(dir, strlen(dir), 3);
+}
+
+static bool is_scratch(const char *path)
+{
+	return bh_path_fits(path, scratch) && !bh_path_fits(path, services);
 }
 
 static bool came_at_start(struct bh_judge *j, const char *path)
 {
-	if (bh_path_fits(path, scratch))
+	if (is_scratch(path))
 		return j->is_starting;
 	return bh_unpacked_has(j->pod, directory_id(path), j->is_starting) &&
 	       !bh_judge_is_tainted(j);
@@ -47,11 +62,13 @@ void bh_code_note(struct bh_judge *j)
 	static const char *const code[] = {"*/bin/*", "*/sbin/*", "*.so", "*.so.*", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 	const char *path = *f->target ? f->target : f->path;
+	const uint32_t runnable = BH_MADE_WRITTEN | BH_MADE_EXECUTABLE;
 	bool is_packaged = j->pod->is_built && j->proc && (j->proc->line & BH_LINE_PACKAGES) &&
 			   !bh_judge_is_tainted(j);
 
-	if ((j->is_starting || is_packaged) && bh_path_fits(path, code) &&
-	    !bh_path_fits(path, scratch))
+	if ((j->is_starting || is_packaged) && !is_scratch(path) &&
+	    (bh_path_fits(path, code) ||
+	     (bh_made_stage(j->pod, j->a, BH_S) & runnable) == runnable))
 		bh_unpacked_has(j->pod, directory_id(path), true);
 }
 
@@ -142,14 +159,16 @@ bool bh_row_tmpfs_exec(struct bh_judge *j)
 	const struct bh_act_process *p = &j->a->process;
 	bool is_script = p->script_provenance == BH_PROV_TMPFS;
 	const char *path = is_script ? p->script : p->path;
+	bool is_shm = bh_path_fits(path, shm);
 
 	if ((p->provenance != BH_PROV_TMPFS && !is_script) || (p->flags & BH_PROC_UNLINKED))
 		return false;
-	if (!bh_path_fits(path, shm))
-		j->severity = BH_SEVERITY_MEDIUM;
-	if (j->is_starting)
-		j->severity = BH_SEVERITY_MEDIUM;
 	bh_path_collapse(path, 3, j->key, sizeof(j->key));
+	if (!is_shm || j->is_starting)
+		j->severity = BH_SEVERITY_MEDIUM;
+	/* where supervisors keep what they start */
+	if (!is_shm && came_at_start(j, path))
+		bh_judge_key(j, "unpacked");
 	bh_judge_say(j, "%s was executed from a file system in memory", path);
 	return true;
 }
@@ -418,6 +437,19 @@ static bool is_like_thread(const char *zero)
 	return n > 2 && zero[0] == '[' && zero[n - 1] == ']';
 }
 
+/* "[celeryd: worker@host]": services that say what they do; a thread's name is one word. Of what is
+ * said the kernel keeps 15 bytes. */
+static bool is_title(const char *name)
+{
+	const char *colon = strstr(name, ": ");
+	size_t n = colon ? (size_t)(colon - name) : 0;
+	char word[64];
+
+	if (*name != '[' || n < 3 || n > 13 || strcspn(name, "]/ ") < n)
+		return false;
+	return !bh_name_in(first_word(name + 1, word), daemons);
+}
+
 bool bh_row_masquerade(struct bh_judge *j)
 {
 	const struct bh_act_process *p = &j->a->process;
@@ -426,6 +458,8 @@ bool bh_row_masquerade(struct bh_judge *j)
 	char word[64];
 
 	if (j->a->kind == BH_ACT_NAME) {
+		if (is_title(j->a->u.name) && !is_foreign && !bh_judge_is_tainted(j))
+			return false;
 		bh_judge_key(j, "%s", p->path);
 		bh_judge_say(j, "%s calls itself like a thread of the kernel: %s", p->path,
 			     j->a->u.name);

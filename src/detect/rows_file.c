@@ -94,12 +94,21 @@ bool bh_row_cron(struct bh_judge *j)
 					  "*.pid",
 					  "*/.SEQ",
 					  NULL};
+	/* renamed when they are complete */
+	static const char *const drafts[] = {"/var/spool/cron/*tmp.*", NULL};
 	const struct bh_act_file *f = &j->a->u.file;
 
 	if (!is_change(f->op) || !bh_path_fits(changed(f), files) || bh_path_fits(changed(f), own))
 		return false;
+	if (bh_path_fits(changed(f), drafts) && j->a->process.provenance == BH_PROV_IMAGE &&
+	    !strcmp(bh_act_tool(&j->a->process), "crontab"))
+		return false;
 	bh_judge_weigh(j);
-	return raise_file(j, changed(f), "schedules something to run:");
+	raise_file(j, changed(f), "schedules something to run:");
+	/* what an entry point brings is one thing, in however many files */
+	if (j->is_starting)
+		bh_judge_key(j, "starting");
+	return true;
 }
 
 static bool raise_rights(struct bh_judge *j, const char *what)
@@ -294,5 +303,7 @@ bool bh_row_logs(struct bh_judge *j)
 	bh_judge_weigh(j);
 	if (j->is_starting)
 		j->severity = BH_SEVERITY_INFO;
-	return raise_file(j, path, "removes logs:");
+	raise_file(j, path, "removes logs:");
+	bh_judge_key(j, "%s", tool);
+	return true;
 }

@@ -28,16 +28,36 @@ bool bh_row_root_gained(struct bh_judge *j)
 	return raise_deed(j, "became root by a capability, not by a set-user-id file");
 }
 
+/* A program that was written for a purpose, which is not to run others. */
+static bool is_service(const struct bh_judge *j)
+{
+	static const char *const runners[] = {
+		"chroot", "unshare", "pivot_root", "switch_root", "systemd-nspawn", "bwrap", NULL};
+	const char *tool = bh_act_tool(&j->a->process);
+
+	return j->a->process.provenance == BH_PROV_IMAGE && !bh_tool_is_generic(tool) &&
+	       !bh_tool_is_interpreter(tool) && !bh_name_in(tool, runners) &&
+	       (!bh_judge_is_tainted(j) || bh_judge_is_helper(j));
+}
+
+/* unshare() also parts tables of files and the like: then nothing is a namespace. */
+#define NAMESPACES 0x7e020080ull
+
 bool bh_row_namespace(struct bh_judge *j)
 {
+	bool is_tainted = bh_judge_is_tainted(j) && !bh_judge_is_helper(j);
+
 	if (j->a->u.ns.is_root_change) {
-		/* services lock themselves into a directory with chroot while they start */
-		if (!bh_judge_is_tainted(j))
+		/* services lock themselves into a directory with chroot while they start, and some
+		 * with each connection */
+		if (!is_tainted)
 			j->severity = j->is_starting ? BH_SEVERITY_INFO : BH_SEVERITY_LOW;
-		bh_judge_key(j, "root %s", j->a->process.path);
+		bh_judge_key(j, "root %s", is_service(j) ? "" : j->a->process.path);
 		bh_judge_say(j, "%s changed its root directory", who(j));
 		return true;
 	}
+	if (!j->a->u.ns.is_entering && j->a->u.ns.flags && !(j->a->u.ns.flags & NAMESPACES))
+		return false;
 	if (j->a->u.ns.is_entering)
 		j->severity = BH_SEVERITY_HIGH;
 	bh_judge_weigh(j);

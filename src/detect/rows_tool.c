@@ -40,6 +40,14 @@ bool bh_act_changes_packages(const struct bh_act_process *p)
 	return bh_name_in(bh_act_tool(p), managers) && asks_for(p, verbs);
 }
 
+bool bh_act_compiles(const struct bh_act_process *p)
+{
+	static const char *const compilers[] = {"cc1",	 "cc1plus", "f951",    "clang",
+						"rustc", "javac",   "compile", NULL};
+
+	return p->provenance == BH_PROV_IMAGE && bh_name_in(bh_act_tool(p), compilers);
+}
+
 /* The managers of languages: `pip install`, `python3 -m pip install`, `npm install`. What they do
  * while a container starts is what virtual environments are made of. */
 static const char *language_manager(const struct bh_act_process *p)
@@ -79,6 +87,7 @@ bool bh_row_preload_env(struct bh_judge *j)
 {
 	static const char *const forcing[] = {"--preload", "--audit", NULL};
 	const struct bh_act_process *p = &j->a->process;
+	struct bh_proc *setter;
 
 	/* the loader is asked itself */
 	if (!strncmp(bh_path_base(p->path), "ld-", 3) && asks_for(p, forcing)) {
@@ -92,7 +101,11 @@ bool bh_row_preload_env(struct bh_judge *j)
 	    (p->flags & (BH_PROC_CONTAINER_INIT | BH_PROC_FROM_OUTSIDE)) || !p->parent_exec_id)
 		return false;
 	bh_judge_weigh(j);
-	bh_judge_key(j, "environment %s", p->path);
+	/* whoever sets it sets it for all that he starts */
+	bh_judge_key(j, "environment %s", j->a->parent.path);
+	setter = bh_proc_find(j->d, j->a->process.parent_exec_id);
+	if (j->is_starting && setter)
+		setter->line |= BH_LINE_PRELOADED;
 	bh_judge_say(j, "%s was started with a library forced into it through the environment",
 		     p->path);
 	return true;
@@ -176,7 +189,8 @@ bool bh_row_firewall(struct bh_judge *j)
 	if (!restores && !asks_for(p, is_ip ? ip_verbs : verbs))
 		return false;
 	bh_judge_weigh(j);
-	bh_judge_key(j, "%s", tool);
+	/* init containers of meshes set up both families */
+	bh_judge_key(j, "%s", j->is_starting ? "starting" : tool);
 	bh_judge_say(j, "%s changes the rules of the pod's network", tool);
 	return true;
 }

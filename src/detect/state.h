@@ -22,6 +22,7 @@ enum {
 	BH_LINE_ENTERED = 1u << 7,	/* below what came into a running container from outside */
 	BH_LINE_NO_HISTORY = 1u << 11,	/* its environment tells shells to keep none */
 	BH_LINE_RELAYED = 1u << 10,	/* started by what was connected, or by a shell that was */
+	BH_LINE_HELPER = 1u << 12,	/* a server's own helper: nothing else between the two */
 	BH_LINE_UNPACKED = 1u << 9, /* below, or itself, what the container brought as it began */
 };
 #define BH_LINE_TAINT                                                                              \
@@ -72,6 +73,7 @@ enum {
 struct bh_made {
 	uint64_t file; /* hash of inode and device, else of the path; 0: free */
 	uint64_t at_ns;
+	uint64_t made_ns; /* as at_ns, without executions; 0: not seen */
 	uint32_t stage;
 };
 /* One end of a pipeline. */
@@ -88,8 +90,9 @@ struct bh_pod_state {
 	struct bh_baseline *baseline;
 	uint64_t start_ns; /* of the pod, then of its newest container; 0: not known */
 	bool is_suspect, has_io_uring;
-	bool is_built; /* packages were installed while it started */
-	double score;  /* of anomaly, as it was at score_ns */
+	bool is_built;	  /* packages were installed while it started */
+	bool is_compiled; /* a compiler ran while it started */
+	double score;	  /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
 	double sequences;     /* how many it holds; they count less and less */
 	uint64_t scan_ns;     /* of the last scan found; 0: none */
@@ -150,6 +153,9 @@ void bh_judge_say(struct bh_judge *j, const char *fmt, ...) BH_PRINTF(2, 3);
  * that a server started, or an interactive shell. An execution is judged by who does it, not by
  * what is executed. */
 bool bh_judge_is_tainted(const struct bh_judge *j);
+/* true when only programs of the image that are made for a server to start lie between that server
+ * and the process: postfix starts its smtpd, which reads the key. */
+bool bh_judge_is_helper(const struct bh_judge *j);
 /* One step lower for what an image's own start-up does, one step higher (at most `high`) for what a
  * tainted process does. */
 void bh_judge_weigh(struct bh_judge *j);
@@ -163,6 +169,9 @@ struct bh_proc *bh_proc_find(struct bh_detect *d, uint64_t exec_id);
 /* Keeps the table in step with an activity; returns the entry of a->process or NULL. */
 struct bh_proc *bh_proc_follow(struct bh_detect *d, const struct bh_activity *a);
 
+/* true when at ts_ns the container was starting, or was still being built. */
+bool bh_pod_is_starting(const struct bh_detect *d, const struct bh_pod_state *pod, uint64_t ts_ns);
+
 /* ---- files made (window.c) ---- */
 
 uint64_t bh_made_id(uint64_t inode, uint64_t dev, const char *path);
@@ -171,6 +180,9 @@ void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a);
  * after it: BH_MADE_*. Reports of what matters most overtake the others, so the order in which they
  * come says nothing. */
 uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, uint64_t window_ns);
+/* When the file that a runs from path was last written or made executable, as far as that is
+ * remembered; 0: it is not. */
+uint64_t bh_made_last(struct bh_pod_state *pod, const struct bh_activity *a, const char *path);
 /* Notes a directory of programs or libraries that fills while the pod starts. */
 void bh_code_note(struct bh_judge *j);
 /* true when the code that was executed is what the container unpacked while it started: not the

@@ -53,6 +53,8 @@ static void made_add(struct bh_pod_state *pod, uint64_t file, uint32_t stage, ui
 		*m = (struct bh_made){.file = file};
 	}
 	m->at_ns = now_ns;
+	if (stage != BH_MADE_EXECUTED)
+		m->made_ns = now_ns;
 	m->stage |= stage;
 }
 
@@ -128,6 +130,25 @@ uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, ui
 			stage |= m->stage;
 	}
 	return stage;
+}
+
+uint64_t bh_made_last(struct bh_pod_state *pod, const struct bh_activity *a, const char *path)
+{
+	uint64_t ids[2] = {bh_made_id(0, 0, path), 0}, last = 0;
+	int i;
+
+	/* a script's inode is not told */
+	if (a->kind == BH_ACT_MAP_EXEC && a->u.map.inode)
+		ids[1] = bh_made_id(a->u.map.inode, a->u.map.dev, "");
+	else if (a->kind == BH_ACT_EXEC && a->process.inode && !strcmp(path, a->process.path))
+		ids[1] = bh_made_id(a->process.inode, a->process.dev, "");
+	for (i = 0; i < 2; i++) {
+		const struct bh_made *m = ids[i] ? made_find(pod, ids[i]) : NULL;
+
+		if (m && m->made_ns > last)
+			last = m->made_ns;
+	}
+	return last;
 }
 
 bool bh_unpacked_has(struct bh_pod_state *pod, uint64_t dir, bool is_new)
