@@ -109,18 +109,19 @@ def filesystem():
     return top
 
 
-def image():
+def image(names=NEEDED):
     """The host's root file system below, these programs above it."""
     top = filesystem()
-    for name in NEEDED:
+    for name in names:
         root = os.path.realpath(tools.path(name))
         while os.path.basename(os.path.dirname(root)) != os.path.basename(os.path.dirname(tools.folder())):
             root = os.path.dirname(root)
         for part_of, to in (("usr", "usr"), ("etc", "etc"), ("var", "var"), ("bin", "usr/bin"), ("sbin", "usr/sbin"),
                             ("lib", "usr/lib")):
             if name != "busybox" and os.path.isdir(os.path.join(root, part_of)):
-                shutil.copytree(os.path.join(root, part_of), os.path.join(top, to), symlinks=True,
-                                dirs_exist_ok=True)
+                os.makedirs(os.path.join(top, to), exist_ok=True)
+                testing.run("cp", "-a", "--remove-destination", os.path.join(root, part_of, "."),
+                            os.path.join(top, to))
     os.chmod(os.path.join(top, "usr/bin/sudo"), 0o4755)
     shutil.copy("/bin/cat", os.path.join(top, "usr/bin/node_exporter"))
     server = os.path.join(top, "usr/bin/redis-server")
