@@ -64,9 +64,14 @@ static void edge_key(const struct bh_act_edge *e, struct bh_base_key *k)
 
 static void path_key(const struct bh_act_file *f, struct bh_base_key *k)
 {
+	/* names there are made up at random, so that each would be new */
+	static const char *const scratch[] = {"/tmp/*", "/var/tmp/*", "/dev/shm/*", "/run/shm/*",
+					      NULL};
 	bool is_moved = (f->op == BH_FILE_RENAME || f->op == BH_FILE_LINK) && *f->target;
+	const char *path = is_moved ? f->target : f->path;
+	int depth = !bh_path_fits(path, scratch) ? 4 : !strncmp(path, "/tmp/", 5) ? 1 : 2;
 
-	bh_path_collapse(is_moved ? f->target : f->path, 4, k->text, sizeof(k->text));
+	bh_path_collapse(path, depth, k->text, sizeof(k->text));
 }
 
 static const char *use_of(const struct bh_activity *a)

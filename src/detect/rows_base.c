@@ -8,6 +8,7 @@
 #include "detect/rows.h"
 
 #define SCORE_HALF_NS (600 * BH_S)
+#define NEWS_NS	      (60 * BH_S)
 
 static const struct bh_baseline *closed(const struct bh_judge *j)
 {
@@ -48,7 +49,10 @@ static bool raise_key(struct bh_judge *j, enum bh_base_kind kind, const char *wh
 
 bool bh_row_new_exec(struct bh_judge *j)
 {
-	return raise_key(j, BH_BASE_EXEC, "the workload never executed this");
+	if (!raise_key(j, BH_BASE_EXEC, "the workload never executed this"))
+		return false;
+	j->pod->news_ns = j->a->ts_ns;
+	return true;
 }
 
 /* Whoever enters from outside is no program of the workload's: what he starts is judged by itself.
@@ -121,7 +125,9 @@ bool bh_row_new_syscall(struct bh_judge *j)
 	/* one new pair is chance; a tenth of all pairs being new is another program */
 	if (!v.calls && (v.bigrams < 8 || share < 0.1))
 		return false;
-	if (v.calls < 3 && share < 0.1)
+	/* nobody's calls may be a new program's, of which it is said that it is new */
+	if ((v.calls < 3 && share < 0.1) ||
+	    (!j->a->process.exec_id && j->pod->news_ns && j->a->ts_ns < j->pod->news_ns + NEWS_NS))
 		j->severity = BH_SEVERITY_INFO;
 	bh_judge_key(j, "calls%s", v.list);
 	bh_judge_say(j, "%zu system calls (%s) and %zu pairs of them were never seen here", v.calls,

@@ -92,6 +92,7 @@ struct bh_pod_state {
 	bool is_suspect, has_io_uring;
 	bool is_built;	  /* packages were installed while it started */
 	bool is_compiled; /* a compiler ran while it started */
+	uint64_t news_ns; /* of the last program that it never executed; 0: none */
 	double score;	  /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
 	double sequences;     /* how many it holds; they count less and less */

@@ -2,6 +2,8 @@
  * of each exception. */
 #include "detect_rig.h"
 
+#include "detect/baseline.h"
+
 static size_t told(const struct rig *r)
 {
 	size_t i, n = 0;
@@ -365,6 +367,31 @@ static void test_a_compiler(void **state)
 	rig_done(&r);
 }
 
+static void expect_key(struct rig *r, const char *path, const char *want)
+{
+	struct bh_activity a = rig_act(r, BH_ACT_FILE, "/usr/bin/python3");
+	struct bh_base_key keys[BH_BASE_KEYS_MAX];
+
+	a.u.file = (struct bh_act_file){.op = BH_FILE_CREATE, .path = path, .target = ""};
+	assert_int_equal(bh_baseline_keys(&a, keys), 1);
+	assert_string_equal(keys[0].text, want);
+}
+
+/* Semaphores and temporary files of a learnt workload have new names each time. */
+static void test_random_names(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 5);
+	expect_key(&r, "/dev/shm/sem.mp-x_8k2vq1", "/dev/shm");
+	expect_key(&r, "/tmp/tmpab3k/deep/er", "/tmp");
+	expect_key(&r, "/var/tmp/a", "/var/tmp");
+	expect_key(&r, "/tmpfs/a12", "/tmpfs/a#");
+	expect_key(&r, "/dev/shmem", "/dev/shmem");
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_services_in_run),
 		cmocka_unit_test(test_a_build),
 		cmocka_unit_test(test_a_compiler),
+		cmocka_unit_test(test_random_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
