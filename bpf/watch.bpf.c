@@ -458,28 +458,41 @@ static __always_inline int task_is_foreign(const struct task_struct *p)
 	return bpf_core_field_exists(p->thread_info.status) && (p->thread_info.status & COMPAT);
 }
 
+/* Of its class alone: nearly all calls that pods make are of none. */
+static __always_inline int call_is_told(__u8 class, long ret)
+{
+	if (ret < 0 && ret > -4096)
+		return class == BH_CALL_MODULE || class == BH_CALL_BPF;
+	return class != 0;
+}
+
+/* Whose call it is is asked for last, for that costs more than all before it. */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
-	struct bh_trace_task *t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	const struct bh_trace_config *cfg = trace_config_get();
+	__u32 nr = call_number(regs), wanted, flags = 0;
+	int is_told, is_refused = 0;
 	struct act_scratch *s;
-	__u32 nr, flags = 0;
-	int is_refused;
+	struct bh_trace_task *t;
 	__u8 class;
 
-	if (!t)
-		return 0;
-	nr = call_number(regs);
-	if (nr >= BH_TRACE_CALLS)
+	if (!cfg || nr >= BH_TRACE_CALLS)
 		return 0;
 	class = task_is_foreign(p) ? BH_CALL_FOREIGN : call_class[nr & (BH_TRACE_CALLS - 1)];
-	seq_step(p, t, class == BH_CALL_FOREIGN ? BH_GRAM_CALLS : nr);
-	is_refused = call_is_refused(t, nr, &flags);
-	if (!class && !is_refused)
+	is_told = call_is_told(class, ret);
+	wanted = cfg->wanted;
+	if (likely(!is_told && !wanted))
 		return 0;
-	if (ret < 0 && ret > -4096 && !is_refused && class != BH_CALL_MODULE &&
-	    class != BH_CALL_BPF)
+	t = bpf_task_storage_get(&trace_task, p, NULL, 0);
+	if (!t)
+		return 0;
+	if (wanted & (BH_TRACE_WANT_SEQ | BH_TRACE_WANT_LEARN))
+		seq_step(p, t, class == BH_CALL_FOREIGN ? BH_GRAM_CALLS : nr);
+	if (wanted & BH_TRACE_WANT_POLICY)
+		is_refused = call_is_refused(t, nr, &flags);
+	if (!is_told && !is_refused)
 		return 0;
 	s = act_scratch_get();
 	if (!s)

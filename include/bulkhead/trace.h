@@ -195,8 +195,12 @@ enum bh_trace_stdio {
 struct bh_trace_config {
 	__u32 mode;	   /* enum bh_trace_mode */
 	__u32 has_cgroups; /* 1: trace_cgroup has entries */
-	__u32 pad[2];
+	__u32 wanted;	   /* BH_TRACE_WANT_*: what some slot wants of calls that are of no class */
+	__u32 pad;
 };
+#define BH_TRACE_WANT_POLICY 1u /* its policy names some */
+#define BH_TRACE_WANT_SEQ    2u /* their order is counted or judged */
+#define BH_TRACE_WANT_LEARN  4u
 _Static_assert(sizeof(struct bh_trace_config) == 16, "bh_trace_config");
 
 enum bh_trace_mode { BH_TRACE_OFF, BH_TRACE_LIGHT, BH_TRACE_WATCH, BH_TRACE_LEARN };

@@ -385,9 +385,11 @@ int bh_trace_set_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace
 		r = add_allow(t, slot, p->generation, allow[i], err);
 	if (r)
 		return r;
+	bh_trace_want(t, slot, BH_TRACE_WANT_POLICY, true); /* by the old one or the new one */
 	r = bpf_map_update_elem(t->map[BH_T_POLICY].fd, &slot, p ? p : &none, BPF_ANY);
 	if (r)
 		return bh_fail_sys(err, -r, "map trace_policy");
+	bh_trace_want_policy(t, slot, p);
 	old->slot = slot;
 	if (p) {
 		old->generation = p->generation;

@@ -66,6 +66,8 @@ struct bh_trace {
 	struct bh_trace_config *config; /* mmaps of the maps of these names */
 	struct bh_trace_slot *slot;
 	size_t slot_bytes;
+	uint8_t wants[BH_TRACE_SLOTS]; /* BH_TRACE_WANT_* */
+	unsigned n_wanting[3];	       /* slots with each of them */
 	struct bh_kring *alarms, *events, *windows;
 	int poll_fd;		   /* readable when alarms or events are */
 	struct bh_look_table look; /* base 0: not known */
@@ -103,6 +105,13 @@ void bh_trace_watch_end(struct bh_trace *t);
 int bh_trace_learn_begin(struct bh_trace *t, struct bh_err *err);
 void bh_trace_learn_end(struct bh_trace *t);
 void bh_trace_next_round(struct bh_trace *t, uint32_t slot);
+
+/* Whether a slot wants calls that are of no class, what: one BH_TRACE_WANT_*. While no slot does,
+ * the program on calls passes them over: so wanting comes before the kernel is told the rest, and
+ * its end after. */
+void bh_trace_want(struct bh_trace *t, uint32_t slot, unsigned what, bool is_wanted);
+/* The same of the slot's policy; NULL: none. */
+void bh_trace_want_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p);
 
 /* trace_look.c: tells an object's programs where the kernel's table of names is. Where that cannot
  * be found out, links in paths are not followed, and events say so. */

@@ -15,6 +15,7 @@ int bh_trace_seq_set(struct bh_trace *t, uint32_t slot, const struct bh_trace_se
 
 	if (r)
 		return bh_fail_sys(err, -r, "map trace_seq");
+	bh_trace_want(t, slot, BH_TRACE_WANT_SEQ, true);
 	__atomic_store_n(&t->slot[slot].seq, want->generation, __ATOMIC_RELEASE);
 	bh_trace_next_round(t, slot);
 	return 0;
@@ -29,6 +30,7 @@ void bh_trace_seq_unset(struct bh_trace *t, uint32_t slot)
 {
 	__atomic_store_n(&t->slot[slot].seq, 0, __ATOMIC_RELEASE);
 	bh_trace_next_round(t, slot);
+	bh_trace_want(t, slot, BH_TRACE_WANT_SEQ, false);
 	bpf_map_delete_elem(t->map[BH_T_SEQ].fd, &slot);
 }
 

@@ -228,6 +228,44 @@ static int fill_names(struct bh_trace *t, struct bh_err *err)
 	return 0;
 }
 
+void bh_trace_want(struct bh_trace *t, uint32_t slot, unsigned what, bool is_wanted)
+{
+	unsigned was = t->wants[slot], now = is_wanted ? was | what : was & ~what, all = 0;
+
+	t->wants[slot] = (uint8_t)now;
+	for (unsigned i = 0; i < BH_ARRAY_SIZE(t->n_wanting); i++) {
+		t->n_wanting[i] += (now >> i & 1) - (was >> i & 1);
+		all |= t->n_wanting[i] ? 1u << i : 0;
+	}
+	__atomic_store_n(&t->config->wanted, all, __ATOMIC_SEQ_CST);
+}
+
+static bool names_calls(const struct bh_trace_policy *p)
+{
+	for (size_t i = 0; i < BH_ARRAY_SIZE(p->calls); i++)
+		if (p->calls[i])
+			return true;
+	return false;
+}
+
+void bh_trace_want_policy(struct bh_trace *t, uint32_t slot, const struct bh_trace_policy *p)
+{
+	bh_trace_want(t, slot, BH_TRACE_WANT_POLICY, p && names_calls(p));
+}
+
+/* Maps outlive the daemon that filled them. */
+static void want_as_before(struct bh_trace *t)
+{
+	struct bh_trace_policy p;
+
+	for (uint32_t slot = 1; slot < BH_TRACE_SLOTS; slot++) {
+		if (bpf_map_lookup_elem(t->map[BH_T_POLICY].fd, &slot, &p) == 0)
+			bh_trace_want_policy(t, slot, &p);
+		bh_trace_want(t, slot, BH_TRACE_WANT_SEQ, t->slot[slot].seq);
+		bh_trace_want(t, slot, BH_TRACE_WANT_LEARN, t->slot[slot].learn);
+	}
+}
+
 static int load_watch(struct bh_trace *t, struct bh_err *err)
 {
 	static const struct bh_trace_source source = {"watch", watch_bpf__elf_bytes, set_table};
@@ -239,6 +277,7 @@ static int load_watch(struct bh_trace *t, struct bh_err *err)
 	if (r)
 		return r;
 	bh_trace_look_begin(t, &t->watch);
+	want_as_before(t);
 	return fill_names(t, err);
 }
 
@@ -279,13 +318,17 @@ void bh_trace_next_round(struct bh_trace *t, uint32_t slot)
 
 static void set_learnt(struct bh_trace *t, uint32_t slot, uint32_t generation)
 {
+	if (generation)
+		bh_trace_want(t, slot, BH_TRACE_WANT_LEARN, true);
 	if (__atomic_exchange_n(&t->slot[slot].learn, generation, __ATOMIC_RELEASE) != generation)
 		bh_trace_next_round(t, slot);
+	if (!generation)
+		bh_trace_want(t, slot, BH_TRACE_WANT_LEARN, false);
 }
 
 static bool is_live(const struct bh_trace *t, uint32_t slot)
 {
-	return t->slot && (t->dp->slot[slot].flags & BH_SLOT_LIVE);
+	return t->config && t->slot && (t->dp->slot[slot].flags & BH_SLOT_LIVE);
 }
 
 /* Those that were learnt before go on. */
