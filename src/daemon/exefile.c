@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/own.h"
-#include "daemon/mountinfo.h"
 
 #define MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 #define NS   1000000000ull
@@ -112,54 +112,110 @@ static enum bh_exefile_why check_userns(const struct bh_exefile_want *w, uint32_
 
 /* ---- mounts ---- */
 
-/* The mount of that number as the process sees it. */
-static enum bh_exefile_why check_mount(uint32_t pid, const struct seen *s, uint64_t dev)
+static void forget_mounts(struct bh_exefile_view *v)
 {
-	BH_CLEANUP(bh_mounts_done) struct bh_mounts m = {0};
+	bh_vec_each (it, &v->mounts)
+		free(it->point);
+	v->mounts.n = 0;
+	v->has_root = false;
+	v->pid = 0;
+	bh_mounts_done(&v->list);
+}
+
+void bh_exefile_view_done(struct bh_exefile_view *v)
+{
+	forget_mounts(v);
+	bh_vec_done(&v->mounts);
+}
+
+/* Text only: asking for what it names could ask somebody else. */
+static bool read_root(uint32_t pid, char out[PATH_MAX])
+{
+	char path[40];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/root", pid);
+	n = readlink(path, out, PATH_MAX - 1);
+	out[n < 0 ? 0 : n] = '\0';
+	return n > 0;
+}
+
+/* The kernel marks the list's descriptor when mounts change. */
+static bool is_as_read(const struct bh_exefile_view *v)
+{
+	struct pollfd fd = {.fd = v->list.f ? fileno(v->list.f) : -1, .events = POLLPRI};
+
+	return v->list.f && poll(&fd, 1, 0) == 0;
+}
+
+static bool add_mount(struct bh_exefile_view *v, const struct bh_mount *one)
+{
+	struct bh_exefile_mount m = {one->id, one->dev, one->is_local ? NULL : strdup(one->point)};
+
+	v->has_root |= !strcmp(one->point, "/");
+	if ((one->is_local || m.point) && bh_vec_push(&v->mounts, m) == 0)
+		return true;
+	free(m.point);
+	return false;
+}
+
+/* Its mounts as they are now. false: it is gone, or there is no memory. */
+static bool read_mounts(struct bh_exefile_view *v, uint32_t pid)
+{
 	struct bh_mount one;
 
-	if (!bh_mounts_open(&m, pid))
+	forget_mounts(v);
+	if (!read_root(pid, v->root) || !bh_mounts_open(&v->list, pid))
+		return false;
+	while (bh_mounts_next(&v->list, &one)) {
+		if (!add_mount(v, &one)) {
+			forget_mounts(v);
+			return false;
+		}
+	}
+	v->pid = pid;
+	return true;
+}
+
+static bool view_of(struct bh_exefile_view *v, uint32_t pid)
+{
+	char root[PATH_MAX];
+
+	if (v->pid == pid && read_root(pid, root) && !strcmp(root, v->root) && is_as_read(v))
+		return true;
+	return read_mounts(v, pid);
+}
+
+/* The mount of that number as the process sees it. */
+static enum bh_exefile_why check_mount(struct bh_exefile_view *v, uint32_t pid,
+				       const struct seen *s, uint64_t dev)
+{
+	if (!view_of(v, pid))
 		return BH_EXEFILE_GONE;
-	while (bh_mounts_next(&m, &one)) {
-		if (one.id != s->mnt_id)
+	bh_vec_each (it, &v->mounts) {
+		if (it->id != s->mnt_id)
 			continue;
-		if (one.dev != dev)
+		if (it->dev != dev)
 			return BH_EXEFILE_OTHER;
-		return one.is_local ? BH_EXEFILE_OK : BH_EXEFILE_REMOTE;
+		return it->point ? BH_EXEFILE_REMOTE : BH_EXEFILE_OK;
 	}
 	return BH_EXEFILE_REMOTE; /* mounted nowhere that we know */
 }
 
 /* Walking to path crosses local mounts only. A process that ends has no mounts any more: another
  * one's tree may still show the way. */
-static enum bh_exefile_why check_way(uint32_t pid, const char *path)
+static enum bh_exefile_why check_way(struct bh_exefile_view *v, uint32_t pid, const char *path)
 {
-	BH_CLEANUP(bh_mounts_done) struct bh_mounts m = {0};
-	bool has_root = false;
-	struct bh_mount one;
-
-	if (!bh_mounts_open(&m, pid))
+	if (!view_of(v, pid))
 		return BH_EXEFILE_GONE;
-	while (bh_mounts_next(&m, &one)) {
-		if (bh_mount_has(one.point, path) && !one.is_local)
+	bh_vec_each (it, &v->mounts) {
+		if (it->point && bh_mount_has(it->point, path))
 			return BH_EXEFILE_REMOTE;
-		has_root |= !strcmp(one.point, "/");
 	}
-	return has_root ? BH_EXEFILE_OK : BH_EXEFILE_REMOTE;
+	return v->has_root ? BH_EXEFILE_OK : BH_EXEFILE_REMOTE;
 }
 
-/* ---- opening ---- */
-
-/* A descriptor that only names the file > one that reads it. */
-static enum bh_exefile_why reopen(int path_fd, int *ret_fd)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
-	/* a lease of somebody else must not make us wait either */
-	*ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return *ret_fd < 0 ? BH_EXEFILE_ERROR : BH_EXEFILE_OK;
-}
+/* ---- finding ---- */
 
 static enum bh_exefile_why judge(const struct bh_exefile_want *w, uint32_t pid, int path_fd,
 				 struct bh_exefile_id *ret)
@@ -172,7 +228,7 @@ static enum bh_exefile_why judge(const struct bh_exefile_want *w, uint32_t pid, 
 	if (!s.is_regular || s.id.ino != w->ino)
 		return BH_EXEFILE_OTHER;
 	if (!w->is_memory)
-		why = check_mount(pid, &s, w->dev);
+		why = check_mount(w->view, pid, &s, w->dev);
 	else if (s.id.stat_dev != w->dev)
 		why = BH_EXEFILE_OTHER;
 	*ret = s.id;
@@ -194,7 +250,9 @@ static enum bh_exefile_why open_image(const struct bh_exefile_want *w, struct bh
 	why = check_userns(w, w->pid);
 	if (!why)
 		why = judge(w, w->pid, fd, ret);
-	return why ? why : reopen(fd, ret_fd);
+	if (!why)
+		*ret_fd = BH_TAKE_FD(fd);
+	return why;
 }
 
 static enum bh_exefile_why open_path(const struct bh_exefile_want *w, uint32_t pid,
@@ -211,7 +269,7 @@ static enum bh_exefile_why open_path(const struct bh_exefile_want *w, uint32_t p
 		return BH_EXEFILE_GONE;
 	why = check_userns(w, pid);
 	if (!why)
-		why = check_way(pid, w->path);
+		why = check_way(w->view, pid, w->path);
 	if (why)
 		return why;
 	snprintf(path, sizeof(path), "/proc/%u/root", pid);
@@ -222,11 +280,13 @@ static enum bh_exefile_why open_path(const struct bh_exefile_want *w, uint32_t p
 	if (fd < 0)
 		return BH_EXEFILE_GONE;
 	why = judge(w, pid, fd, ret);
-	return why ? why : reopen(fd, ret_fd);
+	if (!why)
+		*ret_fd = BH_TAKE_FD(fd);
+	return why;
 }
 
-enum bh_exefile_why bh_exefile_open(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
-				    int *ret_fd)
+static enum bh_exefile_why find(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
+				int *ret_fd)
 {
 	const uint32_t pids[] = {w->pid, w->helpers[0], w->helpers[1]};
 	enum bh_exefile_why why = BH_EXEFILE_GONE;
@@ -242,6 +302,26 @@ enum bh_exefile_why bh_exefile_open(const struct bh_exefile_want *w, struct bh_e
 		why = other == BH_EXEFILE_GONE ? why : other;
 	}
 	return why;
+}
+
+enum bh_exefile_why bh_exefile_find(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
+				    int *ret_fd)
+{
+	BH_CLEANUP(bh_exefile_view_done) struct bh_exefile_view own = {0};
+	struct bh_exefile_want with_view = *w;
+
+	if (!w->view)
+		with_view.view = &own;
+	return find(&with_view, ret, ret_fd);
+}
+
+int bh_exefile_reopen(int path_fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	/* a lease of somebody else must not make us wait either */
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
 const char *bh_exefile_why_name(enum bh_exefile_why why)

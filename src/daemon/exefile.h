@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/vec.h"
+#include "daemon/mountinfo.h"
+
 enum bh_exefile_why {
 	BH_EXEFILE_OK,
 	BH_EXEFILE_GONE,    /* no process and no path leads to it any more */
@@ -18,6 +21,23 @@ enum bh_exefile_why {
 	BH_EXEFILE_FOREIGN, /* a user namespace that the pod's runtime did not make */
 	BH_EXEFILE_ERROR,
 };
+
+struct bh_exefile_mount {
+	uint64_t id, dev;
+	char *point; /* owned; NULL: local, and so never in the way */
+};
+
+/* The mounts that a process saw last: read once for the files of a whole turn of the loop, as long
+ * as nothing about them changed. Zeroed: none were read. Holds on to the process's namespace, so it
+ * ends with the turn: bh_exefile_view_done. */
+struct bh_exefile_view {
+	struct bh_mounts list;
+	uint32_t pid;
+	char root[PATH_MAX]; /* the process's, as /proc shows it */
+	BH_VEC(struct bh_exefile_mount) mounts;
+	bool has_root;
+};
+void bh_exefile_view_done(struct bh_exefile_view *v);
 
 struct bh_exefile_want {
 	uint32_t pid;	      /* that executed it */
@@ -28,6 +48,7 @@ struct bh_exefile_want {
 	const char *path;     /* in the pod's tree, "" when not known */
 	bool is_image_of_pid; /* pid executes it; else it only has it mapped */
 	bool is_memory;	      /* of no mounted file system */
+	struct bh_exefile_view *view; /* borrowed; NULL: mounts are read anew */
 };
 
 /* What tells one state of one file from every other. */
@@ -47,9 +68,11 @@ static inline bool bh_exefile_same(const struct bh_exefile_id *a, const struct b
 /* Identity of the process's image without opening it. false: gone, or another file. One that is
  * true may still be of another file system: see bh_exefile_open. */
 bool bh_exefile_look(const struct bh_exefile_want *w, struct bh_exefile_id *ret);
-/* *ret_fd is the caller's. */
-enum bh_exefile_why bh_exefile_open(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
+/* *ret_fd, which only names the file, is the caller's. */
+enum bh_exefile_why bh_exefile_find(const struct bh_exefile_want *w, struct bh_exefile_id *ret,
 				    int *ret_fd);
+/* A descriptor that reads what one of bh_exefile_find names; negative: there is none. */
+int bh_exefile_reopen(int path_fd);
 /* The identity of an open file, whose dev is taken from `of`. false when it cannot be told. */
 bool bh_exefile_again(int fd, const struct bh_exefile_id *of, struct bh_exefile_id *ret);
 /* Inode of the process's user namespace; 0: it is gone. */

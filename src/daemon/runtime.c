@@ -211,7 +211,9 @@ void bh_runtime_catch_up(struct bh_runtime *rt, int max)
 
 void bh_runtime_read(struct bh_runtime *rt, int max)
 {
+	bh_digests_turn(rt->digests, true);
 	bh_trace_consume(rt->trace, max, on_record, rt);
+	bh_digests_turn(rt->digests, false);
 	bh_runtime_answers_give(rt->answers);
 }
 

@@ -50,6 +50,8 @@ struct bh_digests {
 	struct reading reading[WAITING];
 	struct bh_digests_count count;
 	char hex[HEX], parent_hex[HEX];
+	struct bh_exefile_view view; /* of this turn of the loop */
+	bool is_turn;
 	struct tenant tenants[BH_TRACE_SLOTS];
 };
 
@@ -312,20 +314,21 @@ static void ask_file(struct bh_digests *d, struct bh_trace_event *ev)
 		.path = ev->flags & BH_TRACE_F_PATH_CUT ? "" : ev->path,
 		.is_image_of_pid = ev->kind == BH_TRACE_EXEC,
 		.is_memory = ev->origin == BH_TRACE_O_MEMFD,
+		.view = d->is_turn ? &d->view : NULL,
 	};
+	BH_CLEANUP(bh_closep) int path_fd = -1;
 	struct bh_exefile_id id;
 	enum bh_exefile_why why;
-	int fd = -1;
+	int fd;
 
 	if (bh_exefile_look(&w, &id) && use_known(d, &id, ev))
 		return;
-	why = bh_exefile_open(&w, &id, &fd);
-	if (why) {
-		ev->sha256_why = say(d, skipped(why));
+	why = bh_exefile_find(&w, &id, &path_fd);
+	if (!why && use_known(d, &id, ev))
 		return;
-	}
-	if (use_known(d, &id, ev))
-		close(fd);
+	fd = why ? -1 : bh_exefile_reopen(path_fd);
+	if (fd < 0)
+		ev->sha256_why = say(d, skipped(why ? why : BH_EXEFILE_ERROR));
 	else
 		ev->sha256_why = begin(d, t, &id, fd, ev);
 }
@@ -350,6 +353,15 @@ void bh_digests_ask(struct bh_digests *d, struct bh_trace_event *ev)
 		hex_of_exec(d, is_exec ? ev->parent_exec_id : ev->exec_id, d->parent_hex);
 	if (ev->ino && (is_exec || (ev->kind == BH_TRACE_MAP && !(ev->flags & BH_TRACE_F_ANON))))
 		ask_file(d, ev);
+}
+
+void bh_digests_turn(struct bh_digests *d, bool is_on)
+{
+	if (!d)
+		return;
+	d->is_turn = is_on;
+	if (!is_on)
+		bh_exefile_view_done(&d->view);
 }
 
 /* ---- showing, opening ---- */
@@ -402,6 +414,7 @@ void bh_digests_close(struct bh_digests *d)
 	if (!d)
 		return;
 	bh_hashers_close(d->hashers);
+	bh_exefile_view_done(&d->view);
 	bh_hash_cache_free(d->cache);
 	free(d);
 }

@@ -21,6 +21,8 @@ struct bh_digests_options {
 int bh_digests_open(const struct bh_digests_options *opt, struct bh_digests **ret,
 		    struct bh_err *err);
 void bh_digests_close(struct bh_digests *d);
+/* Between the two, mounts are read once for all events; not for longer than a turn of the loop. */
+void bh_digests_turn(struct bh_digests *d, bool is_on);
 /* Fills in what the event has room for. Its texts are borrowed until the next call. */
 void bh_digests_ask(struct bh_digests *d, struct bh_trace_event *ev);
 
