@@ -70,13 +70,27 @@ static json_t *chained(const struct bh_chain *c, const json_t *event,
 	return e;
 }
 
+/* The same line with the hash as the chain's first member, which it is by its name: nothing has to
+ * be dumped a second time. No other object has this head's number and hash, and quotes inside of
+ * texts are escaped. NULL: no memory. */
+static char *with_hash(const char *text, const json_t *chain, const char *hash)
+{
+	BH_CLEANUP(bh_freep) char *own = json_dumps(chain, CANONICAL);
+	BH_CLEANUP(bh_freep) char *member = own ? bh_strf("\"chain\":%s", own) : NULL;
+	const char *at = member ? strstr(text, member) : NULL;
+
+	if (!at)
+		return NULL;
+	at += strlen("\"chain\":{");
+	return bh_strf("%.*s\"hash\":\"%s\",%s\n", (int)(at - text), text, hash, at);
+}
+
 int bh_chain_line(const struct bh_chain *c, const json_t *event, const struct bh_chain_gap *gap,
 		  char **ret_line, size_t *ret_len, struct bh_chain *ret_next, struct bh_err *err)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *e = chained(c, event, gap);
 	struct bh_chain next = {.seq = c->seq + 1};
 	BH_CLEANUP(bh_freep) char *text = e ? json_dumps(e, CANONICAL) : NULL;
-	BH_CLEANUP(bh_freep) char *full = NULL;
 	BH_CLEANUP(bh_freep) char *line = NULL;
 	char hash[HEX_LEN + 1];
 	size_t len;
@@ -84,10 +98,7 @@ int bh_chain_line(const struct bh_chain *c, const json_t *event, const struct bh
 	if (!text || hash_line(c->hash, text, next.hash))
 		return bh_fail(err, ENOMEM, "event log line");
 	bh_hex(next.hash, BH_CHAIN_HASH, hash);
-	if (json_object_set_new(json_object_get(e, "chain"), "hash", json_string(hash)))
-		return bh_fail(err, ENOMEM, "event log line");
-	full = json_dumps(e, CANONICAL);
-	line = full ? bh_strf("%s\n", full) : NULL;
+	line = with_hash(text, json_object_get(e, "chain"), hash);
 	if (!line)
 		return bh_fail(err, ENOMEM, "event log line");
 	len = strlen(line);
