@@ -24,6 +24,7 @@ struct bh_policy_news {
 	struct bh_daemon *d;
 	struct bh_map known; /* "RuntimePolicy NS/NAME", of a refused one " FILE" > struct known */
 	unsigned looks;
+	uint64_t seen; /* the objects' policy revision at the last look */
 	bool has_no_memory;
 };
 
@@ -146,14 +147,21 @@ static void forget_gone(struct bh_policy_news *n)
 
 void bh_policy_news_look(struct bh_policy_news *n)
 {
+	uint64_t revision;
+
 	if (!n)
+		return;
+	revision = bh_objects_policy_revision(n->d->objects);
+	if (n->looks && revision == n->seen)
 		return;
 	n->looks++;
 	n->has_no_memory = false;
-	if (bh_objects_policies(n->d->objects, look_at, n) < 0 || n->has_no_memory)
+	if (bh_objects_policies(n->d->objects, look_at, n) < 0 || n->has_no_memory) {
 		bh_error("no memory to tell what became of policies");
-	else
-		forget_gone(n);
+		return;
+	}
+	forget_gone(n);
+	n->seen = revision;
 }
 
 void bh_policy_news_by(struct bh_policy_news *n, const char *object, const char *text,

@@ -301,6 +301,15 @@ static int note_gone(struct bh_objects *o, const struct bh_index *x, const struc
 	return r;
 }
 
+static bool has_policy(const struct bh_claims *claims)
+{
+	bh_vec_each (c, claims) {
+		if (bh_kind_is_policy(c->kind))
+			return true;
+	}
+	return false;
+}
+
 /* Puts `now` in the place of the file's claims. On failure everything is as it was. */
 static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_claims *now,
 			  bool *ret_changed)
@@ -313,6 +322,7 @@ static int replace_claims(struct bh_objects *o, struct bh_file *f, struct bh_cla
 		free(next.v);
 		return -ENOMEM;
 	}
+	o->policy_revision += has_policy(&f->claims) || has_policy(now);
 	*ret_changed = bh_changes_note(o, &next, &f->claims, now);
 	mark_winners(&next, &f->claims);
 	mark_winners(&next, now);
@@ -366,6 +376,11 @@ static int take_reading(struct bh_objects *o, struct bh_file *f, struct bh_readi
 uint64_t bh_objects_revision(const struct bh_objects *o)
 {
 	return o->revision;
+}
+
+uint64_t bh_objects_policy_revision(const struct bh_objects *o)
+{
+	return o->policy_revision;
 }
 
 int bh_objects_load(struct bh_objects *o, const char *file, const char *text, size_t len,

@@ -60,6 +60,9 @@ const char *const *bh_objects_files(const struct bh_objects *o);
 /* Grows with every load, unload and restore that may change what the set says. */
 uint64_t bh_objects_revision(const struct bh_objects *o);
 
+/* The same of what bh_objects_policies says: a pod's new label says nothing about policies. */
+uint64_t bh_objects_policy_revision(const struct bh_objects *o);
+
 /* In the order of the world's arrays; policies of all sorts last. */
 enum bh_kind {
 	BH_KIND_NAMESPACE,

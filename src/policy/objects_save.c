@@ -437,6 +437,7 @@ int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row, 
 	unsigned line;
 
 	o->revision++;
+	o->policy_revision++;
 	/* Should nobody take it. */
 	if (bh_objects_note_gone(o, bh_strf("%s", key)))
 		return bh_fail(err, ENOMEM, "saved object '%s': no memory", key);

@@ -76,7 +76,7 @@ struct bh_objects {
 	struct bh_file **files; /* sorted by name */
 	const char **names;	/* the same names, NULL-terminated */
 	size_t n_files, cap_files;
-	uint64_t revision;
+	uint64_t revision, policy_revision;
 	bool has_unsorted;	/* some file's claims are, after a restore */
 	struct bh_index *index; /* behind a pointer: readers bring it up to date */
 	struct bh_changes *changes;

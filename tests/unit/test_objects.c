@@ -73,6 +73,36 @@ static void test_change(void **state)
 	bh_objects_free(o);
 }
 
+#define A_POD "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: n}\n"
+
+/* What says something about policies counts, whatever it says, and nothing else. */
+static void test_policy_revision(void **state)
+{
+	struct bh_objects *o = ok_new();
+	uint64_t was = bh_objects_policy_revision(o);
+	bool changed;
+
+	(void)state;
+	assert_true(ok_load(o, "p.yaml", A_POD));
+	assert_true(ok_load(o, "p.yaml", A_POD "spec: {hostNetwork: true}\n"));
+	assert_int_equal(bh_objects_policy_revision(o), was);
+	for (int i = 0; i < 3; i++) {
+		static const char *const texts[] = {NP("a", "n", GOOD), NP("a", "n", BAD), A_POD};
+
+		was = bh_objects_policy_revision(o);
+		ok_load(o, "a.yaml", texts[i]);
+		assert_true(bh_objects_policy_revision(o) > was);
+	}
+	was = bh_objects_policy_revision(o);
+	assert_int_equal(bh_objects_unload(o, "p.yaml", &changed), 0);
+	assert_int_equal(bh_objects_policy_revision(o), was);
+	ok_load(o, "a.yaml", NP("a", "n", GOOD));
+	was = bh_objects_policy_revision(o);
+	assert_int_equal(bh_objects_unload(o, "a.yaml", &changed), 0);
+	assert_true(bh_objects_policy_revision(o) > was);
+	bh_objects_free(o);
+}
+
 static void test_last_good(void **state)
 {
 	struct bh_objects *o = ok_new();
@@ -462,13 +492,14 @@ static void test_scrubbed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_change),		cmocka_unit_test(test_last_good),
-		cmocka_unit_test(test_unreadable),	cmocka_unit_test(test_duplicates),
-		cmocka_unit_test(test_moved),		cmocka_unit_test(test_wrong_version),
-		cmocka_unit_test(test_require_reason),	cmocka_unit_test(test_fill_node),
-		cmocka_unit_test(test_saved),		cmocka_unit_test(test_restored_same),
-		cmocka_unit_test(test_restored_broken), cmocka_unit_test(test_restore_refuses),
-		cmocka_unit_test(test_many_problems),	cmocka_unit_test(test_scrubbed),
+		cmocka_unit_test(test_change),		cmocka_unit_test(test_policy_revision),
+		cmocka_unit_test(test_last_good),	cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_duplicates),	cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_wrong_version),	cmocka_unit_test(test_require_reason),
+		cmocka_unit_test(test_fill_node),	cmocka_unit_test(test_saved),
+		cmocka_unit_test(test_restored_same),	cmocka_unit_test(test_restored_broken),
+		cmocka_unit_test(test_restore_refuses), cmocka_unit_test(test_many_problems),
+		cmocka_unit_test(test_scrubbed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
