@@ -124,15 +124,36 @@ int bh_kmap_verify(struct bh_fault *f, struct bh_kmap *m, const struct bh_kbatch
 	return 0;
 }
 
+/* A batch ends at the first key that is not there, which counts as deleted. */
+static int delete_batches(struct bh_kmap *m, const struct bh_kbatch *b, uint32_t *ret_done)
+{
+	uint32_t done = 0;
+
+	while (!m->has_no_batch && b->n - done > 1) {
+		uint32_t chunk = b->n - done < BH_KMAP_CHUNK ? b->n - done : BH_KMAP_CHUNK;
+		int r = bpf_map_delete_batch(m->fd, at(b->keys, done, m->key_size), &chunk, NULL);
+
+		m->has_no_batch = is_no_batch(r);
+		if (m->has_no_batch)
+			break;
+		if (r && r != -ENOENT)
+			return r;
+		done += chunk + (r == -ENOENT);
+	}
+	*ret_done = done;
+	return 0;
+}
+
 int bh_kmap_delete(struct bh_kmap *m, const struct bh_kbatch *b, struct bh_err *err)
 {
-	for (uint32_t i = 0; i < b->n; i++) {
-		int r = bpf_map_delete_elem(m->fd, at(b->keys, i, m->key_size));
+	uint32_t i = 0;
+	int r = delete_batches(m, b, &i);
 
-		if (r && r != -ENOENT)
-			return bh_fail_sys(err, -r, "delete from map %s", m->name);
+	for (; !r && i < b->n; i++) {
+		r = bpf_map_delete_elem(m->fd, at(b->keys, i, m->key_size));
+		r = r == -ENOENT ? 0 : r;
 	}
-	return 0;
+	return r ? bh_fail_sys(err, -r, "delete from map %s", m->name) : 0;
 }
 
 int bh_kmap_get(const struct bh_kmap *m, const void *key, void *ret_value)

@@ -99,16 +99,18 @@ int bh_rules_resolve(struct bh_plan *pl, struct bh_err *err)
 static int delete_rows(struct bh_plan *pl, const struct bh_id *id, struct bh_err *err)
 {
 	const struct bh_rsmemo *m = id->memo;
+	BH_CLEANUP(bh_freep)
+	struct bh_row_key *keys = malloc((m->n_classes + 1) * sizeof(*keys));
 	struct bh_ruleset none = {0};
 	uint32_t kid = id->kid;
-	int r = 0;
+	int r;
 
-	for (size_t i = 0; r == 0 && i < m->n_classes; i++) {
-		struct bh_row_key key = {.ruleset = kid, .class = m->classes[i]};
-
-		r = bh_kmap_delete(&pl->dp->map[BH_M_ROW],
-				   &(struct bh_kbatch){.keys = &key, .n = 1}, err);
-	}
+	if (!keys)
+		return bh_fail(err, ENOMEM, "no memory to publish");
+	for (size_t i = 0; i < m->n_classes; i++)
+		keys[i] = (struct bh_row_key){.ruleset = kid, .class = m->classes[i]};
+	r = bh_kmap_delete(&pl->dp->map[BH_M_ROW],
+			   &(struct bh_kbatch){.keys = keys, .n = (uint32_t)m->n_classes}, err);
 	if (r == 0)
 		r = bh_kmap_delete(&pl->dp->map[BH_M_PROCROW],
 				   &(struct bh_kbatch){.keys = m->procs, .n = (uint32_t)m->n_procs},
