@@ -168,7 +168,6 @@ static void on_objects_change(void *arg)
 	struct bh_daemon *d = arg;
 
 	bh_keeper_changed(d->keeper);
-	bh_runtime_changed(d->runtime);
 	bh_images_changed(d->images);
 	if (d->reconciler)
 		bh_reconcile_soon(d->reconciler);

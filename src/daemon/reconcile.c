@@ -268,7 +268,7 @@ static void note_failure(struct bh_reconciler *rc, const struct bh_err *err)
 	bh_journal_publish_failed(rc->d->journal, err->text);
 }
 
-int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
+static int reconcile(struct bh_reconciler *rc, struct bh_err *err)
 {
 	BH_CLEANUP(bh_world_unrefp) struct bh_world *w = NULL;
 	struct bh_err first = {0};
@@ -296,6 +296,17 @@ int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
 		open_endpoints(rc);
 	if (rc->world)
 		expiry_timer_arm(rc);
+	return r;
+}
+
+/* RuntimePolicies follow also where no world could be enforced. */
+int bh_reconcile_now(struct bh_reconciler *rc, struct bh_err *err)
+{
+	uint64_t before = rc->revision;
+	int r = reconcile(rc, err);
+
+	if (rc->revision == before)
+		bh_runtime_changed(rc->d->runtime);
 	return r;
 }
 
