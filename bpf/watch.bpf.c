@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/trace_change.bpf.h"
+#include "lib/trace_number.bpf.h"
 #include "lib/trace_seq.bpf.h"
 #include "lib/trace_socket.bpf.h"
 #include "lib/trace_target.bpf.h"
@@ -15,17 +16,12 @@
 
 #define AT_SYMLINK_FOLLOW 0x400
 
-#define COMPAT 2 /* x86's thread_info.status: a 32-bit call */
-
 #define PTRACE_POKETEXT	 4
 #define PTRACE_POKEUSR	 6
 #define PTRACE_SETREGS	 13
 #define PTRACE_ATTACH	 16
 #define PTRACE_SETREGSET 0x4205
 #define PTRACE_SEIZE	 0x4206
-
-/* enum bh_trace_class of each system call; the daemon's, who knows the numbers. */
-const volatile __u8 call_class[BH_TRACE_CALLS];
 
 static __always_inline struct act_scratch *act_scratch_get(void)
 {
@@ -432,32 +428,6 @@ static __always_inline void call_judge(struct act_scratch *s, struct task_struct
 	}
 }
 
-/* Named by the slot's policy: whether it worked or not. */
-static __always_inline int call_is_refused(const struct bh_trace_task *t, __u32 nr,
-					   __u32 *ret_flags)
-{
-	__u32 slot = t->slot;
-	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &slot);
-
-	if (!pol || pol->generation != t->generation ||
-	    !(pol->calls[(nr / 64) & (BH_TRACE_CALLS / 64 - 1)] >> (nr & 63) & 1))
-		return 0;
-	*ret_flags |= BH_TRACE_F_REFUSED;
-	if ((pol->flags & BH_TRACE_P_KILL_CALLS) && bpf_send_signal(SIGKILL) == 0) {
-		struct bh_trace_slot *b = books_of(slot);
-
-		*ret_flags |= BH_TRACE_F_KILLED;
-		if (b)
-			__sync_fetch_and_add(&b->killed, 1);
-	}
-	return 1;
-}
-
-static __always_inline int task_is_foreign(const struct task_struct *p)
-{
-	return bpf_core_field_exists(p->thread_info.status) && (p->thread_info.status & COMPAT);
-}
-
 /* Of its class alone: nearly all calls that pods make are of none. */
 static __always_inline int call_is_told(__u8 class, long ret)
 {
@@ -480,7 +450,7 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 
 	if (!cfg || nr >= BH_TRACE_CALLS)
 		return 0;
-	class = task_is_foreign(p) ? BH_CALL_FOREIGN : call_class[nr & (BH_TRACE_CALLS - 1)];
+	class = task_is_foreign(p) ? BH_CALL_FOREIGN : call_table.class[nr & (BH_TRACE_CALLS - 1)];
 	is_told = call_is_told(class, ret);
 	wanted = cfg->wanted;
 	if (likely(!is_told && !wanted))
@@ -490,6 +460,8 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (wanted & (BH_TRACE_WANT_SEQ | BH_TRACE_WANT_LEARN))
 		seq_step(p, t, class == BH_CALL_FOREIGN ? BH_GRAM_CALLS : nr);
+	if (class == BH_CALL_FOREIGN && bpf_core_field_exists(regs->bx))
+		nr = call_native(regs, nr);
 	if (wanted & BH_TRACE_WANT_POLICY)
 		is_refused = call_is_refused(t, nr, &flags);
 	if (!is_told && !is_refused)
@@ -502,12 +474,12 @@ int BPF_PROG(bh_watch_exit, struct pt_regs *regs, long ret)
 	s->flags = flags;
 	s->is_high = is_refused;
 	call_args(s, regs);
-	if (class == BH_CALL_FOREIGN) {
-		s->text[0][0] = 0;
-		call_note(s, t, BH_CALL_FOREIGN, 0);
-	} else if (is_refused) {
+	if (is_refused) {
 		s->text[0][0] = 0;
 		call_note(s, t, BH_CALL_DENIED, nr);
+	} else if (class == BH_CALL_FOREIGN) {
+		s->text[0][0] = 0;
+		call_note(s, t, BH_CALL_FOREIGN, 0);
 	} else {
 		call_judge(s, p, t, class);
 	}

@@ -236,7 +236,7 @@ struct task_struct___state { /* since 5.14 */
 };
 
 struct pt_regs { /* x86 */
-	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax;
+	unsigned long bx, r10, r9, r8, ax, dx, si, di, orig_ax;
 };
 
 struct pt_regs___arm64 {

@@ -250,6 +250,15 @@ struct bh_trace_allow_key {
 };
 _Static_assert(sizeof(struct bh_trace_allow_key) == 264, "bh_trace_allow_key");
 
+/* What the program on system calls is told about their numbers when it is loaded. */
+#define BH_TRACE_PARTS 32 /* of i386's socketcall and of its ipc: the first argument says which */
+struct bh_trace_table {
+	__u8 class[BH_TRACE_CALLS]; /* enum bh_trace_class */
+	/* of i386's calls, then of the parts of those two: the number here; 0: none */
+	__u16 native[BH_TRACE_CALLS + 2 * BH_TRACE_PARTS];
+	__u16 socketcall, ipc; /* i386's numbers */
+};
+
 /* task storage `trace_task`: whose a task is. Copied on fork; the kernel frees it. */
 #define BH_TRACE_T_ANNOUNCED 1u		 /* the image's start was announced, so its end will be */
 #define BH_TRACE_T_CONNECTED 2u		 /* it has connected somewhere */
@@ -271,7 +280,7 @@ struct bh_trace_task {
 	__u32 uid;
 	__u8 origin;
 	__u8 pad[3];
-	__u32 script; /* hash of the name of the file an interpreter was started on; 0: none */
+	__u32 script;	/* hash of the name of the file an interpreter was started on; 0: none */
 	__u32 home_dev; /* of the root file system that it came into the pod with */
 	__u32 home_ns;	/* the mount namespace; what it makes itself is neither */
 	char path[BH_TRACE_PARENT]; /* NUL-terminated, perhaps cut */

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "datapath/trace_private.h"
+#include "policy/syscalls.h"
 #include "watch.skel.h"
 
 /* Younger than the headers that we may be built with; one number on every machine. */
@@ -204,13 +205,21 @@ static int set_table(struct bpf_object *obj, struct bh_err *err)
 {
 	const struct bpf_map *map = bpf_object__find_map_by_name(obj, ".rodata");
 	size_t size = 0;
-	uint8_t *table = map ? bpf_map__initial_value(map, &size) : NULL;
+	struct bh_trace_table *table = map ? bpf_map__initial_value(map, &size) : NULL;
 
-	if (!table || size < BH_TRACE_CALLS)
+	if (!table || size < sizeof(*table))
 		return bh_fail(err, ENOENT, "BPF object watch has no table of calls");
 	for (size_t i = 0; i < BH_ARRAY_SIZE(calls); i++)
 		if (calls[i].nr < BH_TRACE_CALLS)
-			table[calls[i].nr] = (uint8_t)calls[i].class;
+			table->class[calls[i].nr] = (uint8_t)calls[i].class;
+	for (unsigned i = 0; i < BH_TRACE_CALLS; i++)
+		table->native[i] = (uint16_t)bh_syscall_of_i386(i);
+	for (unsigned i = 0; i < BH_TRACE_PARTS; i++) {
+		table->native[BH_TRACE_CALLS + i] = (uint16_t)bh_syscall_of_socketcall(i);
+		table->native[BH_TRACE_CALLS + BH_TRACE_PARTS + i] = (uint16_t)bh_syscall_of_ipc(i);
+	}
+	table->socketcall = BH_I386_SOCKETCALL;
+	table->ipc = BH_I386_IPC;
 	return 0;
 }
 

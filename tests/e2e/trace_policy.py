@@ -186,6 +186,31 @@ def ways_around(node, box):
     equal((status, out), (0, "alive\n"), "a compiler's memory without a name is its own")
 
 
+# A call of i386's table, in memory that is written and executed.
+CODE32 = "53bb{:02x}000000b8{:02x}000000cd805bc3"
+CALL32 = ("import ctypes, mmap; m = mmap.mmap(-1, 4096, 0x22, 7); m.write(bytes.fromhex(\"{}\")); "
+          "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))(); "
+          "print(\"alive\")")
+
+
+def of_32_bits(node, box):
+    """Names are what policies name, whatever number another table has for them."""
+    node.write("calls.yaml", policy("calls", {
+        "syscalls": {"deny": ["ptrace", "socketpair", "shmget"]},
+        "on": {"violation": "kill"}}, {"app": "web"}))
+    node.sync()
+    for what, first, number, is_killed in (
+            ("getpid", 0, 20, False), ("ptrace is 26 there", 0, 26, True),
+            ("101 is ioperm there, and ptrace here", 0, 101, False),
+            ("socketcall for a pair", 8, 102, True), ("socketcall for listen", 4, 102, False),
+            ("ipc for shmget", 23, 117, True), ("ipc for semget", 2, 117, False)):
+        status, out = box.sh(f"python3 -c '{CALL32.format(CODE32.format(first, number))}'")
+        equal((status, "alive" in out), (137, False) if is_killed else (0, True),
+              f"32 bits: {what}")
+    node.remove("calls.yaml")
+    node.sync()
+
+
 def while_it_changes(node, box):
     """Both versions refuse it, and so does whatever is between them; also while a daemon starts."""
     text = "n=0; i=0; while [ ! -e /tmp/enough ]; do /opt/x/dropped; [ $? -eq 137 ] || n=$((n+1)); done 2>/dev/null; echo $n >/tmp/n"
@@ -225,6 +250,8 @@ def main():
         killing(node, box, pod.name)
     with part("ways around"):
         ways_around(node, box)
+    with part("32 bits"):
+        of_32_bits(node, box)
     with part("while it changes"):
         while_it_changes(node, box)
     with part("a mount namespace of its own"):
