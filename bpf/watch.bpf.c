@@ -1,8 +1,8 @@
 /* watch.bpf.c - what pods ask of the kernel. Attached only while a pod needs it: even an empty hook
  * costs every system call of the node, and one at their beginnings as much again. So both watching
  * and learning look at a call when it ends; what a task still waits for is looked up when somebody
- * wants to know. Tasks that belong to no pod leave at the first look-up.
- */
+ * wants to know. Calls that nobody wants to know of leave first, tasks that belong to no pod at the
+ * first look-up. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>

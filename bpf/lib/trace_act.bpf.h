@@ -258,12 +258,6 @@ static __always_inline void act_walk(struct act_scratch *s, const struct path *p
 	act_walk_there(s);
 }
 
-static __always_inline int act_is_foreign(__u8 origin)
-{
-	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
-	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
-}
-
 /* The file behind a descriptor of the current task; NULL: none. */
 static __always_inline const struct file *act_file(const struct task_struct *p, __s64 fd)
 {

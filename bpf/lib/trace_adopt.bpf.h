@@ -5,10 +5,6 @@
 #include "lib/trace_exec.bpf.h"
 #include "lib/trace_wrote.bpf.h"
 
-#define VMA_WRITE  2
-#define VMA_EXEC   4
-#define VMA_SHARED 8
-
 /* One reader at a time, and never in the middle of an exec of its own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -90,21 +86,13 @@ static __always_inline void adopt_task(struct exec_scratch *s, struct task_struc
 static __always_inline int vma_is_foreign(struct exec_scratch *s, const struct task_struct *p,
 					  const struct bh_trace_task *t, const struct file *f)
 {
-	const struct dentry *d = READ(struct file, f, f_path.dentry);
-	const unsigned char *name = READ(struct dentry, d, d_name.name);
-	char start[6] = {};
-
 	file_identify(f, p, t->home_dev, &s->id);
 	if (wrote_has(&s->id, p, t->slot, t->generation)) {
 		s->flags |= BH_TRACE_F_WROTE;
 		return 1;
 	}
-	if (s->id.origin != BH_TRACE_O_MEMFD)
-		return origin_is_high(s->id.origin);
-	/* other shared memory of no file has other names */
-	bpf_probe_read_kernel(start, sizeof(start), name);
-	return start[0] == 'm' && start[1] == 'e' && start[2] == 'm' && start[3] == 'f' &&
-	       start[4] == 'd' && start[5] == ':';
+	return origin_is_foreign(s->id.origin) &&
+	       (s->id.origin != BH_TRACE_O_MEMFD || file_is_memfd(f));
 }
 
 /* The image itself, which its exec has told. */
@@ -112,8 +100,8 @@ static __always_inline int vma_is_image(const struct task_struct *p, const struc
 {
 	const struct file *exe = p->mm->exe_file;
 
-	return exe && READ(struct path, file_path(exe), dentry) ==
-			      READ(struct path, file_path(f), dentry);
+	return exe &&
+	       READ(struct path, file_path(exe), dentry) == READ(struct path, file_path(f), dentry);
 }
 
 /* The key that the same mapping has in the set when it is seen being made. */
@@ -139,12 +127,13 @@ static __always_inline void adopt_vma(struct exec_scratch *s, const struct task_
 	struct bh_trace_slot *b = books_of(t->slot);
 	const struct file *f = vma->vm_file;
 
-	if (!b || b->generation != t->generation || !f || !(vma->vm_flags & VMA_EXEC))
+	if (!b || b->generation != t->generation || !f || !(vma->vm_flags & VM_EXEC))
 		return;
-	s->flags = BH_TRACE_F_ADOPTED | (vma->vm_flags & VMA_WRITE ? BH_TRACE_F_WRITABLE : 0) |
-		   (vma->vm_flags & VMA_SHARED ? BH_TRACE_F_SHARED : 0);
+	s->flags = BH_TRACE_F_ADOPTED | (vma->vm_flags & VM_WRITE ? BH_TRACE_F_WRITABLE : 0);
 	if (!vma_is_foreign(s, p, t, f) || vma_is_image(p, f))
 		return;
+	if ((vma->vm_flags & VM_SHARED) && !file_has_name(&s->id))
+		s->flags |= BH_TRACE_F_SHARED;
 	vma_key(s, t);
 	s->fact.path[0] = 0;
 	if (walk_path(&s->walk, file_path(f)))

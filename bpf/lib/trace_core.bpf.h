@@ -344,5 +344,9 @@ struct ovl_inode___old {
 
 #pragma clang attribute pop
 
+#define VM_WRITE  2
+#define VM_EXEC	  4
+#define VM_SHARED 8
+
 enum ovl_inode_flag___bh { OVL_UPPERDATA___bh = 3 };
 enum dentry_flags___bh { DCACHE_MOUNTED___bh = 1 << 15 };

@@ -116,12 +116,6 @@ static __always_inline void exec_path(struct exec_scratch *s, const struct file 
 	s->path_len = walk_copy(w, s->fact.path);
 }
 
-static __always_inline int origin_is_high(__u8 origin)
-{
-	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
-	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
-}
-
 /* ---- what the task has ---- */
 
 static __always_inline __u64 task_caps(const struct task_struct *p)

@@ -13,7 +13,6 @@
 #define PROT_WRITE   2
 #define PROT_EXEC    4
 #define MAP_SHARED   1
-#define VM_EXEC	     4
 
 #define READ_IMPLIES_EXEC 0x0400000 /* of personality() */
 
@@ -107,7 +106,7 @@ static __always_inline void open_script(struct act_scratch *s, const struct task
 	t->flags &= ~BH_TRACE_T_STDIN;
 	if (wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
-	else if (!act_is_foreign(s->id.origin))
+	else if (!origin_is_foreign(s->id.origin))
 		return;
 	origin_judge(s, t);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_SCRIPT);
@@ -183,7 +182,7 @@ static __always_inline int open_is_script(struct act_scratch *s, const struct ta
 		return 0;
 	if (hash_is_script(t, hash))
 		return 1;
-	if (!s->user || (!act_is_foreign(s->id.origin) && !origin_is_mounted(s->id.origin)))
+	if (!s->user || (!origin_is_foreign(s->id.origin) && !origin_is_mounted(s->id.origin)))
 		return 0;
 	claim(s, 0, s->user);
 	s->flags &= ~BH_TRACE_F_CLAIMED;
@@ -293,16 +292,6 @@ static long vma_look(struct task_struct *task, struct vm_area_struct *vma, struc
 	return 0;
 }
 
-/* Shared memory of no file is one of the same kind, with another name. */
-static __always_inline int file_is_memfd(struct act_scratch *s, const struct file *f)
-{
-	const char *t = s->name.text;
-
-	name_bits(s, BPF_CORE_READ(f, f_path.dentry));
-	return t[0] == 'm' && t[1] == 'e' && t[2] == 'm' && t[3] == 'f' && t[4] == 'd' &&
-	       t[5] == ':';
-}
-
 /* s->arg[2]: what it may be used for. f NULL: no file. is_done: it is mapped, and nobody can refuse
  * that any more. */
 static __always_inline void map_tell(struct act_scratch *s, const struct task_struct *p,
@@ -315,7 +304,7 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 		s->flags |= BH_TRACE_F_WRITABLE;
 	if (f) {
 		file_identify(f, p, t->home_dev, &s->id);
-		if (s->id.origin == BH_TRACE_O_MEMFD && !file_is_memfd(s, f))
+		if (s->id.origin == BH_TRACE_O_MEMFD && !file_is_memfd(f))
 			f = NULL;
 	}
 	if (f) {
@@ -329,10 +318,9 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 	}
 	if (f && wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
-	/* compilers at run time map twice what has no name */
-	if (f && s->id.origin != BH_TRACE_O_MEMFD && !s->id.is_unlinked)
+	if (f && file_has_name(&s->id))
 		s->flags &= ~BH_TRACE_F_SHARED;
-	s->is_high = act_is_foreign(s->id.origin) || (s->flags & BH_TRACE_F_WROTE);
+	s->is_high = origin_is_foreign(s->id.origin) || (s->flags & BH_TRACE_F_WROTE);
 	/* as by the loader, asked by its name */
 	if (is_done && s->is_high && !(s->flags & BH_TRACE_F_SHARED))
 		origin_judge(s, t);

@@ -38,8 +38,8 @@ static __always_inline int task_is_foreign(const struct task_struct *p)
 	return bpf_core_field_exists(p->thread_info.status) && (p->thread_info.status & COMPAT);
 }
 
-/* What a 32-bit call is called by in policies, as a number of this machine's own table; 0 where it
- * has none: that is read(), which no policy refuses to 32-bit programs only. */
+/* The number here of what a 32-bit call does, for policies name calls; 0, as of read(), where there
+ * is none: whoever is refused read() is refused those as well. */
 static __always_inline __u32 call_native(const struct pt_regs *regs, __u32 nr)
 {
 	__u32 at = nr & (BH_TRACE_CALLS - 1), part = regs->bx & (BH_TRACE_PARTS - 1);

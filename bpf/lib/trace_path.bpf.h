@@ -159,8 +159,8 @@ static __always_inline __u32 walk_copy(const struct walk *w, char *to)
 	return n;
 }
 
-/* Of the task's mount namespace. The number that /proc shows is soon another one's: a container that is
- * started again gets that of the one before. */
+/* Of the task's mount namespace. The number that /proc shows is soon another one's: a container
+ * that is started again gets that of the one before. */
 static __always_inline __u64 mntns_id(const struct task_struct *p)
 {
 	const struct mnt_namespace *ns = p->nsproxy->mnt_ns;
@@ -251,8 +251,8 @@ static __noinline __attribute__((unused)) int ovl_origin(const struct inode *ino
 	return BH_TRACE_O_MODIFIED;
 }
 
-/* Of an overlay that is not the image's, the file that it shows: whoever may mount one, and in a user
- * namespace everybody may, could call anything a lower layer. */
+/* Of an overlay that is not the image's, the file that it shows: whoever may mount one, and in a
+ * user namespace everybody may, could call anything a lower layer. */
 static __always_inline __u8 nested_origin(const struct inode *inode, __u8 otherwise)
 {
 	const struct ovl_inode *o;
@@ -307,6 +307,31 @@ static __always_inline const struct path *file_path(const struct file *file)
 	return (const struct path *)__builtin_preserve_access_index(&b->user_path);
 }
 
+/* Code that the image did not bring. */
+static __always_inline int origin_is_foreign(__u8 origin)
+{
+	return origin == BH_TRACE_O_MODIFIED || origin == BH_TRACE_O_NEW ||
+	       origin == BH_TRACE_O_TMPFS || origin == BH_TRACE_O_MEMFD;
+}
+
+/* Shared memory of no file is one of the same kind, with another name. */
+static __always_inline int file_is_memfd(const struct file *f)
+{
+	const struct dentry *d = READ(struct file, f, f_path.dentry);
+	const unsigned char *name = READ(struct dentry, d, d_name.name);
+	char t[6] = {};
+
+	bpf_probe_read_kernel(t, sizeof(t), name);
+	return t[0] == 'm' && t[1] == 'e' && t[2] == 'm' && t[3] == 'f' && t[4] == 'd' &&
+	       t[5] == ':';
+}
+
+/* Compilers at run time map twice, and shared, what has none. */
+static __always_inline int file_has_name(const struct file_id *id)
+{
+	return id->origin != BH_TRACE_O_MEMFD && !id->is_unlinked;
+}
+
 /* The kernel's own mount holds what memfd_create made. */
 static __always_inline __u8 tmpfs_origin(const struct path *path)
 {
@@ -340,7 +365,8 @@ static __always_inline __u32 root_dev(const struct task_struct *task)
 	return READ(struct super_block, sb, s_dev);
 }
 
-/* home: the device of the image's overlay, as long as the task is one of the pod; 0: its root now. */
+/* home: the device of the image's overlay, as long as the task is one of the pod; 0: its root now.
+ */
 static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
 					  __u32 home, struct file_id *id)
 {

@@ -14,8 +14,11 @@ from testing import check, equal, part, wait_until
 LIBRARY = "/usr/lib/x86_64-linux-gnu/libz.so.1"
 # Maps what it is told to, says so and waits; with the name of a memfd, code of no file.
 HOLD = """
-import ctypes, os, sys, time
+import ctypes, mmap, os, sys, time
 for path in sys.argv[2:]:
+    if path.startswith("shared:"):
+        kept = mmap.mmap(os.open(path[7:], os.O_RDWR), 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_EXEC)
+        continue
     if path.startswith("memfd:"):
         fd = os.memfd_create(path[6:])
         os.write(fd, open("%s", "rb").read())
@@ -61,6 +64,8 @@ def balanced(node):
 def watch_begins(node, dropper, decent, pods):
     dropper.sh(f"mkdir -p /opt; cp {LIBRARY} /opt/dropped.so; cp {LIBRARY} /dev/shm/shared.so")
     hold(dropper, "a", "/opt/dropped.so", "/dev/shm/shared.so", "memfd:hidden")
+    dropper.sh(f"cp {LIBRARY} /opt/open.so")
+    hold(dropper, "s", "shared:/opt/open.so")
     dropper.sh(f"cp {LIBRARY} /opt/gone.so")
     hold(dropper, "b", "/opt/gone.so")
     dropper.sh("rm /opt/gone.so")
@@ -70,11 +75,13 @@ def watch_begins(node, dropper, decent, pods):
     hold(decent, "b", "/srv/volume.so")
     equal(told(node, pods[0].name), {}, "light mode does not look")
     node.ask("runtime", "watch")
-    wait_until(lambda: len(told(node, pods[0].name)) >= 4, 20, "what was mapped is told")
+    wait_until(lambda: len(told(node, pods[0].name)) >= 5, 20, "what was mapped is told")
     got = told(node, pods[0].name)
     equal({p: e["unmapped"]["bulkhead"]["provenance"] for p, e in got.items()},
-          {"/opt/dropped.so": "new", "/opt/gone.so": "new", "/dev/shm/shared.so": "tmpfs",
+          {"/opt/dropped.so": "new", "/opt/open.so": "new", "/opt/gone.so": "new", "/dev/shm/shared.so": "tmpfs",
            "/memfd:hidden": "memfd"}, "where the bytes come from; no image of a process")
+    check(not any(e["unmapped"]["bulkhead"].get("shared") for e in got.values()),
+          "mapped shared or not, what has a name is code", got)
     equal(told(node, pods[1].name), {}, "not what the image, or a volume, brought")
     high = [f for f in findings(node, pods[0].name) if f["severity_id"] >= 4]
     check(high, "and a finding says so", findings(node, pods[0].name))
