@@ -10,8 +10,9 @@
 #include "event/export.h"
 #include "event/ocsf.h"
 
-#define MAX_SINKS 16
-#define MAX_PEM	  (1024 * 1024)
+#define MAX_SINKS   16
+#define MAX_HEADERS 32 /* of one sink, as in worker/sink.c */
+#define MAX_PEM	    (1024 * 1024)
 /* a name is a label of metrics and a key of the database */
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
@@ -155,6 +156,9 @@ static int take_headers(const struct bh_yaml *m, const struct key *k, json_t *si
 
 	if (r < 0 || !map)
 		return r;
+	if (map->n > MAX_HEADERS)
+		return bh_yaml_fail(err, map, "'%s': %u are asked for, %d are possible", k->name,
+				    map->n, MAX_HEADERS);
 	list = json_array();
 	for (uint32_t i = 0; !r && i < map->n; i++) {
 		const struct bh_yaml *value = map->pairs[i].value;

@@ -24,7 +24,7 @@
 
 #define BATCH		100
 #define GATHER_MS	50   /* after the first new event, for others to come along */
-#define NOTE_MS		1000 /* between two notes of the cursor in the database */
+#define NOTE_MS		1000 /* for the cursor to be noted when it passes what is not wanted */
 #define MAX_ANSWER	(64 * 1024)
 #define FIRST_RESTART_S 1
 #define LAST_RESTART_S	60
@@ -39,6 +39,8 @@ struct sink {
 	struct bh_source *timer;      /* look for events, or ask again */
 	struct bh_source *note_timer;
 	uint64_t cursor, noted; /* last event that counts as delivered; as the database has it */
+	bool will_note;		/* the timer for that runs */
+	bool is_refusing;	/* the receiver did not want all of the last question; told once */
 
 	pid_t worker; /* 0: none */
 	int fd;
@@ -77,6 +79,7 @@ static void note_cursor(void *arg)
 	BH_CLEANUP(bh_freep) char *row = NULL;
 	struct bh_err err = {0};
 
+	s->will_note = false;
 	if (s->cursor == s->noted || !key)
 		return;
 	row = bh_strf("{\"seq\":%llu,\"lost\":%llu}", (unsigned long long)s->cursor,
@@ -196,6 +199,31 @@ static int say(struct sink *s, json_t *take_body, struct bh_err *err)
 	return 0;
 }
 
+/* The first of the events are with the receiver, but for those it refused. What it says of their
+ * numbers is believed within reason. */
+static void take_done(struct sink *s, json_int_t done, json_int_t refused, const char *text)
+{
+	size_t all = json_array_size(s->events);
+	size_t n = done < 0 || (size_t)done > all ? all : (size_t)done;
+	size_t unwanted = refused < 0 ? 0 : (size_t)refused > n ? n : (size_t)refused;
+
+	s->refused += unwanted;
+	s->delivered += n - unwanted;
+	if (unwanted && !s->is_refusing)
+		bh_warn("sink '%s' refused %zu events: %s", s->name, unwanted, text);
+	s->is_refusing = unwanted > 0;
+	if (n == all) {
+		s->cursor = s->events_end;
+		json_decref(s->events);
+		s->events = NULL;
+		return;
+	}
+	if (n)
+		s->cursor = bh_export_seq(json_array_get(s->events, n - 1));
+	while (n--)
+		json_array_remove(s->events, 0);
+}
+
 static void take_answer(struct sink *s, const json_t *answer)
 {
 	const char *text = json_string_value(json_object_get(answer, "text"));
@@ -215,14 +243,9 @@ static void take_answer(struct sink *s, const json_t *answer)
 	if (s->error[0])
 		bh_info("sink '%s' takes events again", s->name);
 	s->error[0] = 0;
-	s->refused += (uint64_t)json_integer_value(json_object_get(answer, "refused"));
-	if (json_integer_value(json_object_get(answer, "refused")))
-		bh_warn("sink '%s' refused events: %s", s->name, text ? text : "");
-	s->delivered += json_array_size(s->events);
-	json_decref(s->events);
-	s->events = NULL;
-	s->cursor = s->events_end;
-	bh_source_after(s->note_timer, NOTE_MS);
+	take_done(s, json_integer_value(json_object_get(answer, "done")),
+		  json_integer_value(json_object_get(answer, "refused")), text ? text : "");
+	note_cursor(s); /* whoever kills the daemon now gets no more than one question twice */
 	bh_source_after(s->timer, 0);
 }
 
@@ -320,7 +343,9 @@ static int gather(struct sink *s, struct bh_err *err)
 	json_decref(events);
 	if (seq != s->cursor) { /* none of them is for this sink */
 		s->cursor = seq;
-		bh_source_after(s->note_timer, NOTE_MS);
+		if (!s->will_note)
+			bh_source_after(s->note_timer, NOTE_MS);
+		s->will_note = true;
 	}
 	return r;
 }

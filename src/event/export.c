@@ -277,26 +277,36 @@ int bh_export_otlp(const json_t *events, const char *node, const char *version, 
 	return 0;
 }
 
+/* int64 is a string in this JSON, and some write a number. What is no count of records is none. */
+static uint64_t count_of(const json_t *j)
+{
+	const char *text = json_string_value(j);
+	long long n = json_integer_value(j);
+	char *end = NULL;
+
+	if (text) {
+		n = strtoll(text, &end, 10);
+		n = end == text || *end ? 0 : n;
+	}
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 int bh_export_otlp_answer(const char *body, size_t len, uint64_t *ret_rejected, char *ret_text,
 			  size_t size, struct bh_err *err)
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *j = NULL;
-	const json_t *partial, *rejected;
-	const char *text, *number;
+	const json_t *partial;
+	const char *text;
 
 	*ret_rejected = 0;
 	*ret_text = 0;
 	if (!len)
 		return 0;
-	if (bh_json_parse(body, len, 1024 * 1024, &j, err))
+	if (bh_json_parse(body, len, BH_OTLP_MAX_ANSWER, &j, err))
 		return bh_note(err, -EBADMSG, "the receiver's answer");
 	partial = json_object_get(j, "partialSuccess");
-	rejected = json_object_get(partial, "rejectedLogRecords");
+	*ret_rejected = count_of(json_object_get(partial, "rejectedLogRecords"));
 	text = text_of(partial, "errorMessage");
-	/* int64 is a string in this JSON, and some write a number */
-	number = json_string_value(rejected);
-	*ret_rejected =
-		number ? strtoull(number, NULL, 10) : (uint64_t)json_integer_value(rejected);
 	if (text)
 		snprintf(ret_text, size, "%s", text);
 	return 0;

@@ -29,8 +29,10 @@ int bh_export_syslog(const json_t *event, int facility, struct bh_str *out, stru
  * node: of the resource. The caller owns *ret. */
 int bh_export_otlp(const json_t *events, const char *node, const char *version, json_t **ret,
 		   struct bh_err *err);
-/* What a receiver answered to it with status 200: how many records it refused for good, and its
- * sentence ("" when it gave none; cut to size). An empty body or object is full success. */
+/* What a receiver answered to it with status 200: how many records it refused for good (0 when that
+ * is not a number), and its sentence ("" when it gave none; cut to size). An empty body or object is
+ * full success; one of more than BH_OTLP_MAX_ANSWER bytes is not read. */
+#define BH_OTLP_MAX_ANSWER (4u << 20)
 int bh_export_otlp_answer(const char *body, size_t len, uint64_t *ret_rejected, char *ret_text,
 			  size_t size, struct bh_err *err);
 

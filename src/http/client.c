@@ -33,6 +33,7 @@ struct transfer {
 	struct bh_http_client *client;
 	size_t cap, n_headers;
 	bool is_too_long, is_refused, has_no_memory;
+	bool is_in_body; /* the head of the last answer came whole */
 };
 
 uint64_t bh_http_now_ms(void)
@@ -246,8 +247,11 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		t->is_too_long = true;
 		return 0;
 	}
-	if (n > 5 && !strncmp(line, "HTTP/", 5)) /* 100 Continue came before */
+	if (n > 5 && !strncmp(line, "HTTP/", 5)) { /* 100 Continue came before */
 		forget_headers(t->reply);
+		t->is_in_body = false;
+	}
+	t->is_in_body |= n <= 2; /* the blank line */
 	if (!take_header(t->reply, line, n)) {
 		t->has_no_memory = true;
 		return 0;
@@ -306,7 +310,8 @@ static void set_options(CURL *e, struct transfer *t, long timeout_ms)
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)rq->max_body);
+	if (!rq->may_cut)
+		curl_easy_setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)rq->max_body);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
@@ -360,6 +365,18 @@ static unsigned answered_from(CURL *e)
 	return where_is(&ip);
 }
 
+/* Whether what came is enough although the rest did not. */
+static bool is_enough(CURL *e, CURLcode code, const struct transfer *t)
+{
+	long status = 0;
+
+	if (!t->rq->may_cut || !t->is_in_body || t->has_no_memory ||
+	    (code != CURLE_OPERATION_TIMEDOUT && !t->is_too_long))
+		return false;
+	curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 200 && status < 300;
+}
+
 int bh_http_client_do(struct bh_http_client *c, const struct bh_http_request *rq,
 		      struct bh_http_reply *ret, struct bh_err *err)
 {
@@ -382,6 +399,10 @@ int bh_http_client_do(struct bh_http_client *c, const struct bh_http_request *rq
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, headers);
 	code = curl_easy_perform(c->easy);
 	free_headers(headers);
+	if (code && is_enough(c->easy, code, &t))
+		code = CURLE_OK;
+	else if (!code && !t.is_in_body) /* the library takes that for an answer */
+		code = CURLE_GOT_NOTHING;
 	if (!code && !reply.body && reserve(&t, 1))
 		t.has_no_memory = true;
 	if (code || t.has_no_memory) {

@@ -28,6 +28,9 @@ struct bh_http_request {
 	uint64_t deadline_ms;		/* on the clock of bh_http_now_ms */
 	size_t max_body;
 	bool is_plain_allowed;
+	/* With status 2xx a body that is too long, or does not end in time, is cut: what was asked
+	 * for is done, and asking again would do it twice. */
+	bool may_cut;
 	unsigned refuse; /* BH_HTTP_LOOPBACK | BH_HTTP_LINKLOCAL: not to be connected to */
 };
 
@@ -47,8 +50,8 @@ int bh_http_client_new(struct bh_http_client **ret, struct bh_err *err);
 void bh_http_client_free(struct bh_http_client *c);
 void bh_http_client_freep(struct bh_http_client **c);
 
-/* 0 for every status that arrived whole; the caller owns *ret. -EFBIG: the body is longer than
- * max_body. -ETIMEDOUT. -EPERM: the address is one to refuse, or the scheme. Others: -EIO with the
+/* 0 for every status that arrived whole (but see may_cut); the caller owns *ret. -EFBIG: the body is
+ * longer than max_body. -ETIMEDOUT. -EPERM: the address is one to refuse, or the scheme. Others: -EIO with the
  * library's sentence. Wipes the copies of headers and form that it made. */
 int bh_http_client_do(struct bh_http_client *c, const struct bh_http_request *rq,
 		      struct bh_http_reply *ret, struct bh_err *err);

@@ -13,7 +13,8 @@
 #define TIMEOUT_MS  10000
 #define RETRY_S	    5	 /* when the receiver does not say how long */
 #define MAX_RETRY_S 3600 /* however long it says */
-#define MAX_ANSWER  (1024 * 1024)
+#define MAX_ANSWER  BH_OTLP_MAX_ANSWER
+#define MOST_EVENTS 1024 /* in one request; the daemon asks for fewer */
 #define MAX_HEADERS 32
 
 struct bh_sink_sender {
@@ -21,11 +22,15 @@ struct bh_sink_sender {
 	const char *type, *node, *version; /* borrowed from settings */
 	struct bh_stream *stream;	   /* syslog; NULL: not connected */
 	struct bh_http_client *http;
+	size_t limit; /* events in one request: fewer after one that was refused for what is in it
+		       */
 };
 
 /* What came of it. */
 struct outcome {
 	bool is_done;
+	bool is_unwanted; /* refused for what is in it: fewer events, or others, may pass */
+	size_t n;	  /* how many events it is about */
 	uint64_t refused;
 	uint32_t retry_s;
 	char text[512];
@@ -107,15 +112,16 @@ static void send_syslog(struct bh_sink_sender *s, const json_t *events, struct o
 
 /* ---- HTTP ---- */
 
-/* 429 and what gateways say come and go (OTLP specification, "Retryable response codes"); so may a
- * receiver's own errors and a refused credential. Anything else will be said again. */
-static bool is_passing(long status)
+/* The receiver looked at the events and does not want them (RFC 9110 sections 15.5.1, 15.5.14 and
+ * 15.5.21). Any other answer may change when somebody mends the receiver or the settings: a wrong
+ * path, a redirect, a credential, 429, a gateway's or the receiver's own errors. Nothing is thrown
+ * away for it. */
+static bool is_final(long status)
 {
-	return status == 401 || status == 403 || status == 404 || status == 408 || status == 429 ||
-	       status >= 500;
+	return status == 400 || status == 413 || status == 422;
 }
 
-static void judge_answer(const struct bh_http_reply *reply, bool is_otlp, size_t n, int64_t now_s,
+static void judge_answer(const struct bh_http_reply *reply, bool is_otlp, int64_t now_s,
 			 struct outcome *o)
 {
 	struct bh_err err = {0};
@@ -126,16 +132,19 @@ static void judge_answer(const struct bh_http_reply *reply, bool is_otlp, size_t
 		if (is_otlp)
 			bh_export_otlp_answer(reply->body, reply->len, &o->refused, o->text,
 					      sizeof(o->text), &err);
+		if (o->refused > o->n)
+			o->refused = o->n;
 		return;
 	}
-	bh_fail(&err, EIO, "the receiver answers %ld", reply->status);
-	if (is_passing(reply->status)) {
+	bh_fail(&err, EIO, "the receiver answers %ld%s", reply->status,
+		reply->status / 100 == 3 ? ", and redirects are not followed" : "");
+	if (!is_final(reply->status)) {
 		try_again(o, bh_export_retry_after(reply->retry_after, now_s, RETRY_S, MAX_RETRY_S),
 			  &err);
 		return;
 	}
-	o->is_done = true;
-	o->refused = n;
+	o->is_done = o->is_unwanted = true;
+	o->refused = o->n;
 	snprintf(o->text, sizeof(o->text), "%s", err.text);
 }
 
@@ -172,8 +181,8 @@ static int make_post(struct bh_sink_sender *s, const json_t *events, int64_t now
 	return r || ret->signature ? r : bh_fail(err, ENOMEM, "signature");
 }
 
-static void send_http(struct bh_sink_sender *s, const json_t *events, int64_t now_s,
-		      struct outcome *o)
+static void post_events(struct bh_sink_sender *s, const json_t *events, int64_t now_s,
+			struct outcome *o)
 {
 	const json_t *sink = json_object_get(s->settings, "sink"), *header;
 	const char *headers[MAX_HEADERS + 4] = {"Content-Type: application/json", "Expect:"};
@@ -186,6 +195,7 @@ static void send_http(struct bh_sink_sender *s, const json_t *events, int64_t no
 		.deadline_ms = bh_http_now_ms() + TIMEOUT_MS,
 		.max_body = MAX_ANSWER,
 		.is_plain_allowed = flag(s, "insecure"),
+		.may_cut = true,
 	};
 	struct bh_err err = {0};
 	size_t n = 2, i;
@@ -203,7 +213,37 @@ static void send_http(struct bh_sink_sender *s, const json_t *events, int64_t no
 	if (r)
 		try_again(o, RETRY_S, &err);
 	else
-		judge_answer(&reply, !strcmp(s->type, "otlp"), json_array_size(events), now_s, o);
+		judge_answer(&reply, !strcmp(s->type, "otlp"), now_s, o);
+}
+
+/* The first n of events; they are borrowed by the array, which is the caller's. */
+static json_t *first_of(const json_t *events, size_t n)
+{
+	json_t *some = json_array();
+
+	for (size_t i = 0; some && i < n; i++)
+		json_array_append(some, json_array_get(events, i));
+	return some;
+}
+
+/* A request that is too large, or holds something that the receiver does not want, is halved until
+ * it passes or is one event: that one is refused, and nothing else with it. */
+static void send_http(struct bh_sink_sender *s, const json_t *events, int64_t now_s,
+		      struct outcome *o)
+{
+	size_t n = json_array_size(events);
+
+	do {
+		BH_CLEANUP(bh_json_decrefp) json_t *some = NULL;
+
+		*o = (struct outcome){.n = n < s->limit ? n : s->limit};
+		some = first_of(events, o->n);
+		post_events(s, some, now_s, o);
+		if (o->is_unwanted)
+			s->limit = o->n > 1 ? o->n / 2 : 1;
+	} while (o->is_unwanted && o->n > 1);
+	if (o->is_done && !o->is_unwanted && s->limit < MOST_EVENTS)
+		s->limit *= 2;
 }
 
 /* ---- both ---- */
@@ -220,6 +260,7 @@ int bh_sink_sender_new(const json_t *first, struct bh_sink_sender **ret, struct 
 	s->type = setting(s, "type");
 	s->node = json_string_value(json_object_get(s->settings, "node"));
 	s->version = json_string_value(json_object_get(s->settings, "version"));
+	s->limit = MOST_EVENTS;
 	is_syslog = s->type && !strcmp(s->type, "syslog");
 	if (!s->type || !s->node || !s->version || !setting(s, is_syslog ? "address" : "url"))
 		return bh_fail(err, EINVAL, "a sink without type, node or address");
@@ -234,9 +275,9 @@ int bh_sink_sender_new(const json_t *first, struct bh_sink_sender **ret, struct 
 json_t *bh_sink_sender_ask(struct bh_sink_sender *s, const json_t *question, int64_t now_s)
 {
 	const json_t *events = json_object_get(question, "events");
-	struct outcome o = {0};
+	struct outcome o = {.n = json_array_size(events)};
 
-	if (!json_array_size(events))
+	if (!o.n)
 		o.is_done = true;
 	else if (s->http)
 		send_http(s, events, now_s, &o);
@@ -249,6 +290,6 @@ json_t *bh_sink_sender_ask(struct bh_sink_sender *s, const json_t *question, int
 	}
 	if (!o.is_done)
 		return json_pack("{s:i, s:s}", "retry", (int)o.retry_s, "error", o.text);
-	return json_pack("{s:I, s:I, s:s}", "done", (json_int_t)json_array_size(events), "refused",
+	return json_pack("{s:I, s:I, s:s}", "done", (json_int_t)o.n, "refused",
 			 (json_int_t)o.refused, "text", o.text);
 }

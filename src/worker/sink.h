@@ -3,7 +3,8 @@
  *
  * First frame:  {"sink": settings (daemon/config_sinks.h), "node", "version"}; no answer
  * Then, one at a time: {"events": [...]}, answered by
- *	{"done": N, "refused": K, "text"}	the receiver has them; K of them it did not want
+ *	{"done": N, "refused": K, "text"}	the receiver has the first N of them; K of these it
+ *					did not want
  *	{"retry": SECONDS, "error": TEXT}	none counts as delivered; some may have been */
 #pragma once
 

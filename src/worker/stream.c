@@ -1,6 +1,7 @@
 #include "worker/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -228,7 +229,7 @@ static int hear(struct bh_stream *s, struct bh_err *err)
 static int wait_acknowledged(struct bh_stream *s, int64_t until_ms, struct bh_err *err)
 {
 	struct timespec nap = {0, LOOK_MS * 1000000L};
-	int left = 0, r;
+	int left = 0, before = INT_MAX, r;
 
 	for (;;) {
 		r = hear(s, err);
@@ -238,6 +239,9 @@ static int wait_acknowledged(struct bh_stream *s, int64_t until_ms, struct bh_er
 			return bh_fail_sys(err, errno, "ask for what is on its way");
 		if (!left)
 			return 0;
+		if (left < before) /* slow, but it takes them */
+			until_ms = now_ms() + s->timeout_ms;
+		before = left;
 		if (now_ms() >= until_ms)
 			return bh_fail(err, ETIMEDOUT, "%d bytes were not acknowledged in %d ms",
 				       left, s->timeout_ms);
