@@ -60,6 +60,20 @@ static void answer(struct evhttp_request *req, int status, const char *type,
 		evbuffer_free(buf);
 }
 
+/* Whether the answer is given: these pages are only read (RFC 9110 section 15.5.6). */
+static bool is_refused(struct evhttp_request *req)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
+	enum evhttp_cmd_type method = evhttp_request_get_command(req);
+
+	if (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD)
+		return false;
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
+	bh_str_add(&out, "only GET and HEAD\n");
+	answer(req, HTTP_BADMETHOD, TEXT_TYPE, &out);
+	return true;
+}
+
 /* OpenMetrics names a counter's family without "_total", the older text format with it. The TYPE of
  * a family comes before its HELP. */
 static void add_classic(struct bh_str *out, const char *text)
@@ -98,6 +112,8 @@ static void on_metrics(struct evhttp_request *req, void *arg)
 	BH_CLEANUP(bh_str_done) struct bh_str classic = {0};
 	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
 
+	if (is_refused(req))
+		return;
 	s->pages.metrics(&out, s->pages.arg);
 	if (accept && strstr(accept, "application/openmetrics-text")) {
 		bh_str_add(&out, "# EOF\n");
@@ -113,6 +129,8 @@ static void on_healthz(struct evhttp_request *req, void *arg)
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
 
 	(void)arg;
+	if (is_refused(req))
+		return;
 	bh_str_add(&out, "ok\n");
 	answer(req, HTTP_OK, TEXT_TYPE, &out);
 }
@@ -122,8 +140,11 @@ static void on_readyz(struct evhttp_request *req, void *arg)
 	const struct bh_http_server *s = arg;
 	BH_CLEANUP(bh_str_done) struct bh_str why = {0};
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
-	bool is_ready = s->pages.is_ready(&why, s->pages.arg);
+	bool is_ready;
 
+	if (is_refused(req))
+		return;
+	is_ready = s->pages.is_ready(&why, s->pages.arg);
 	bh_str_fmt(&out, "%s\n", is_ready ? "ok" : bh_str_text(&why));
 	answer(req, is_ready ? HTTP_OK : HTTP_SERVUNAVAIL, TEXT_TYPE, &out);
 }
@@ -133,6 +154,8 @@ static void on_other(struct evhttp_request *req, void *arg)
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
 
 	(void)arg;
+	if (is_refused(req))
+		return;
 	bh_str_add(&out, "not found: /metrics, /healthz and /readyz exist\n");
 	answer(req, HTTP_NOTFOUND, TEXT_TYPE, &out);
 }
@@ -235,7 +258,8 @@ static uint16_t bound_port(int fd)
 
 static int set_up(struct bh_http_server *s, struct bh_err *err)
 {
-	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	/* what is not allowed here is answered with 501, which says that it is not known */
+	evhttp_set_allowed_methods(s->http, UINT16_MAX);
 	evhttp_set_max_headers_size(s->http, MAX_HEADERS);
 	evhttp_set_max_body_size(s->http, MAX_BODY);
 	evhttp_set_timeout(s->http, CLIENT_S);

@@ -186,6 +186,29 @@ static void test_nothing_else(void **state)
 	assert_int_equal(fx.calls, 0);
 }
 
+/* Methods that exist, but not here: 405, and which do. */
+static void test_other_methods(void **state)
+{
+	static const char *const methods[] = {"POST",  "PUT",	  "DELETE", "OPTIONS",
+					      "TRACE", "CONNECT", "PATCH"};
+	static const char *const paths[] = {"/metrics", "/healthz", "/readyz", "/"};
+	char request[128];
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(methods); i++) {
+		for (size_t k = 0; k < BH_ARRAY_SIZE(paths); k++) {
+			/* CONNECT has no path of its own */
+			snprintf(request, sizeof(request),
+				 "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+				 methods[i],
+				 strcmp(methods[i], "CONNECT") ? paths[k] : "x.example:443");
+			has(ask(request), "HTTP/1.1 405 ");
+			has(bh_str_text(&fx.got), "Allow: GET, HEAD\r\n");
+		}
+	}
+	assert_int_equal(fx.calls, 0);
+}
+
 static void test_limits(void **state)
 {
 	BH_CLEANUP(bh_str_done) struct bh_str request = {0};
@@ -289,11 +312,17 @@ static void test_port_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_metrics),	  T(test_classic),
-		T(test_head_has_no_body), T(test_health_and_readiness),
-		T(test_nothing_else),	  T(test_limits),
-		T(test_slow_client),	  T(test_descriptors_are_spared),
-		T(test_listen_text),	  T(test_port_in_use),
+		T(test_metrics),
+		T(test_classic),
+		T(test_head_has_no_body),
+		T(test_health_and_readiness),
+		T(test_nothing_else),
+		T(test_other_methods),
+		T(test_limits),
+		T(test_slow_client),
+		T(test_descriptors_are_spared),
+		T(test_listen_text),
+		T(test_port_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
