@@ -134,6 +134,10 @@ static void write_event(json_t *take_event, void *arg)
 {
 	struct bh_journal *j = arg;
 
+	if (!take_event) {
+		append(j, NULL);
+		return;
+	}
 	if (bh_backlog_count(j->backlog) || !append(j, take_event)) {
 		if (!bh_backlog_count(j->backlog))
 			bh_source_after(j->retry_timer, RETRY_MS);
@@ -145,10 +149,14 @@ static void write_event(json_t *take_event, void *arg)
 
 struct bh_journal_books bh_journal_books(const struct bh_journal *j)
 {
+	const struct bh_hold_count c = bh_hold_count(j->hold);
+
 	return (struct bh_journal_books){
 		.written = bh_event_log_head(j->log).seq,
 		.waiting = bh_backlog_count(j->backlog),
 		.missed = j->missed + bh_backlog_dropped(j->backlog),
+		.pending = c.pending,
+		.forgotten = c.forgotten,
 	};
 }
 
@@ -203,12 +211,12 @@ void bh_journal_digest(struct bh_journal *j, uint64_t ticket, const char *sha256
 
 uint64_t bh_journal_told(const struct bh_journal *j)
 {
-	return bh_hold_added(j->hold);
+	return bh_hold_count(j->hold).added;
 }
 
 uint64_t bh_journal_logged(const struct bh_journal *j)
 {
-	return bh_hold_written(j->hold);
+	return bh_hold_count(j->hold).written;
 }
 
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j)

@@ -72,9 +72,11 @@ uint64_t bh_journal_told(const struct bh_journal *j);
 uint64_t bh_journal_logged(const struct bh_journal *j);
 /* What became of them on the disk. */
 struct bh_journal_books {
-	uint64_t written; /* lines of the log, since it began */
-	uint64_t waiting; /* in memory, until it can be written again */
-	uint64_t missed;  /* found no room there */
+	uint64_t written;   /* lines of the log, since it began */
+	uint64_t waiting;   /* in memory, until it can be written again */
+	uint64_t missed;    /* found no room there */
+	uint64_t pending;   /* of those told, went before their executable's digest was there */
+	uint64_t forgotten; /* of these, the digest is never told */
 };
 struct bh_journal_books bh_journal_books(const struct bh_journal *j);
 struct bh_ocsf *bh_journal_ocsf(struct bh_journal *j);

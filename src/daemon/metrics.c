@@ -141,6 +141,10 @@ static void journal(struct bh_daemon *d, struct bh_str *out)
 	      (double)b.waiting);
 	counter(out, "log_missed", "Events that could not be written and found no room to wait.",
 		b.missed);
+	counter(out, "events_without_digest",
+		"Events written before the digest of their executable was there.", b.pending);
+	counter(out, "digests_not_told", "Digests of such executables that no event told later.",
+		b.forgotten);
 }
 
 static void images(struct bh_daemon *d, struct bh_str *out)

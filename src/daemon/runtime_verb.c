@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/journal.h"
 #include "daemon/policy_news.h"
 #include "daemon/runtime_hash.h"
 #include "daemon/runtime_hosts.h"
@@ -78,6 +79,17 @@ static json_t *pods_json(const struct bh_runtime *rt)
 	return a;
 }
 
+/* Of files, and of events that did not wait for them. */
+static json_t *hashes_json(const struct bh_runtime *rt)
+{
+	const struct bh_journal_books b = bh_journal_books(rt->d->journal);
+	json_t *out = bh_digests_status(rt->digests);
+
+	json_object_set_new(out, "eventsWithout", json_integer((json_int_t)b.pending));
+	json_object_set_new(out, "eventsForgotten", json_integer((json_int_t)b.forgotten));
+	return out;
+}
+
 static json_t *runtime_json(const struct bh_runtime *rt)
 {
 	struct bh_trace_slot total = {0};
@@ -96,9 +108,8 @@ static json_t *runtime_json(const struct bh_runtime *rt)
 			 (json_int_t)rt->events, "unnamed", (json_int_t)rt->unnamed, "broken",
 			 (json_int_t)rt->broken, "readings",
 			 (json_int_t)(rt->rates ? bh_rates_readings(rt->rates) : 0), "hashes",
-			 bh_digests_status(rt->digests), "securityHooks", "attached",
-			 (json_int_t)n_lsm, "why", lsm_why, "pods",
-			 rt->trace ? pods_json(rt) : json_array());
+			 hashes_json(rt), "securityHooks", "attached", (json_int_t)n_lsm, "why",
+			 lsm_why, "pods", rt->trace ? pods_json(rt) : json_array());
 }
 
 const char *bh_runtime_hooks(const struct bh_runtime *rt, size_t *ret_n)

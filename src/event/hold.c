@@ -2,26 +2,35 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/own.h"
+#include "base/str.h"
+
+#define HEX 64
 
 struct held {
-	json_t *event;
+	struct held *next;
 	uint64_t ticket; /* 0: complete */
 	int64_t until_ms;
+	const char *why; /* it has no digest, borrowed; NULL: it has one, or is not asked for */
+	char sha256[HEX + 1];
 	bool is_main;
+	size_t len;
+	char text[];
 };
 
-struct late {
-	json_t *event; /* NULL: none */
-	uint64_t ticket;
+struct list {
+	struct held *first, *last;
+	size_t bytes;
 };
 
 struct bh_hold {
 	struct bh_hold_options opt;
-	struct held q[BH_HOLD_MAX]; /* a ring */
-	size_t first, n;
-	struct late late[BH_HOLD_LATE]; /* the oldest is overwritten */
-	size_t next_late;
-	uint64_t added, written;
+	struct list waiting;
+	struct list late; /* went without */
+	struct bh_hold_count count;
 };
 
 int bh_hold_new(const struct bh_hold_options *opt, struct bh_hold **ret, struct bh_err *err)
@@ -35,40 +44,101 @@ int bh_hold_new(const struct bh_hold_options *opt, struct bh_hold **ret, struct 
 	return 0;
 }
 
+/* ---- lists ---- */
+
+static size_t size_of(size_t len)
+{
+	return sizeof(struct held) + len;
+}
+
+static void put_last(struct list *l, struct held *take)
+{
+	take->next = NULL;
+	if (l->last)
+		l->last->next = take;
+	else
+		l->first = take;
+	l->last = take;
+	l->bytes += size_of(take->len);
+}
+
+static struct held *take_first(struct list *l)
+{
+	struct held *e = l->first;
+
+	l->first = e->next;
+	if (!l->first)
+		l->last = NULL;
+	l->bytes -= size_of(e->len);
+	return e;
+}
+
+/* ---- events as text ---- */
+
+/* NULL: it has no place here. */
+static struct held *pack(const struct bh_hold_event *e)
+{
+	BH_CLEANUP(bh_freep) char *text = json_dumps(e->take_event, JSON_COMPACT);
+	size_t len = text ? strlen(text) : 0;
+	struct held *h = text && size_of(len) <= BH_HOLD_BYTES ? calloc(1, size_of(len)) : NULL;
+
+	if (!h)
+		return NULL;
+	h->ticket = e->ticket;
+	h->is_main = e->is_main;
+	h->len = len;
+	memcpy(h->text, text, len);
+	return h;
+}
+
+/* NULL: no memory. */
+static json_t *unpack(const struct held *e)
+{
+	json_t *event = NULL;
+	struct bh_err err;
+
+	return bh_json_parse(e->text, e->len, e->len, &event, &err) ? NULL : event;
+}
+
+/* ---- writing ---- */
+
 static void write_event(struct bh_hold *h, json_t *take_event)
 {
-	h->written++;
+	h->count.written++;
 	h->opt.write(take_event, h->opt.arg);
 }
 
-static void remember(struct bh_hold *h, const struct held *e)
+static void remember(struct bh_hold *h, struct held *take)
 {
-	struct late *l = &h->late[h->next_late];
-
-	json_decref(l->event);
-	*l = (struct late){json_incref(e->event), e->ticket};
-	h->next_late = (h->next_late + 1) % BH_HOLD_LATE;
+	put_last(&h->late, take);
+	while (h->late.bytes > BH_HOLD_LATE_BYTES) {
+		free(take_first(&h->late));
+		h->count.forgotten++;
+	}
 }
 
 /* The oldest one, complete or not. */
 static void write_first(struct bh_hold *h)
 {
-	struct held *e = &h->q[h->first];
+	struct held *e = take_first(&h->waiting);
+	json_t *event = unpack(e);
 
-	h->first = (h->first + 1) % BH_HOLD_MAX;
-	h->n--;
-	if (e->ticket) {
-		h->opt.fill(e->event, NULL, "pending", h->opt.arg);
-		if (e->is_main)
-			remember(h, e);
-	}
-	write_event(h, e->event);
+	if (event && e->ticket)
+		h->opt.fill(event, NULL, "pending", h->opt.arg);
+	else if (event && (e->why || e->sha256[0]))
+		h->opt.fill(event, e->why ? NULL : e->sha256, e->why, h->opt.arg);
+	h->count.pending += e->ticket != 0;
+	if (e->ticket && e->is_main)
+		remember(h, e);
+	else
+		free(e);
+	write_event(h, event);
 }
 
 int64_t bh_hold_flush(struct bh_hold *h, int64_t now_ms)
 {
-	while (h->n) {
-		const struct held *e = &h->q[h->first];
+	while (h->waiting.first) {
+		const struct held *e = h->waiting.first;
 
 		if (e->ticket && e->until_ms > now_ms)
 			return e->until_ms;
@@ -77,59 +147,86 @@ int64_t bh_hold_flush(struct bh_hold *h, int64_t now_ms)
 	return INT64_MAX;
 }
 
+/* Behind all that wait, none of which does from now on. */
+static void write_at_once(struct bh_hold *h, const struct bh_hold_event *e)
+{
+	bh_hold_flush(h, INT64_MAX);
+	if (e->ticket) {
+		h->opt.fill(e->take_event, NULL, "pending", h->opt.arg);
+		h->count.pending++;
+		h->count.forgotten += e->is_main;
+	}
+	write_event(h, e->take_event);
+}
+
 void bh_hold_add(struct bh_hold *h, const struct bh_hold_event *e, int64_t now_ms)
 {
+	struct held *held = NULL;
+
 	if (!e->take_event)
 		return;
-	h->added++;
-	if (!h->n && !e->ticket) {
-		write_event(h, e->take_event);
+	h->count.added++;
+	if (h->waiting.first || e->ticket)
+		held = pack(e);
+	if (!held) {
+		write_at_once(h, e);
 		return;
 	}
-	if (h->n == BH_HOLD_MAX)
+	json_decref(e->take_event);
+	held->until_ms = now_ms + BH_HOLD_MS;
+	while (h->waiting.bytes + size_of(held->len) > BH_HOLD_BYTES)
 		write_first(h);
-	h->q[(h->first + h->n++) % BH_HOLD_MAX] =
-		(struct held){e->take_event, e->ticket, now_ms + BH_HOLD_MS, e->is_main};
+	put_last(&h->waiting, held);
 	bh_hold_flush(h, now_ms);
 }
 
+/* ---- digests ---- */
+
+/* Those of the ticket leave the list first: what is told about them may come to wait, too. */
 static void tell_late(struct bh_hold *h, uint64_t ticket, const char *sha256)
 {
-	for (size_t i = 0; i < BH_HOLD_LATE; i++) {
-		struct late l = h->late[i];
+	struct list all = h->late, due = {0};
 
-		if (!l.event || l.ticket != ticket)
-			continue;
-		h->late[i].event = NULL;
-		if (sha256)
-			h->opt.late(l.event, sha256, h->opt.arg);
-		json_decref(l.event);
+	h->late = (struct list){0};
+	while (all.first) {
+		struct held *e = take_first(&all);
+
+		put_last(e->ticket == ticket ? &due : &h->late, e);
+	}
+	while (due.first) {
+		struct held *e = take_first(&due);
+		BH_CLEANUP(bh_json_decrefp) json_t *event = sha256 ? unpack(e) : NULL;
+
+		if (event)
+			h->opt.late(event, sha256, h->opt.arg);
+		else if (sha256)
+			h->count.forgotten++;
+		free(e);
 	}
 }
 
 void bh_hold_resolve(struct bh_hold *h, uint64_t ticket, const char *sha256, const char *why,
 		     int64_t now_ms)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		struct held *e = &h->q[(h->first + i) % BH_HOLD_MAX];
-
+	for (struct held *e = h->waiting.first; e; e = e->next) {
 		if (e->ticket != ticket)
 			continue;
-		h->opt.fill(e->event, sha256, why, h->opt.arg);
+		snprintf(e->sha256, sizeof(e->sha256), "%s", sha256 ? sha256 : "");
+		e->why = sha256 ? NULL : why;
 		e->ticket = 0;
 	}
 	bh_hold_flush(h, now_ms);
 	tell_late(h, ticket, sha256);
 }
 
-uint64_t bh_hold_added(const struct bh_hold *h)
-{
-	return h->added;
-}
+/* ---- the rest ---- */
 
-uint64_t bh_hold_written(const struct bh_hold *h)
+struct bh_hold_count bh_hold_count(const struct bh_hold *h)
 {
-	return h->written;
+	struct bh_hold_count c = h->count;
+
+	c.bytes = h->waiting.bytes + h->late.bytes;
+	return c;
 }
 
 void bh_hold_free(struct bh_hold *h)
@@ -137,7 +234,7 @@ void bh_hold_free(struct bh_hold *h)
 	if (!h)
 		return;
 	bh_hold_flush(h, INT64_MAX);
-	for (size_t i = 0; i < BH_HOLD_LATE; i++)
-		json_decref(h->late[i].event);
+	while (h->late.first)
+		free(take_first(&h->late));
 	free(h);
 }

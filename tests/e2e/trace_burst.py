@@ -20,7 +20,7 @@ COUNT = 6500  # executions of one; two bursts of four pods make 104 000
 DISTINCT = 900  # of them under a name of their own
 QUOTA = 2048  # names that a pod's set has room for
 OVER = 3000  # names of the pod that has more than that
-MEMORY_MB = 40
+MEMORY_MB = 20
 SETTLE_S = 60
 
 

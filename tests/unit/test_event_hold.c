@@ -70,7 +70,7 @@ static void test_nothing_waits_without_need(void **state)
 	add(2, 0, 0);
 	assert_string_equal(fx.text, "1 2 ");
 	assert_int_equal(bh_hold_flush(fx.hold, 0), INT64_MAX);
-	assert_int_equal(bh_hold_written(fx.hold), 2);
+	assert_int_equal(bh_hold_count(fx.hold).written, 2);
 }
 
 static void test_order_is_kept(void **state)
@@ -81,12 +81,12 @@ static void test_order_is_kept(void **state)
 	add(3, 9, 2);
 	add(4, 7, 3);
 	assert_string_equal(fx.text, "");
-	assert_int_equal(bh_hold_added(fx.hold), 4);
+	assert_int_equal(bh_hold_count(fx.hold).added, 4);
 	bh_hold_resolve(fx.hold, 7, "s", NULL, 4);
 	assert_string_equal(fx.text, "1s 2 ");
 	bh_hold_resolve(fx.hold, 9, NULL, "changed", 5);
 	assert_string_equal(fx.text, "1s 2 3changed 4s ");
-	assert_int_equal(bh_hold_written(fx.hold), bh_hold_added(fx.hold));
+	assert_int_equal(bh_hold_count(fx.hold).written, bh_hold_count(fx.hold).added);
 	assert_string_equal(fx.late, "");
 }
 
@@ -119,20 +119,71 @@ static void test_late_without_a_digest_is_silent(void **state)
 	assert_string_equal(fx.late, "");
 }
 
+/* An event whose text has about so many bytes. */
+static void add_large(int n, uint64_t ticket, size_t bytes)
+{
+	struct bh_hold_event e = {json_pack("{s:i}", "n", n), ticket, true};
+	char *text = calloc(1, bytes + 1);
+
+	memset(text, 'x', bytes);
+	json_object_set_new(e.take_event, "text", json_string(text));
+	free(text);
+	bh_hold_add(fx.hold, &e, 0);
+}
+
+/* Beyond the room the first ones go as they are, and are told later as far as there is room. */
 static void test_room_is_bounded(void **state)
 {
+	const int all = 3 * BH_HOLD_BYTES / 50000;
+	struct bh_hold_count c;
+
 	(void)state;
-	for (int i = 0; i < BH_HOLD_MAX + 3; i++)
-		add(i, 1001, 0);
-	assert_string_equal(fx.text, "0pending 1pending 2pending ");
-	fx.text[0] = '\0';
-	for (int i = 0; i < BH_HOLD_LATE + 5; i++)
-		add(i, 1001 + 2 * (uint64_t)i, 0);
-	bh_hold_flush(fx.hold, INT64_MAX);
+	for (int i = 0; i < all; i++) {
+		add_large(i, 1001 + (uint64_t)i, 50000);
+		assert_true(bh_hold_count(fx.hold).bytes <= BH_HOLD_BYTES + BH_HOLD_LATE_BYTES);
+	}
+	c = bh_hold_count(fx.hold);
+	assert_int_equal(c.added, all);
+	assert_int_equal(c.written, c.pending);
+	assert_in_range(c.added - c.written, BH_HOLD_BYTES / 50000 - 2, BH_HOLD_BYTES / 50000);
+	assert_in_range(c.pending - c.forgotten, BH_HOLD_LATE_BYTES / 50000 - 1,
+			BH_HOLD_LATE_BYTES / 50000);
 	bh_hold_resolve(fx.hold, 1001, "s", NULL, 0);
 	assert_string_equal(fx.late, ""); /* pushed out by younger ones */
-	bh_hold_resolve(fx.hold, 1001 + 2 * (BH_HOLD_LATE + 4), "s", NULL, 0);
-	assert_string_equal(fx.late, "260s ");
+	bh_hold_resolve(fx.hold, 1001 + c.written - 1, "s", NULL, 0);
+	assert_int_equal(atoi(fx.late), c.written - 1);
+	bh_hold_flush(fx.hold, INT64_MAX);
+	c = bh_hold_count(fx.hold);
+	assert_int_equal(c.written, all);
+	assert_true(c.bytes <= BH_HOLD_LATE_BYTES);
+}
+
+/* Small ones are bounded alike: by what they take. */
+static void test_room_counts_what_is_taken(void **state)
+{
+	struct bh_hold_count c;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++)
+		add(i, 1001, 0);
+	c = bh_hold_count(fx.hold);
+	assert_in_range(c.bytes, BH_HOLD_BYTES, BH_HOLD_BYTES + BH_HOLD_LATE_BYTES);
+	assert_int_equal(c.written, c.pending);
+	assert_in_range(c.added - c.written, 1000, BH_HOLD_BYTES / 64);
+}
+
+/* One that never finds room waits for nobody, but for its turn. */
+static void test_too_large_goes_at_once(void **state)
+{
+	(void)state;
+	add(1, 7, 0);
+	add_large(2, 9, BH_HOLD_BYTES);
+	assert_string_equal(fx.text, "1pending 2pending ");
+	assert_int_equal(bh_hold_count(fx.hold).pending, 2);
+	assert_int_equal(bh_hold_count(fx.hold).forgotten, 1);
+	bh_hold_resolve(fx.hold, 9, "s", NULL, 0);
+	bh_hold_resolve(fx.hold, 7, "s", NULL, 0);
+	assert_string_equal(fx.late, "1s ");
 }
 
 /* The end writes what waits. */
@@ -155,6 +206,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_late_without_a_digest_is_silent, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_room_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room_counts_what_is_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_large_goes_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 	};
 
