@@ -93,6 +93,11 @@ static uint64_t ns_of(uint32_t pid, const char *which)
 	return ns_inode(text, which);
 }
 
+bool bh_exefile_is_node(uint32_t mntns)
+{
+	return mntns && (mntns == ns_inode("self", "mnt") || mntns == ns_inode("1", "mnt"));
+}
+
 uint64_t bh_exefile_userns(uint32_t pid)
 {
 	return ns_of(pid, "user");

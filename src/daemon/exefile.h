@@ -75,6 +75,8 @@ enum bh_exefile_why bh_exefile_find(const struct bh_exefile_want *w, struct bh_e
 int bh_exefile_reopen(int path_fd);
 /* The identity of an open file, whose dev is taken from `of`. false when it cannot be told. */
 bool bh_exefile_again(int fd, const struct bh_exefile_id *of, struct bh_exefile_id *ret);
+/* true when the mount namespace with this inode is the node's, not a container's. */
+bool bh_exefile_is_node(uint32_t mntns);
 /* Inode of the process's user namespace; 0: it is gone. */
 uint64_t bh_exefile_userns(uint32_t pid);
 /* "gone", "other" ... */

@@ -11,6 +11,7 @@
 #include "daemon/baselines.h"
 #include "daemon/config_runtime.h"
 #include "daemon/containers.h"
+#include "daemon/exefile.h"
 #include "daemon/runtime_activity.h"
 #include "daemon/runtime_memory.h"
 #include "detect/baseline.h"
@@ -267,9 +268,14 @@ static void feed_denied(struct bh_detection *x, struct bh_activity *a)
 /* What an exec says besides: a container began, an id changed behind the kernel's back. */
 static void feed_exec(struct bh_detection *x, struct bh_activity *a)
 {
-	struct bh_activity more = *a;
+	struct bh_activity more;
 
-	if (x->ev->flags & BH_TRACE_F_INIT) {
+	/* `nsenter -n`: its first is the first of a tree of mounts, which is the node's */
+	if ((x->ev->flags & BH_TRACE_F_INIT) && bh_exefile_is_node(x->ev->mntns) &&
+	    bh_detect_pod_has_container(x->detect, a->subject->pod_id))
+		a->process.flags &= ~(uint32_t)BH_PROC_CONTAINER_INIT;
+	more = *a;
+	if (a->process.flags & BH_PROC_CONTAINER_INIT) {
 		more.kind = BH_ACT_START;
 		more.u.start.is_privileged = (x->ev->caps & x->caps) == x->caps;
 		more.u.start.uid = x->ev->uid;

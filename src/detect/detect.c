@@ -179,6 +179,13 @@ bool bh_detect_pod_is_suspect(const struct bh_detect *d, uint64_t pod_id)
 	return p && p->is_suspect;
 }
 
+bool bh_detect_pod_has_container(const struct bh_detect *d, uint64_t pod_id)
+{
+	const struct bh_pod_state *p = bh_map_get(&d->pods, &pod_id, sizeof(pod_id));
+
+	return p && p->has_container;
+}
+
 /* ---- findings ---- */
 
 /* Jobs and new images are workloads of their own: the one that has no pod any more, and found
@@ -453,6 +460,7 @@ static void remember(struct bh_judge *j)
 {
 	const struct bh_activity *a = j->a;
 
+	j->pod->has_container |= a->kind == BH_ACT_START || a->process.parent_exec_id;
 	if (a->kind == BH_ACT_EXEC && j->proc && (j->proc->line & BH_LINE_FOREIGN) &&
 	    !bh_judge_is_tainted(j) && bh_code_is_unpacked(j)) {
 		j->proc->line &= ~(uint32_t)BH_LINE_FOREIGN;

@@ -145,3 +145,6 @@ int bh_detect_each(const struct bh_detect *d, int (*fn)(const struct bh_found *f
 /* true while the pod has raised something graver than informational since it began: what it does is
  * not to be learnt from. */
 bool bh_detect_pod_is_suspect(const struct bh_detect *d, uint64_t pod_id);
+/* true when something runs in the pod: whoever comes with the node's own tree of mounts then is no
+ * container that begins. */
+bool bh_detect_pod_has_container(const struct bh_detect *d, uint64_t pod_id);

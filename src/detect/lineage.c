@@ -107,8 +107,11 @@ static uint32_t own_line(const struct bh_activity *a)
 		line |= BH_LINE_INTERACTIVE;
 	if (bh_act_is_net_shell(a))
 		line |= BH_LINE_IN_SHELL;
-	if ((p->flags & BH_PROC_FROM_OUTSIDE) && !(p->flags & BH_PROC_CONTAINER_INIT))
+	if ((p->flags & BH_PROC_FROM_OUTSIDE) && !(p->flags & BH_PROC_CONTAINER_INIT)) {
 		line |= BH_LINE_ENTERED;
+		if (p->stdio[0] != BH_STDIO_NULL && p->stdio[0] != BH_STDIO_UNKNOWN)
+			line |= BH_LINE_FED;
+	}
 	if (is_inline(p))
 		line |= BH_LINE_INLINE;
 	return line;
@@ -139,6 +142,16 @@ static bool is_helper(const struct bh_act_process *p, uint32_t above)
 	       !bh_tool_is_interpreter(tool);
 }
 
+static bool is_wrapper(const struct bh_act_process *p)
+{
+	static const char *const wrappers[] = {
+		"timeout", "env",     "nohup",	   "setsid",  "stdbuf",	   "nice",    "ionice",
+		"chrt",	   "taskset", "time",	   "setpriv", "gosu",	   "su-exec", "sudo",
+		"chpst",   "runuser", "setuidgid", "tini",    "dumb-init", NULL};
+
+	return bh_name_in(bh_act_tool(p), wrappers);
+}
+
 static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 {
 	const struct bh_proc *found = bh_proc_find(d, a->process.parent_exec_id);
@@ -153,6 +166,11 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 	p->pod_id = a->subject->pod_id;
 	p->inherited = parent.line & BH_LINE_INHERITED;
 	p->line = p->inherited | own_line(a);
+	p->is_wrapper = is_wrapper(&a->process);
+	p->starter = parent.is_wrapper ? parent.starter : p->parent_exec_id;
+	/* `sh -c 'exec bash || exec sh'`, and somebody types */
+	if ((p->inherited & BH_LINE_FED) && bh_act_reads_input(&a->process))
+		p->line |= BH_LINE_INTERACTIVE;
 	if (is_packager(a))
 		p->line |= BH_LINE_PACKAGES;
 	/* its scripts are as new as what they install */

@@ -109,6 +109,62 @@ bool bh_tool_is_interpreter(const char *tool)
 	return false;
 }
 
+/* `bash -o pipefail`: the next argument is no file. */
+static bool takes_value(const char *arg)
+{
+	static const char *const options[] = {"-o",	  "+o",		 "-O", "+O",
+					      "--rcfile", "--init-file", NULL};
+
+	return bh_name_in(arg, options);
+}
+
+/* Of a shell's arguments from the i-th none is a text or a file. */
+static bool is_without_text(const struct bh_act_process *p, size_t i)
+{
+	const char *arg;
+
+	for (; (arg = bh_act_arg(p, i)); i++) {
+		if (*arg != '-' && *arg != '+')
+			return false;
+		if (takes_value(arg))
+			i++;
+		else if (!arg[1])
+			return !bh_act_arg(p, i + 1);
+		else if (arg[1] == '-')
+			continue;
+		else if (strchr(arg, 'c'))
+			return false;
+		else if (*arg == '-' && strchr(arg, 's'))
+			return true; /* what follows is for what is read */
+	}
+	return true;
+}
+
+/* `python3`, `python3 -iu`, `perl -`: no text, no module, no file. */
+static bool is_asked_to_read(const struct bh_act_process *p)
+{
+	const char *arg;
+	size_t i;
+
+	for (i = 1; (arg = bh_act_arg(p, i)); i++) {
+		if (*arg != '-' || arg[1 + strspn(arg + 1, "iuqBEsSI")])
+			return false;
+	}
+	return true;
+}
+
+bool bh_act_reads_input(const struct bh_act_process *p)
+{
+	const char *tool = bh_act_tool(p), *zero = bh_act_arg(p, 0);
+
+	if (!p->args_len || p->stdio[0] == BH_STDIO_NULL || p->stdio[0] == BH_STDIO_UNKNOWN)
+		return false;
+	if (bh_tool_is_shell(tool))
+		return is_without_text(p, zero && bh_name_in(bh_path_base(zero), many) ? 2 : 1);
+	return bh_tool_is_interpreter(tool) && strcmp(tool, "java") && strcmp(tool, "socat") &&
+	       is_asked_to_read(p);
+}
+
 bool bh_act_is_interactive(const struct bh_activity *a)
 {
 	const struct bh_act_process *p = &a->process;
@@ -116,11 +172,8 @@ bool bh_act_is_interactive(const struct bh_activity *a)
 	if (a->kind != BH_ACT_EXEC || !(p->flags & BH_PROC_FROM_OUTSIDE) ||
 	    (p->flags & BH_PROC_CONTAINER_INIT))
 		return false;
-	if (p->stdio[0] == BH_STDIO_TTY)
-		return true;
 	/* a shell without a command reads them; `sh -c probe` does not */
-	return bh_tool_is_shell(bh_act_tool(p)) && p->args_len && !bh_act_arg(p, 1) &&
-	       (p->stdio[0] == BH_STDIO_PIPE || p->stdio[0] == BH_STDIO_UNIX);
+	return p->stdio[0] == BH_STDIO_TTY || bh_act_reads_input(p);
 }
 
 bool bh_act_is_net_shell(const struct bh_activity *a)
@@ -128,10 +181,11 @@ bool bh_act_is_net_shell(const struct bh_activity *a)
 	const struct bh_act_process *p = &a->process;
 	const char *tool;
 
-	if (a->kind != BH_ACT_EXEC ||
-	    (p->stdio[0] != BH_STDIO_INET && p->stdio[1] != BH_STDIO_INET))
+	if (a->kind != BH_ACT_EXEC)
 		return false;
 	tool = bh_act_tool(p);
+	if (p->stdio[0] != BH_STDIO_INET && p->stdio[1] != BH_STDIO_INET)
+		return p->stdio[2] == BH_STDIO_INET && bh_tool_is_shell(tool);
 	/* a shell by another name is not the image's, or it is its name */
 	return bh_tool_is_shell(tool) || bh_tool_is_interpreter(tool) ||
 	       bh_provenance_is_foreign(p->provenance);

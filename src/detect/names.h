@@ -24,7 +24,10 @@ bool bh_tool_is_interpreter(const char *tool);
 bool bh_act_changes_packages(const struct bh_act_process *p);
 /* One of the image's that makes programs of sources. */
 bool bh_act_compiles(const struct bh_act_process *p);
-/* A process that came from outside of the pod to a terminal, or a shell that reads commands. */
+/* true when a shell or interpreter was given neither a text nor a file to run, and somebody is at
+ * the other end of its input: it does what comes from there. */
+bool bh_act_reads_input(const struct bh_act_process *p);
+/* A process that came from outside of the pod to a terminal, or one that does what it reads. */
 bool bh_act_is_interactive(const struct bh_activity *a);
 /* A shell or interpreter whose input or output is a network socket. */
 bool bh_act_is_net_shell(const struct bh_activity *a);

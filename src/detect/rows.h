@@ -10,10 +10,12 @@
 bool bh_row_foreign_code(struct bh_judge *j);
 bool bh_row_fileless(struct bh_judge *j);
 bool bh_row_tmpfs_exec(struct bh_judge *j);
+bool bh_row_masquerade(struct bh_judge *j);
+
+/* rows_shell.c: who commands a shell */
 bool bh_row_server_shell(struct bh_judge *j);
 bool bh_row_socket_shell(struct bh_judge *j);
 bool bh_row_interactive(struct bh_judge *j);
-bool bh_row_masquerade(struct bh_judge *j);
 
 /* rows_tool.c: which tool is executed, and how */
 bool bh_row_package_manager(struct bh_judge *j);

@@ -24,13 +24,16 @@ enum {
 	BH_LINE_RELAYED = 1u << 10,	/* started by what was connected, or by a shell that was */
 	BH_LINE_HELPER = 1u << 12,	/* a server's own helper: nothing else between the two */
 	BH_LINE_UNPACKED = 1u << 9, /* below, or itself, what the container brought as it began */
+	BH_LINE_FED = 1u << 13,	    /* as entered, with somebody at the other end of its input */
 };
 #define BH_LINE_TAINT                                                                              \
 	(BH_LINE_INTERACTIVE | BH_LINE_SERVER_CHILD | BH_LINE_FOREIGN | BH_LINE_IN_SHELL)
-#define BH_LINE_INHERITED (BH_LINE_TAINT | BH_LINE_PACKAGES | BH_LINE_ENTERED | BH_LINE_UNPACKED)
+#define BH_LINE_INHERITED                                                                          \
+	(BH_LINE_TAINT | BH_LINE_PACKAGES | BH_LINE_ENTERED | BH_LINE_UNPACKED | BH_LINE_FED)
 
 struct bh_proc {
 	uint64_t exec_id, parent_exec_id, pod_id;
+	uint64_t starter;   /* as parent_exec_id, past what only wraps programs */
 	uint32_t line;	    /* BH_LINE_* */
 	uint32_t inherited; /* the part of line that was there before it was executed */
 	uint32_t used;	    /* for replacement */
@@ -38,6 +41,8 @@ struct bh_proc {
 	bool was_odd;	    /* its calls came in an order that the workload does not have */
 	bool was_unkept;    /* as was_preloaded, for no history */
 	bool was_preloaded; /* so was the one that executed it, or that one is not known */
+	bool is_wrapper;    /* timeout, env: it starts what others asked for */
+	bool is_probe;	    /* `nc -z`: it only asks whether a port is open */
 	char name[16];	    /* it was called by, where that is not its file's; cut */
 };
 
@@ -76,9 +81,10 @@ struct bh_made {
 	uint64_t made_ns; /* as at_ns, without executions; 0: not seen */
 	uint32_t stage;
 };
-/* One end of a pipeline. */
+/* One end of a pipeline, and who started it. */
 struct bh_piped {
 	uint64_t parent_exec_id, ts_ns;
+	bool is_page; /* it fetches one */
 };
 
 #define BH_MADE_MAX	32
@@ -90,10 +96,11 @@ struct bh_pod_state {
 	struct bh_baseline *baseline;
 	uint64_t start_ns; /* of the pod, then of its newest container; 0: not known */
 	bool is_suspect, has_io_uring;
-	bool is_built;	  /* packages were installed while it started */
-	bool is_compiled; /* a compiler ran while it started */
-	uint64_t news_ns; /* of the last program that it never executed; 0: none */
-	double score;	  /* of anomaly, as it was at score_ns */
+	bool has_container; /* one began, or runs */
+	bool is_built;	    /* packages were installed while it started */
+	bool is_compiled;   /* a compiler ran while it started */
+	uint64_t news_ns;   /* of the last program that it never executed; 0: none */
+	double score;	    /* of anomaly, as it was at score_ns */
 	uint64_t score_ns;
 	double sequences;     /* how many it holds; they count less and less */
 	uint64_t scan_ns;     /* of the last scan found; 0: none */
@@ -102,6 +109,8 @@ struct bh_pod_state {
 	uint64_t cpu_high_ns; /* how long it has been far above, less twice its pauses */
 	uint64_t unpacked[BH_UNPACKED_MAX]; /* directories filled while starting; 0: free */
 	struct bh_piped shell, feeder;	    /* the last of each */
+	uint64_t bare_ns;  /* of the last shell at whose other end is another process; 0: none */
+	uint64_t relay_ns; /* of the last connection of what may be that; 0: none */
 	struct bh_made made[BH_MADE_MAX];
 	unsigned next_made;
 	struct bh_distinct *denied_hosts, *denied_ports, *reached; /* lazily */

@@ -13,7 +13,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))
 import deeds
 import testing
-from container import CLONE_NEWNET, CLONE_NEWNS, Container, setns
+from container import Container
 from node import Node, network_policy
 from testing import check, equal, part
 
@@ -133,29 +133,47 @@ def rows(runner, starting):
                 runner.twin(name, act)
 
 
+# commands of operators and probes; what somebody types
+COMMANDS = (("/bin/ls", "/"), ("/bin/sh", "-c", "exit 0"), ("/bin/sh", "-c", "echo true | sh; ls /"), ("python3", "-c", "1"),
+            ("/bin/bash", "-ec", "true"))
+PIPED = (("/bin/sh", "-c", "cat > /tmp/x"), ("/bin/tar", "xmf", "-", "-C", "/tmp"), ("/bin/sh", "-c", "wc -l"),
+         ("python3", "-c", "input()"))
+TYPED = (("/bin/sh",), ("/bin/bash", "-i"), ("/bin/bash", "--norc", "-l"), ("/bin/bash", "-o", "pipefail", "-s", "x"),
+         ("busybox", "sh"), ("env", "bash"), ("python3", "-iu"), ("perl", "-"),
+         ("/bin/sh", "-c", "export TERM=xterm; exec bash || exec sh"))
+
+
+def entered(node, name, argv, **how):
+    """Runs it in a container of its own, from outside; what was found."""
+    pod = node.pod("shop", name)
+    box = Container(pod, usual=True)
+    box.enter(*argv, **how)
+    got = findings(node, pod.name)
+    box.stop()
+    pod.delete()
+    return got
+
+
 def from_outside(node):
     pod = node.pod("shop", "entered")
     box = Container(pod, usual=True)
-    box.enter("/bin/ls", "/")
-    box.enter("/bin/sh", "-c", "exit 0")
-    got = findings(node, pod.name)
-    check("interactive-exec" not in {name for name, _, _ in got}, "interactive-exec: silent at commands",
-          got)
+    for argv in COMMANDS:
+        box.enter(*argv)
+    for argv in PIPED:
+        box.enter(*argv, text="")
+    got = [f for f in findings(node, pod.name) if f[1] > 1]
+    check(not got, "from outside: silent at commands", got)
+    box.stop()
     ours, theirs = os.openpty()
-
-    def into():
-        setns(f"/proc/{box.pid}/ns/net", CLONE_NEWNET)
-        setns(f"/proc/{box.pid}/ns/mnt", CLONE_NEWNS)
-        os.chdir("/")
-
-    subprocess.run(["/bin/sh", "-c", "true"], stdin=theirs, stdout=theirs, stderr=theirs,
-                   preexec_fn=into, check=True)
+    ways = [(argv, {"text": ""}) for argv in TYPED]
+    ways += [(("/bin/sh", "-c", "true"), {"terminal": theirs}), (("/bin/sh",), {"text": "", "only_network": True})]
+    for i, (argv, how) in enumerate(ways):
+        got = entered(node, f"typed{i}", argv, **how)
+        check("interactive-exec" in {name for name, _, _ in got}, f"interactive-exec: {' '.join(argv)}", got)
+        if "only_network" in how:
+            check("privileged" not in {name for name, _, _ in got}, "who comes from the node is no container", got)
     os.close(ours)
     os.close(theirs)
-    got = findings(node, pod.name)
-    check("interactive-exec" in {name for name, _, _ in got}, "interactive-exec: a shell at a terminal",
-          got)
-    box.stop()
 
 
 def filled_by_another(node):

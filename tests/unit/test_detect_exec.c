@@ -248,6 +248,70 @@ static void test_interactive_exec(void **state)
 	rig_done(&r);
 }
 
+/* What it is told about one that came in so, on a pod of its own. */
+static void expect_entered(const char *words, enum bh_stdio in, bool is_told)
+{
+	struct rig r;
+
+	rig_init(&r, 600);
+	enter(&r, words, in, BH_PROC_FROM_OUTSIDE);
+	if (is_told)
+		rig_expect(&r, "interactive-exec", BH_SEVERITY_MEDIUM);
+	else
+		rig_expect_silent(&r);
+	rig_done(&r);
+}
+
+static void test_reads_input(void **state)
+{
+	static const char *const told[] = {
+		"/bin/bash -i",		"/bin/bash --norc -l",	 "/bin/sh -",
+		"/bin/bash -s x y",	"/bin/bash -o pipefail", "/bin/busybox sh",
+		"/usr/bin/python3 -iu", "/usr/bin/python3 -",	 "/usr/bin/perl"};
+	static const char *const silent[] = {
+		"/bin/bash -ec true",	    "/bin/bash -o pipefail x.sh",
+		"/bin/sh - x.sh",	    "/usr/bin/python3 -c 1",
+		"/usr/bin/python3 -m http", "/usr/bin/java",
+		"/bin/busybox sh -c x",	    "/bin/cat"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		expect_entered(told[i], BH_STDIO_PIPE, true);
+		expect_entered(told[i], BH_STDIO_FILE, true);
+		expect_entered(told[i], BH_STDIO_NULL, false);
+	}
+	for (i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
+		expect_entered(silent[i], BH_STDIO_PIPE, false);
+}
+
+/* `sh -c 'exec bash'` from outside. */
+static void test_entered_below(void **state)
+{
+	struct bh_activity a;
+	struct rig r;
+	uint64_t above;
+
+	(void)state;
+	rig_init(&r, 600);
+	above = r.next_exec;
+	enter(&r, "/bin/sh -c x", BH_STDIO_NULL, BH_PROC_FROM_OUTSIDE);
+	a = rig_act(&r, BH_ACT_EXEC, "/bin/bash");
+	rig_args(&r, &a, "bash");
+	a.process.parent_exec_id = above;
+	a.process.stdio[0] = BH_STDIO_PIPE;
+	rig_feed(&r, &a);
+	rig_expect_silent(&r);
+	above = r.next_exec;
+	enter(&r, "/bin/sh -c x", BH_STDIO_PIPE, BH_PROC_FROM_OUTSIDE);
+	a.process.exec_id = r.next_exec++;
+	a.process.parent_exec_id = above;
+	rig_args(&r, &a, "bash");
+	rig_feed(&r, &a);
+	rig_expect(&r, "interactive-exec", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+}
+
 static void test_masquerade(void **state)
 {
 	struct bh_activity a;
@@ -412,6 +476,8 @@ int main(void)
 		cmocka_unit_test(test_volume),
 		cmocka_unit_test(test_socket_shell),
 		cmocka_unit_test(test_interactive_exec),
+		cmocka_unit_test(test_reads_input),
+		cmocka_unit_test(test_entered_below),
 		cmocka_unit_test(test_masquerade),
 		cmocka_unit_test(test_package_manager),
 		cmocka_unit_test(test_preload_env),

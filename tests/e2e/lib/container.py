@@ -114,15 +114,18 @@ class Container:
                 out.append(line)
         raise RuntimeError("the container's shell ended: " + "".join(out))
 
-    def enter(self, *argv):
-        """Runs a program in the container from outside, as `kubectl exec` does."""
+    def enter(self, *argv, text=None, terminal=None, only_network=False):
+        """Runs a program in the container from outside, as `kubectl exec` does: with a text to
+        read, or at a terminal. only_network: as `nsenter -n`, with the node's files."""
         def into():
             setns(f"/proc/{self.pid}/ns/net", CLONE_NEWNET)
-            setns(f"/proc/{self.pid}/ns/mnt", CLONE_NEWNS)
+            if not only_network:
+                setns(f"/proc/{self.pid}/ns/mnt", CLONE_NEWNS)
             os.chdir("/")
-        p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        source = terminal or (subprocess.DEVNULL if text is None else subprocess.PIPE)
+        p = subprocess.Popen(argv, stdin=source, stdout=terminal or subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, preexec_fn=into)
-        return p.communicate(timeout=testing.HANG_S)[0], p.returncode
+        return p.communicate(text, timeout=testing.HANG_S)[0], p.returncode
 
     def stop(self):
         testing.end(self.proc)

