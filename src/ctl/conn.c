@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "ctl/frame.h"
 
-#define STREAM_BUFFER (4u * 1024 * 1024)
+#define STREAM_BUFFER (512u * 1024)
 #define LONG_MS	      (365ull * 24 * 3600 * 1000)
 
 struct chunk {

@@ -12,8 +12,8 @@
 #include "event/bus.h"
 #include "sink/file.h"
 
-#define FOLLOW_CAP 4096 /* events that may wait for a slow client */
-#define WAIT_MS	   5
+#define FOLLOW_BYTES (512u << 10) /* of events that may wait for a slow client */
+#define WAIT_MS	     5
 
 /* One client of the events verb: first what the log has, then, if it follows, what happens. */
 struct stream {
@@ -93,7 +93,7 @@ static int begin(struct stream *s, struct bh_err *err)
 
 	s->has_begun = true;
 	if (s->is_following)
-		r = bh_bus_follow(bh_journal_bus(s->journal), &s->filter, FOLLOW_CAP, on_wake, s,
+		r = bh_bus_follow(bh_journal_bus(s->journal), &s->filter, FOLLOW_BYTES, on_wake, s,
 				  &s->follower, err);
 	return r ? r
 		 : bh_event_reader_open(bh_journal_path(s->journal), &s->filter, &s->reader, err);

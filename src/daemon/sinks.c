@@ -23,7 +23,8 @@
 #include "sink/tail.h"
 
 #define BATCH		100
-#define GATHER_MS	50   /* after the first new event, for others to come along */
+#define BATCH_BYTES	(64u << 10) /* of events of one batch, as text: the tree is the tenfold */
+#define GATHER_MS	50	    /* after the first new event, for others to come along */
 #define NOTE_MS		1000 /* for the cursor to be noted when it passes what is not wanted */
 #define MAX_ANSWER	(64 * 1024)
 #define FIRST_RESTART_S 1
@@ -323,16 +324,19 @@ static int gather(struct sink *s, struct bh_err *err)
 {
 	json_t *events = json_array();
 	uint64_t seq = s->cursor;
+	size_t bytes = 0;
 	int r = 0;
 
-	while (events && json_array_size(events) < BATCH) {
+	while (events && json_array_size(events) < BATCH && bytes < BATCH_BYTES) {
 		json_t *event = NULL;
 
 		r = bh_tail_next(s->tail, &event, &seq, err);
 		if (r != 1)
 			break;
-		if (is_wanted(s, event))
+		if (is_wanted(s, event)) {
 			json_array_append(events, event);
+			bytes += json_dumpb(event, NULL, 0, JSON_COMPACT);
+		}
 		json_decref(event);
 	}
 	s->events_end = seq;
@@ -356,11 +360,9 @@ static void look(void *arg)
 	struct sink *s = arg;
 	struct bh_err err = {0};
 	uint64_t ignored;
-	json_t *woken;
 	int r = 0;
 
-	while ((woken = bh_follower_take(s->follower, &ignored)))
-		json_decref(woken);
+	bh_follower_take(s->follower, &ignored); /* it may wake us again */
 	if (s->is_asked)
 		return;
 	if (!s->events)
@@ -421,7 +423,7 @@ static int sink_open(struct sink *s, struct bh_err *err)
 	if (!r)
 		r = bh_loop_timer(s->d->loop, UINT32_MAX, 0, note_cursor, s, &s->note_timer, err);
 	if (!r)
-		r = bh_bus_follow(bh_journal_bus(s->d->journal), &all, 1, on_wake, s, &s->follower,
+		r = bh_bus_follow(bh_journal_bus(s->d->journal), &all, 0, on_wake, s, &s->follower,
 				  err);
 	if (r)
 		return bh_note(err, r, "sink '%s'", s->name);

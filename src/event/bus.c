@@ -4,14 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event/backlog.h"
+
 struct bh_follower {
 	struct bh_bus *bus;
 	struct bh_follower *prev, *next;
 	struct bh_event_filter filter;
-	char *pod; /* filter.pod points to it */
-	json_t **ring;
-	size_t cap, first, n;
-	uint64_t lost;
+	char *pod;		    /* filter.pod points to it */
+	struct bh_backlog *waiting; /* NULL: it only wants to be woken */
+	bool is_woken;
 	void (*wake)(void *arg);
 	void *arg;
 };
@@ -39,18 +40,16 @@ void bh_bus_free(struct bh_bus *b)
 	free(b);
 }
 
-static void give(struct bh_follower *f, json_t *event)
+static void give(struct bh_follower *f, const json_t *event)
 {
-	if (f->n == f->cap) {
-		f->lost++;
-		return;
-	}
-	f->ring[(f->first + f->n++) % f->cap] = json_incref(event);
-	if (f->n == 1 && f->wake)
+	if (f->waiting)
+		bh_backlog_add(f->waiting, event);
+	if (!f->is_woken && f->wake)
 		f->wake(f->arg);
+	f->is_woken = true;
 }
 
-void bh_bus_publish(struct bh_bus *b, json_t *event)
+void bh_bus_publish(struct bh_bus *b, const json_t *event)
 {
 	for (struct bh_follower *f = b->followers; f; f = f->next) {
 		if (bh_event_matches(&f->filter, event))
@@ -64,20 +63,20 @@ static void follower_freep(struct bh_follower **f)
 	*f = NULL;
 }
 
-int bh_bus_follow(struct bh_bus *b, const struct bh_event_filter *filter, size_t cap,
+int bh_bus_follow(struct bh_bus *b, const struct bh_event_filter *filter, size_t max_bytes,
 		  void (*wake)(void *arg), void *arg, struct bh_follower **ret, struct bh_err *err)
 {
 	BH_CLEANUP(follower_freep) struct bh_follower *f = calloc(1, sizeof(*f));
+	int r;
 
-	if (!cap)
-		return bh_fail(err, EINVAL, "event follower without room");
 	if (!f)
 		return bh_fail(err, ENOMEM, "event follower");
-	f->ring = calloc(cap, sizeof(*f->ring));
 	f->pod = filter->pod ? strdup(filter->pod) : NULL;
-	if (!f->ring || (filter->pod && !f->pod))
+	if (filter->pod && !f->pod)
 		return bh_fail(err, ENOMEM, "event follower");
-	f->cap = cap;
+	r = max_bytes ? bh_backlog_new(max_bytes, &f->waiting, err) : 0;
+	if (r)
+		return r;
 	f->filter = *filter;
 	f->filter.pod = f->pod;
 	f->wake = wake;
@@ -93,9 +92,6 @@ int bh_bus_follow(struct bh_bus *b, const struct bh_event_filter *filter, size_t
 
 void bh_bus_leave(struct bh_follower *f)
 {
-	uint64_t lost;
-	json_t *event;
-
 	if (!f)
 		return;
 	if (f->prev)
@@ -104,23 +100,27 @@ void bh_bus_leave(struct bh_follower *f)
 		f->bus->followers = f->next;
 	if (f->next)
 		f->next->prev = f->prev;
-	while ((event = bh_follower_take(f, &lost)))
-		json_decref(event);
-	free(f->ring);
+	bh_backlog_free(f->waiting);
 	free(f->pod);
 	free(f);
 }
 
 json_t *bh_follower_take(struct bh_follower *f, uint64_t *ret_lost)
 {
-	json_t *event;
+	json_t *event = NULL;
 
-	*ret_lost = f->lost;
-	f->lost = 0;
-	if (!f->n)
+	*ret_lost = 0;
+	f->is_woken = false;
+	if (!f->waiting)
 		return NULL;
-	event = f->ring[f->first];
-	f->first = (f->first + 1) % f->cap;
-	f->n--;
+	/* what cannot be read again for want of memory is lost too */
+	while (!event && bh_backlog_count(f->waiting)) {
+		event = bh_backlog_first(f->waiting);
+		*ret_lost += !event;
+		bh_backlog_done(f->waiting);
+	}
+	f->is_woken = event != NULL;
+	if (!event)
+		*ret_lost += bh_backlog_take_dropped(f->waiting);
 	return event;
 }

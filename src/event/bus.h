@@ -1,6 +1,6 @@
 /* bus.h - bounded fan-out of events to followers. A slow follower loses events, never the publisher
- * time or memory, and a counter says how many. Pure: waking up a follower is the caller's business.
- */
+ * time or memory: what waits for it is text of so many bytes, and a counter says how many it did
+ * not get. Pure: waking up a follower is the caller's business. */
 #pragma once
 
 #include <jansson.h>
@@ -21,14 +21,15 @@ static inline void bh_bus_freep(struct bh_bus **b)
 	*b = NULL;
 }
 
-/* Gives an event to everyone whose filter it matches. event is borrowed and must not change after.
- */
-void bh_bus_publish(struct bh_bus *b, json_t *event);
+/* Gives an event to everyone whose filter it matches. */
+void bh_bus_publish(struct bh_bus *b, const json_t *event);
 
-/* filter is copied, its pod too. cap: events that may wait. wake is called from within publish when
- * the first event comes to wait; it must neither take events nor leave the bus. */
-int bh_bus_follow(struct bh_bus *b, const struct bh_event_filter *filter, size_t cap,
+/* filter is copied, its pod too. max_bytes: of the text of events that may wait; 0: none does, it
+ * is only woken. wake is called from within publish when the first event comes after
+ * bh_follower_take said that there is none; it must neither take events nor leave the bus. */
+int bh_bus_follow(struct bh_bus *b, const struct bh_event_filter *filter, size_t max_bytes,
 		  void (*wake)(void *arg), void *arg, struct bh_follower **ret, struct bh_err *err);
 void bh_bus_leave(struct bh_follower *f);
-/* Next event, owned by the caller; NULL: none waits. *ret_lost: events lost since the last call. */
+/* Next event, owned by the caller; NULL: none waits. *ret_lost: so many were lost before it, or
+ * before the next one when there is none yet. */
 json_t *bh_follower_take(struct bh_follower *f, uint64_t *ret_lost);
