@@ -11,12 +11,12 @@
 #include "base/str.h"
 #include "base/reason.h"
 #include "daemon/daemon.h"
+#include "daemon/edge_paths.h"
 #include "daemon/journal.h"
 #include "daemon/runtime.h"
 #include "daemon/runtime_who.h"
 #include "refeval/report.h"
 
-#define MAX_PATHS     20000 /* executables remembered per edge */
 #define EDGE_IDLE_S   3600
 #define LEDGER_KEEP_S (7 * 86400)
 #define LEDGER_MAX    20000
@@ -29,18 +29,13 @@ struct follower {
 
 struct bh_observer {
 	struct bh_daemon *d;
-	struct bh_map paths;  /* struct path_key > char *, owned */
+	struct bh_edge_paths *paths;
 	struct bh_map owners; /* struct bh_ip > const struct bh_pod *, of owners_of */
 	struct bh_world *owners_of;
 	uint64_t swept_ns;
 	unsigned ledger_no;
 	unsigned sweeps;
 	BH_VEC(struct follower *) followers;
-};
-
-struct path_key {
-	struct bh_edge_key edge;
-	uint32_t generation;
 };
 
 int64_t bh_wall_ms(uint64_t ktime_ns)
@@ -159,9 +154,7 @@ static char *rule_text(struct bh_observer *o, const struct bh_world *w,
 
 static const char *path_of(const struct bh_observer *o, const struct bh_edge_fact *e)
 {
-	struct path_key key = {e->key, e->value.generation};
-
-	return bh_map_get(&o->paths, &key, sizeof(key));
+	return bh_edge_paths_get(o->paths, &e->key, e->value.generation);
 }
 
 /* One edge with everything a person wants to know about it. */
@@ -335,14 +328,11 @@ static void announce(struct bh_observer *o, const struct bh_edge_fact *e)
 
 static void remember_path(struct bh_observer *o, const struct bh_event_edge *ev)
 {
-	struct path_key key = {ev->key, ev->generation};
-	char *path;
+	BH_CLEANUP(bh_freep)
+	char *path = ev->pid ? bh_runtime_who_path(o->d->runtime, ev) : NULL;
 
-	if (!ev->pid || o->paths.count >= MAX_PATHS)
-		return;
-	path = bh_runtime_who_path(o->d->runtime, ev);
-	if (!path || bh_map_set(&o->paths, &key, sizeof(key), path))
-		free(path);
+	if (path)
+		bh_edge_paths_put(o->paths, &ev->key, ev->generation, path);
 }
 
 static void on_record(const struct bh_event_edge *ev, void *arg)
@@ -579,10 +569,13 @@ int bh_observer_open(struct bh_daemon *d, struct bh_observer **ret, struct bh_er
 {
 	struct bh_observer *o = calloc(1, sizeof(*o));
 
-	if (!o)
+	if (o)
+		o->paths = bh_edge_paths_new();
+	if (!o || !o->paths) {
+		free(o);
 		return bh_fail(err, ENOMEM, "observer");
+	}
 	o->d = d;
-	bh_map_init(&o->paths, free);
 	bh_map_init(&o->owners, NULL);
 	*ret = o;
 	return 0;
@@ -592,7 +585,7 @@ void bh_observer_close(struct bh_observer *o)
 {
 	if (!o)
 		return;
-	bh_map_done(&o->paths);
+	bh_edge_paths_free(o->paths);
 	bh_map_done(&o->owners);
 	bh_world_unref(o->owners_of);
 	bh_vec_done(&o->followers);
