@@ -289,6 +289,15 @@ static struct bh_runtime_answer answer_to(const struct bh_detector *row, const s
 	return answer;
 }
 
+/* What happened on two processors may be told the other way round. */
+static void note_time(struct bh_found_state *f, uint64_t ts_ns)
+{
+	if (!f->count || ts_ns < f->first_ns)
+		f->first_ns = ts_ns;
+	if (ts_ns > f->last_ns)
+		f->last_ns = ts_ns;
+}
+
 static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 			  const struct bh_judge *j)
 {
@@ -318,8 +327,7 @@ static void raise_finding(struct bh_detect *d, const struct bh_detector *row,
 		out.is_new = !f->count;
 		out.is_raised = j->severity > f->severity;
 		f->detector = row;
-		f->first_ns = out.is_new ? j->a->ts_ns : f->first_ns;
-		f->last_ns = j->a->ts_ns;
+		note_time(f, j->a->ts_ns);
 		out.first_ns = f->first_ns;
 		out.count = ++f->count;
 		if (out.is_raised)

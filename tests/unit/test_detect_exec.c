@@ -359,6 +359,38 @@ static void test_package_manager(void **state)
 	rig_done(&r);
 }
 
+static int add_times(const struct bh_found *f, void *arg)
+{
+	uint64_t *sum = arg;
+
+	sum[0] += f->first_ns;
+	sum[1] += f->last_ns;
+	return 0;
+}
+
+/* Records of two processors come as they come. */
+static void test_times_of_a_finding(void **state)
+{
+	static const uint64_t times[] = {700 * S, 650 * S, 720 * S, 710 * S};
+	uint64_t sum[2] = {0};
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 600);
+	for (size_t i = 0; i < BH_ARRAY_SIZE(times); i++) {
+		struct bh_activity a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/apt-get");
+
+		rig_args(&r, &a, "/usr/bin/apt-get -y install nmap");
+		a.ts_ns = times[i];
+		rig_feed(&r, &a);
+	}
+	assert_int_equal(rig_found(&r, "package-manager")->count, 4);
+	bh_detect_each(r.d, add_times, sum);
+	assert_int_equal(sum[0], 650 * S);
+	assert_int_equal(sum[1], 720 * S);
+	rig_done(&r);
+}
+
 static void test_preload_env(void **state)
 {
 	struct bh_activity a;
@@ -482,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_package_manager),
 		cmocka_unit_test(test_preload_env),
 		cmocka_unit_test(test_tools),
+		cmocka_unit_test(test_times_of_a_finding),
 		cmocka_unit_test(test_drop_chain),
 		cmocka_unit_test(test_program_of_another_tree),
 	};
