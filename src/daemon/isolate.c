@@ -44,6 +44,14 @@ json_t *bh_isolation_time(int64_t t)
 	return t == INT64_MAX ? json_null() : json_string(bh_time_format(t, text));
 }
 
+static void follow_devices(struct bh_isolation *q)
+{
+	struct bh_err err = {0};
+
+	if (bh_sides_open(q, &err) < 0)
+		bh_warn("quarantine: devices that pods make are not followed: %s", err.text);
+}
+
 int bh_isolation_flags(struct bh_isolation *q, const struct bh_quarantine *rec, struct bh_err *err)
 {
 	uint32_t set = BH_SLOT_QUARANTINE | (rec->n_allow ? BH_SLOT_QALLOW : 0);
@@ -88,6 +96,8 @@ int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_
 	if (!rec)
 		return 0;
 	ep->is_quarantined = true;
+	follow_devices(q);
+	bh_sides_look(q, ep, false);
 	*ret_flags = BH_SLOT_QUARANTINE | (rec->n_allow ? BH_SLOT_QALLOW : 0);
 	return bh_datapath_set_qallow(q->d->dp, ep->slot, rec->allow, rec->n_allow, err);
 }
@@ -163,6 +173,11 @@ int bh_isolation_keep(struct bh_isolation *q, struct bh_quarantine **take_rec, s
 		return bh_fail(err, ENOMEM, "quarantine");
 	*take_rec = NULL;
 	timer_arm(q);
+	follow_devices(q);
+	bh_vec_each (it, &q->d->endpoints.eps) {
+		if (bh_endpoint_is_pod(*it, rec->ns, rec->name))
+			bh_sides_look(q, *it, true);
+	}
 	/* a record that cannot be written is known until we end, and can be released */
 	return bh_quarantine_save(rec, q->d->store, err);
 }
@@ -287,6 +302,8 @@ int bh_isolation_release(struct bh_isolation *q, const char *ns, const char *nam
 			    bh_time_format(rec->since_s, since), "released",
 			    bh_time_format(bh_now_s(), released), "reason", reason, "by", who);
 	bh_map_del_s(&q->records, key);
+	if (!q->records.count)
+		bh_sides_close(q);
 	if (!receipt)
 		return bh_fail(err, ENOMEM, "release");
 	bh_journal_quarantine(q->d->journal, &(struct bh_journal_cut){.receipt = receipt,
@@ -398,6 +415,7 @@ void bh_isolation_close(struct bh_isolation *q)
 	if (!q)
 		return;
 	bh_cuts_close(q);
+	bh_sides_close(q);
 	bh_source_free(q->timer);
 	bh_map_done(&q->records);
 	free(q);

@@ -7,13 +7,15 @@
 #include "daemon/quarantine.h"
 
 struct bh_cut;
+struct bh_sides;
 
 struct bh_isolation {
 	struct bh_daemon *d;
 	struct bh_map records; /* "ns/name" > struct bh_quarantine, owned */
 	struct bh_source *timer;
-	struct bh_cut *cuts; /* those that go on, owned */
-	uint64_t serial;     /* of the last quarantine */
+	struct bh_cut *cuts;	/* those that go on, owned */
+	uint64_t serial;	/* of the last quarantine */
+	struct bh_sides *sides; /* NULL: nobody is cut off, or they cannot be followed */
 };
 
 struct bh_quarantine *bh_isolation_find(const struct bh_isolation *q, const char *ns,
@@ -34,3 +36,10 @@ json_t *bh_isolation_time(int64_t t);
 void bh_cuts_released(struct bh_isolation *q, uint64_t serial);
 /* Leaves them to the next daemon. */
 void bh_cuts_close(struct bh_isolation *q);
+
+/* isolate_side.c: from now on a pod that is cut off gets no device that leads out of it, past the
+ * interface that we know. Once for all pods. */
+int bh_sides_open(struct bh_isolation *q, struct bh_err *err);
+void bh_sides_close(struct bh_isolation *q);
+/* Sets those down that there are. is_late: no plugin is about to tell us of another one. */
+void bh_sides_look(struct bh_isolation *q, const struct bh_endpoint *ep, bool is_late);

@@ -68,6 +68,10 @@ WAYS = {
     "a tunnel": "sh('ip link add x0 type vxlan id 7 remote ' + OTHER + ' dstport 4789 dev eth0; ip link set x0 up; "
                 "ip addr add 192.168.77.1/24 dev x0; ip neigh add 192.168.77.2 lladdr 02:00:00:00:00:01 dev x0')\n"
                 "attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(MARK, ('192.168.77.2', 53)))",
+    "a device upon the node's": "for i in range(1, 17):\n"
+                                "    sh('ip link add link if%d name n%d link-netnsid 0 type macvlan mode bridge && ip link set n%d up' % (i, i, i))\n"
+                                "    os.environ['DEV'] = 'n%d' % i\n"
+                                "    attempt(frame, 0x0800, packet(OWN, OTHER, MARK), PEER)",
     "its interface in another namespace":
         "p = subprocess.Popen(['unshare', '-n', 'sh', '-c', 'echo; read x; ip addr add ' + OWN + '/16 dev eth0; ip link set eth0 up; "
         "ip neigh replace ' + OTHER + ' lladdr ' + PEER.hex(':') + ' dev eth0; python3 -c \"import socket; "
@@ -79,7 +83,9 @@ WAYS = {
 
 # what a pod that is free may do: the mark arrives
 PASS = ("an ordinary datagram", "without qdiscs and programs of its own", "a header of its own", "a raw frame",
-        "a tunnel", "its interface in another namespace")
+        "a tunnel", "a device upon the node's", "its interface in another namespace")
+AGAIN = "for i in range(1, 17):\n    sh('ip link set n%d up' % i)\n    os.environ['DEV'] = 'n%d' % i\n" \
+        "    attempt(frame, 0x0800, packet(OWN, OTHER, MARK), PEER)"
 
 
 class Watch:
@@ -127,6 +133,28 @@ def quarantined(node, other, watch, marks):
         pod.delete()
 
 
+def made_before(node, other, watch, free, marks):
+    """Its devices upon the node's are set down, and it sets them up again."""
+    way = "a device upon the node's"
+    pod = node.pod("q", "prepared")
+    box = Container(pod)
+    way_out(box, WAYS[way], pod, other, free[way])
+    node.ask("quarantine", pod.name, "--reason", "test")
+    for text in (AGAIN.replace("sh(", "str("), AGAIN):
+        said = way_out(box, text, pod, other, marks[way])
+        equal(other.node.home.reach("udp", other.ip4, 53), "open", "made before: the way is free for others")
+        equal(watch.count(marks[way]), 0, "made before: nothing arrives")
+        check("Traceback" not in said, "made before: it was tried", said[:300])
+    equal(box.sh("ip link show type veth 2> /dev/null | grep -c eth0")[1].strip(), "1", "made before: its own interface is there")
+    node.restart()
+    way_out(box, WAYS[way], pod, other, marks[way])
+    equal(watch.count(marks[way]), 0, "made before: nor when the daemon was restarted")
+    node.ask("release", pod.name, "--reason", "test")
+    equal(pod.agent.reach("udp", other.ip4, 53), "open", "made before: released")
+    box.stop()
+    pod.delete()
+
+
 def detached(node, other):
     """bpf() is for whoever has CAP_SYS_ADMIN on the node: it can take our programs away, not for long."""
     pod = node.pod("q", "detaches")
@@ -157,6 +185,8 @@ def main():
         before(node, other, watch, free)
     with part("quarantined"):
         quarantined(node, other, watch, marks)
+    with part("made before"):
+        made_before(node, other, watch, free, marks)
     with part("detached"):
         detached(node, other)
 
