@@ -172,20 +172,6 @@ void bh_detect_pod_gone(struct bh_detect *d, uint64_t pod_id)
 	bh_map_del(&d->pods, &pod_id, sizeof(pod_id));
 }
 
-bool bh_detect_pod_is_suspect(const struct bh_detect *d, uint64_t pod_id)
-{
-	const struct bh_pod_state *p = bh_map_get(&d->pods, &pod_id, sizeof(pod_id));
-
-	return p && p->is_suspect;
-}
-
-bool bh_detect_pod_has_container(const struct bh_detect *d, uint64_t pod_id)
-{
-	const struct bh_pod_state *p = bh_map_get(&d->pods, &pod_id, sizeof(pod_id));
-
-	return p && p->has_container;
-}
-
 /* ---- findings ---- */
 
 /* Jobs and new images are workloads of their own: the one that has no pod any more, and found
