@@ -96,7 +96,25 @@ def names(w):
             check(all((c["name"], c["uid"]) == (container, cid) for c in got), f"{kind}: it was {container}", got)
             check(all(c["image"]["name"] == image and c["image"]["uid"].startswith("sha256:") for c in got),
                   f"{kind}: with its image", got)
+    killed(w, name, ids)
     w.cri.remove_sandbox(sandbox)
+
+
+def killed(w, name, ids):
+    """Who was killed, too."""
+    w.node.write("kill.yaml", {"apiVersion": "bulkhead.io/v1alpha1", "kind": "RuntimePolicy",
+                               "metadata": {"name": "kill", "namespace": "prod"},
+                               "spec": {"podSelector": {}, "on": {"violation": "kill"},
+                                        "exec": {"allow": ["/bin/dash", "/bin/sleep"]}}})
+    w.node.sync()
+    for container, cid in ids.items():
+        before = len(events(w, name, "kill"))
+        equal(w.cri.exec(cid, "/bin/sh", "-c", "/bin/ls /")[0], 137, f"{container}: ls is killed")
+        got = wait_until(lambda n=before: events(w, name, "kill")[n:], SEEN_S, f"{container}: a kill", 0.2)
+        equal({(e["container"]["name"], e["container"]["uid"]) for e in got}, {(container, cid)},
+              f"kill: it was {container}")
+    w.node.remove("kill.yaml")
+    w.node.sync()
 
 
 def moved(w):
