@@ -133,6 +133,23 @@ def news(node):
     told("news removed")
 
 
+def live(node):
+    """{name of a RuntimePolicy: (is it live, why not)}"""
+    return {p["name"]: (p["live"], p["why"]) for p in node.ask("status")["policies"]
+            if p["kind"] == "RuntimePolicy"}
+
+
+def without_tracing(node):
+    """Who does not look refuses nothing, and says so."""
+    names = sorted(live(node))
+    equal([live(node)[n] for n in names], [(True, None)] * len(names), f"{names} are live")
+    node.ask("runtime", "off")
+    equal([live(node)[n] for n in names], [(False, "tracing is off")] * len(names),
+          "none is while tracing is off")
+    node.ask("runtime", "light")
+    equal([live(node)[n] for n in names], [(True, None)] * len(names), "all are with it")
+
+
 def main():
     node = Node(config={"runtime": {"mode": "light", "startup": "0s"}}).start()
     node.write("wide.yaml", WIDE)
@@ -144,6 +161,7 @@ def main():
                      ("files", lambda: files(node, box, pod.name)),
                      ("system calls, users, age", lambda: calls_and_users(node)),
                      ("news", lambda: news(node)),
+                     ("tracing off", lambda: without_tracing(node)),
                      ("what is wrong", lambda: bad_input(node))):
         with part(name):
             fn()
