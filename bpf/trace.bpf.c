@@ -114,8 +114,8 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 static __always_inline int exec_announce(struct exec_scratch *s, struct bh_trace_slot *b,
 					 const struct exec_of *of)
 {
-	int is_high = s->is_refused || origin_is_foreign(s->id.origin) ||
-		      (s->flags & BH_TRACE_F_WROTE) || odd_claim(s, b, of);
+	int is_high = odd_claim(s, b, of) || s->is_refused || origin_is_foreign(s->id.origin) ||
+		      (s->flags & BH_TRACE_F_WROTE);
 	__u32 hash = 0, *args = is_high ? NULL : args_place(s, b, of, &hash);
 	int is_sent;
 

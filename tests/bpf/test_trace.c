@@ -276,6 +276,31 @@ static void what_is_refused_executes_nothing(void **state)
 	bh_trace_close(t);
 }
 
+/* What the set knows is only counted in a flood, but not when it is refused from now on. */
+static void what_is_refused_in_a_flood_is_told(void **state)
+{
+	struct dp_env *e = *state;
+	struct bh_trace *t = trace_open(e, BH_TRACE_LIGHT);
+	struct bh_trace_slot b = {0};
+	struct seen s = {0};
+
+	dp_attach(e, 0);
+	for (int n = 0; b.deduplicated <= 100 && n < 3000; n++) {
+		assert_int_equal(run_child(&e->pod[0], "/bin/true"), 0);
+		b = bh_trace_books(t, e->pod[0].slot);
+	}
+	drain(t, &s);
+	assert_int_equal(s.n_killed, 0);
+	refuse(t, e, (struct bh_trace_policy){.flags = BH_TRACE_P_KILL, .n_uids = 1, .uid = {0}});
+	assert_true(WIFSIGNALED(run_child(&e->pod[0], "/bin/true")));
+	drain(t, &s);
+	assert_int_equal(s.n_killed, 1);
+	assert_true(s.last.flags & BH_TRACE_F_HIGH);
+	assert_string_equal(s.last.comm, "true");
+	assert_balanced(t, e->pod[0].slot);
+	bh_trace_close(t);
+}
+
 static void paths_and_users_are_refused(void **state)
 {
 	struct dp_env *e = *state;
@@ -532,11 +557,17 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, dp_setup, dp_teardown)
 	const struct CMUnitTest tests[] = {
-		T(an_exec_is_told_with_its_pod),       T(what_repeats_is_counted_not_told),
-		T(a_full_ring_loses_nothing_new),      T(what_is_refused_executes_nothing),
-		T(paths_and_users_are_refused),	       T(a_policy_is_for_one_tenant),
-		T(it_lives_on_without_a_handle),       T(the_mode_changes_while_it_runs),
-		T(what_runs_already_is_adopted),       T(calls_are_learnt),
+		T(an_exec_is_told_with_its_pod),
+		T(what_repeats_is_counted_not_told),
+		T(a_full_ring_loses_nothing_new),
+		T(what_is_refused_executes_nothing),
+		T(what_is_refused_in_a_flood_is_told),
+		T(paths_and_users_are_refused),
+		T(a_policy_is_for_one_tenant),
+		T(it_lives_on_without_a_handle),
+		T(the_mode_changes_while_it_runs),
+		T(what_runs_already_is_adopted),
+		T(calls_are_learnt),
 		T(alarms_come_after_what_led_to_them),
 	};
 
