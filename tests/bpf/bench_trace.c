@@ -268,23 +268,35 @@ static const struct kind kinds[] = {
 
 #define BATCH 50
 
-static void batch_path(char out[64], const struct kind *k, int i)
+/* As a runtime does it: this machine's programs are the image, DIR is a volume. */
+static bool enter_image(void)
 {
-	snprintf(out, 64, DIR "/x%td.%d", k - kinds, k->is_new ? i : 0);
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount("overlay", DIR "/root", "overlay", 0,
+		     "lowerdir=/,upperdir=" DIR "/upper,workdir=" DIR "/work") == 0 &&
+	       mount(DIR, DIR "/root" DIR, NULL, MS_BIND, NULL) == 0 && chdir(DIR "/root") == 0 &&
+	       syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
+	       chdir("/") == 0;
 }
 
-static void run_one(const struct dp_pod *enter, const struct kind *k, int i)
+/* tenant: whose name it is to be new to; its set has no other's. */
+static void batch_path(char out[64], const struct kind *k, uint32_t tenant, int i)
+{
+	snprintf(out, 64, DIR "/x%td.%u.%d", k - kinds, k->is_new ? tenant : 0, k->is_new ? i : 0);
+}
+
+static void run_one(const int enter[2], const struct kind *k, uint32_t tenant, int i)
 {
 	static char arg[4096];
 	char path[64];
 	pid_t pid;
 
-	batch_path(path, k, i);
+	batch_path(path, k, tenant, i);
 	memset(arg, 'x', k->args);
 	arg[k->args] = '\0';
 	pid = vfork();
 	if (pid == 0) {
-		if (enter && setns(enter->ns, CLONE_NEWNET))
+		if (enter && (setns(enter[0], CLONE_NEWNET) || setns(enter[1], CLONE_NEWNS)))
 			_exit(1);
 		execl(path, path, "child", arg, NULL);
 		_exit(1);
@@ -293,19 +305,16 @@ static void run_one(const struct dp_pod *enter, const struct kind *k, int i)
 }
 
 /* In a process of the pod: a batch whenever a byte comes. */
-static int serve_batches(const struct kind *k)
+static int serve_batches(const struct kind *k, uint32_t tenant)
 {
-	char byte;
+	char byte = 'r';
 
-	if (chdir("/")) /* as in most containers */
-		return 1;
-	while (read(0, &byte, 1) == 1) {
+	do {
+		if (write(1, &byte, 1) != 1 || read(0, &byte, 1) != 1)
+			return 0;
 		for (int i = 0; i < BATCH; i++)
-			run_one(NULL, k, i);
-		if (write(1, &byte, 1) != 1)
-			return 1;
-	}
-	return 0;
+			run_one(NULL, k, tenant, i);
+	} while (true);
 }
 
 struct server {
@@ -313,28 +322,44 @@ struct server {
 	int to, from;
 };
 
-static struct server server_start(const struct dp_pod *p, const struct kind *k)
+static void server_answers(const struct server *s)
+{
+	char byte;
+
+	assert_int_equal(read(s->from, &byte, 1), 1);
+}
+
+static void server_exec(const struct dp_pod *p, const struct kind *k, uint32_t tenant)
+{
+	int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	char number[24], whose[24];
+	char *args[] = {"bench_trace", "serve", number, whose, NULL};
+
+	snprintf(number, sizeof(number), "%td", k - kinds);
+	snprintf(whose, sizeof(whose), "%u", tenant);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (setns(p->ns, CLONE_NEWNET) == 0 && enter_image())
+		fexecve(self, args, environ);
+	_exit(1);
+}
+
+static struct server server_start(const struct dp_pod *p, const struct kind *k, uint32_t tenant)
 {
 	struct server s;
 	int in[2], out[2];
-	char number[24];
 
-	snprintf(number, sizeof(number), "%td", k - kinds);
 	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
 	s.pid = fork();
 	if (s.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (setns(p->ns, CLONE_NEWNET))
-			_exit(1);
 		dup2(in[0], 0);
 		dup2(out[1], 1);
-		execl("/proc/self/exe", "bench_trace", "serve", number, NULL);
-		_exit(1);
+		server_exec(p, k, tenant);
 	}
 	close(in[0]);
 	close(out[1]);
 	s.to = in[1];
 	s.from = out[0];
+	server_answers(&s);
 	return s;
 }
 
@@ -343,7 +368,7 @@ static void server_batch(const struct server *s)
 	char byte = 'b';
 
 	assert_int_equal(write(s->to, &byte, 1), 1);
-	assert_int_equal(read(s->from, &byte, 1), 1);
+	server_answers(s);
 }
 
 static void server_stop(struct server *s)
@@ -353,47 +378,62 @@ static void server_stop(struct server *s)
 	close(s->from);
 }
 
+/* By processes that are of no pod before. */
+static void outside_batch(const struct dp_pod *p, const struct server *s, const struct kind *k,
+			  uint32_t tenant)
+{
+	int enter[2] = {p->ns, -1};
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)s->pid);
+	enter[1] = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(enter[1] >= 0);
+	for (int i = 0; i < BATCH; i++)
+		run_one(k->is_foreign ? NULL : enter, k, tenant, i);
+	close(enter[1]);
+}
+
+static void make_names(const struct kind *k, uint32_t tenant, bool is_to_be)
+{
+	char path[64];
+
+	for (int i = 0; i < (k->is_new ? BATCH : 1); i++) {
+		batch_path(path, k, tenant, i);
+		assert_int_equal(is_to_be ? symlink(k->target, path) : unlink(path), 0);
+	}
+}
+
 /* Means over a batch, by a tenant whose set is empty. */
 static void exec_batch(struct dp_env *e, struct bh_trace *t, const struct kind *k,
 		       double ret[HOOKS])
 {
-	static uint32_t generation = 7;
+	static uint32_t tenant = 7;
 	struct bh_attach attach = dp_attach_of(&e->pod[0]);
 	struct server s;
 	struct cost a[HOOKS], b[HOOKS];
 	struct bh_err err;
 
-	attach.generation = ++generation;
+	attach.generation = ++tenant;
 	bh_assert_ok(&err, bh_datapath_attach(e->dp, &attach, &err));
-	s = server_start(&e->pod[0], k);
+	make_names(k, tenant, true);
+	s = server_start(&e->pod[0], k, tenant);
 	if (!k->is_new) /* uses up the share of repeated announcements: the rest is only counted */
 		for (int i = 0; i < 3; i++)
 			server_batch(&s);
 	bh_trace_consume(t, 100000, skip_record, NULL);
 	for (size_t h = 0; h < HOOKS; h++)
 		a[h] = cost_of(t, h);
-	for (int i = 0; k->is_outside && i < BATCH; i++)
-		run_one(k->is_foreign ? NULL : &e->pod[0], k, i);
-	if (!k->is_outside)
+	if (k->is_outside)
+		outside_batch(&e->pod[0], &s, k, tenant);
+	else
 		server_batch(&s);
 	for (size_t h = 0; h < HOOKS; h++)
 		b[h] = cost_of(t, h);
 	server_stop(&s);
+	make_names(k, tenant, false);
 	bh_assert_ok(&err, bh_datapath_detach(e->dp, e->pod[0].slot, &err));
 	for (size_t h = 0; h < HOOKS; h++)
 		ret[h] = (double)(b[h].ns - a[h].ns) / (double)(b[h].runs - a[h].runs);
-}
-
-static void make_programs(void)
-{
-	char path[64];
-
-	dp_sh("cp /bin/true " DIR "/dropped");
-	for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++)
-		for (int i = 0; i < (kinds[k].is_new ? BATCH : 1); i++) {
-			batch_path(path, &kinds[k], i);
-			assert_int_equal(symlink(kinds[k].target, path), 0);
-		}
 }
 
 static void measure_hooks(struct dp_env *e, struct bh_trace *t, int rounds)
@@ -405,7 +445,8 @@ static void measure_hooks(struct dp_env *e, struct bh_trace *t, int rounds)
 	char what[80];
 
 	assert_true(stats >= 0);
-	make_programs();
+	dp_sh("cp /bin/true " DIR "/dropped");
+	dp_sh("mkdir " DIR "/root " DIR "/upper " DIR "/work");
 	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LIGHT, &err));
 	for (int i = 0; i < rounds; i++) {
 		for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++) {
@@ -472,9 +513,9 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && strcmp(argv[1], "empty") == 0)
 		return run_empty();
-	if (argc > 2 && strcmp(argv[1], "serve") == 0)
-		return serve_batches(
-			&kinds[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(kinds)]);
+	if (argc > 3 && strcmp(argv[1], "serve") == 0)
+		return serve_batches(&kinds[strtol(argv[2], NULL, 10) % (long)BH_ARRAY_SIZE(kinds)],
+				     (uint32_t)strtoul(argv[3], NULL, 10));
 	if (argc > 1 && setenv("ROUNDS", argv[1], 1))
 		return 1;
 	if (argc > 2 && setenv("ONLY", argv[2], 1))
