@@ -14,7 +14,8 @@
 #include "lib/trace_script.bpf.h"
 #include "lib/trace_wrote.bpf.h"
 
-#define SIGKILL 9
+#define SIGKILL	     9
+#define MNTNS_SELDOM 0xf000 /* bits of the clock: none in a sixteenth of all moments */
 
 /* What the set is asked: the same file, started by the same image, as the same user and name. */
 static __always_inline void exec_key(struct exec_scratch *s, const struct task_struct *p)
@@ -96,7 +97,7 @@ static __always_inline void exec_judge(struct exec_scratch *s, struct bh_trace_s
 	const struct bh_trace_policy *pol = bpf_map_lookup_elem(&trace_policy, &s->slot);
 
 	s->is_refused = 0;
-	if (!pol || pol->generation != s->generation)
+	if (likely(!pol || pol->generation != s->generation))
 		return;
 	s->is_refused = (pol->origins >> (s->id.origin & 31) & 1) ||
 			uid_is_refused(pol, s->key.uid) ||
@@ -155,9 +156,9 @@ static __always_inline void exec_remember(struct exec_scratch *s, const struct e
 	t->home_ns = s->before.home_ns;
 	t->parent_exec_id = s->before.exec_id;
 	t->self_exec = p->self_exec_id;
-	if (s->env.first)
+	if (unlikely(s->env.first))
 		script_add(script, s->env.first);
-	if (s->env.last)
+	if (unlikely(s->env.last))
 		script_add(script, s->env.last);
 	t->script = script->first;
 	t->pid = p->tgid;
@@ -167,21 +168,36 @@ static __always_inline void exec_remember(struct exec_scratch *s, const struct e
 		   (s->before.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
 }
 
-/* From outside: the first image of a mount namespace is a container's own start. */
-static __always_inline void exec_origin_flags(struct exec_scratch *s, const struct task_struct *p)
+/* Whether the pod has executed something in the mount namespace. The last one is in the books, for
+ * those who come in again and again; now and then the set hears of it all the same, which forgets
+ * what it was not asked for. */
+static __always_inline int mntns_is_known(struct exec_scratch *s, struct bh_trace_slot *b,
+					  const struct task_struct *p)
 {
 	struct bh_trace_mntns_key *k = &s->mntns;
+	__u64 id = mntns_id(p);
 
-	if (s->before.exec_id)
-		return;
+	if (b->mntns == (__u32)id && (s->now & MNTNS_SELDOM))
+		return 1;
+	b->mntns = id;
 	k->slot = s->slot;
 	k->generation = s->generation;
-	k->id = mntns_id(p);
-	s->flags |= BH_TRACE_F_OUTSIDE;
+	k->id = id;
 	if (bpf_map_lookup_elem(&trace_mntns, k))
-		return;
+		return 1;
 	bpf_map_update_elem(&trace_mntns, k, &s->exec_id, BPF_ANY);
-	s->flags |= BH_TRACE_F_INIT | root_flags(p);
+	return 0;
+}
+
+/* From outside: the first image of a mount namespace is a container's own start. */
+static __always_inline void exec_origin_flags(struct exec_scratch *s, struct bh_trace_slot *b,
+					      const struct task_struct *p)
+{
+	if (s->before.exec_id)
+		return;
+	s->flags |= BH_TRACE_F_OUTSIDE;
+	if (!mntns_is_known(s, b, p))
+		s->flags |= BH_TRACE_F_INIT | root_flags(p);
 }
 
 static __always_inline void exec_file_flags(struct exec_scratch *s, const struct task_struct *p,
@@ -204,7 +220,7 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_WROTE;
 	/* a runtime comes from outside, and brings its own */
 	if (s->id.origin == BH_TRACE_O_OTHER && s->before.exec_id &&
-	    path_is_outer(file_path(bprm->file), p))
+	    path_is_outer(exec_file_path(bprm), p))
 		s->flags |= BH_TRACE_F_OUTER;
 }
 
@@ -245,8 +261,8 @@ static __always_inline void exec_trace(struct exec_scratch *s, struct exec_of *o
 	s->now = bpf_ktime_get_ns();
 	s->env.first = s->env.last = 0;
 	s->exec_id = exec_id_make(s->now);
-	file_identify(of->bprm->file, of->p, s->before.home_dev, &s->id);
-	exec_origin_flags(s, of->p);
+	path_identify(exec_file_path(of->bprm), of->p, s->before.home_dev, &s->id);
+	exec_origin_flags(s, b, of->p);
 	exec_key(s, of->p);
 	exec_file_flags(s, of->p, of->bprm);
 	of->known = exec_recall(s, b, of->bprm->file);

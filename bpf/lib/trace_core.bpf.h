@@ -6,6 +6,12 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+/* After an exec the caches are cold, of code too: what is rare goes behind the rest. */
+#ifndef likely
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
 /* Since 6.2: an address becomes a pointer that plain loads may follow; a bad one reads as 0.
  * Before, every step is a call. Not for types of modules, which the cast does not know. The address
  * is named first: what stands inside BPF_CORE_READ is relocated, our own structures too. */

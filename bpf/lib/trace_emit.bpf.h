@@ -4,11 +4,6 @@
 
 #include "lib/trace_path.bpf.h"
 
-#ifndef likely
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#endif
-
 #define CGROUP_LEVELS 8
 #define RING_STRIDE   (1 << 18) /* bytes from one wake-up to the next; half of the ring */
 
@@ -109,7 +104,7 @@ static __always_inline struct bh_trace_slot *books_open(__u32 slot, __u32 genera
 	    __sync_val_compare_and_swap(&b->generation, was, generation) == was) {
 		b->seen = b->delivered = b->deduplicated = b->deferred = b->lost = b->swept = 0;
 		b->execs = b->forks = b->exits = b->budget_ns = b->overflow = b->killed = 0;
-		b->facts = 0;
+		b->facts = b->mntns = 0;
 	}
 	return b;
 }
@@ -219,17 +214,17 @@ static __always_inline void event_close(struct bh_trace_slot *b, const struct bh
 }
 
 /* An alarm wakes its reader; what is ordinary waits for him, unless the ring fills up. A wake-up is
- * an interrupt, 4 to 8 us in a virtual machine. By the writers' position alone: the reader's lies in
- * another CPU's cache. */
+ * an interrupt, 4 to 8 us in a virtual machine. By the writers' position alone: the reader's lies
+ * in another CPU's cache. */
 static __always_inline long ring_send(int is_high, void *record, __u64 len)
 {
 	__u64 flags = BPF_RB_NO_WAKEUP, before, after;
 
-	if (is_high)
+	if (unlikely(is_high))
 		return bpf_ringbuf_output(&trace_alarms, record, len, 0);
 	before = bpf_ringbuf_query(&trace_events, BPF_RB_PROD_POS);
 	after = before + ((len + BPF_RINGBUF_HDR_SZ + 7) & ~7ull);
-	if (before / RING_STRIDE != after / RING_STRIDE)
+	if (unlikely(before / RING_STRIDE != after / RING_STRIDE))
 		flags = BPF_RB_FORCE_WAKEUP;
 	return bpf_ringbuf_output(&trace_events, record, len, flags);
 }

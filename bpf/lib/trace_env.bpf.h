@@ -225,7 +225,7 @@ static __always_inline void record_env(struct exec_scratch *s, const struct exec
 	__u64 at = of->p->mm->env_start, end = of->p->mm->env_end;
 	int i;
 
-	if (!cfg || cfg->mode < BH_TRACE_WATCH)
+	if (likely(!cfg || cfg->mode < BH_TRACE_WATCH))
 		return;
 	__builtin_memset(&s->script, 0, sizeof(s->script));
 	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),

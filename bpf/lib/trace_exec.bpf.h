@@ -68,12 +68,12 @@ struct exec_scratch {
 	struct bh_trace_mntns_key mntns;
 	struct exec_before before;
 	struct bh_fact fact;
+	struct env_at env;
 	struct walk walk;
 	__u64 record[(sizeof(struct bh_trace_exec) + TAIL_SIZE) / 8];
 	struct bh_trace_name script;
 	struct script_at args;
 	struct args_rest rest;
-	struct env_at env;
 	struct bh_trace_allow_key allow;
 };
 
@@ -100,6 +100,14 @@ static __always_inline struct bh_trace_exec *record_of(struct exec_scratch *s)
 static __always_inline char *tail_of(struct exec_scratch *s, __u32 pos)
 {
 	return (char *)s->record + sizeof(struct bh_trace_exec) + pos;
+}
+
+/* What is executed was opened by its own path, never as a layer below. */
+static __always_inline const struct path *exec_file_path(const struct linux_binprm *bprm)
+{
+	const struct file *file = bprm->file;
+
+	return (const struct path *)__builtin_preserve_access_index(&file->f_path);
 }
 
 /* The path into s->fact, and what there is to say about it into s->flags. */
@@ -151,7 +159,8 @@ static __always_inline __u8 stdio_socket(const struct file *f)
 	return family == FAMILY_UNIX ? BH_TSTDIO_UNIX : BH_TSTDIO_OTHER;
 }
 
-static __always_inline __u8 stdio_kind(const struct file *f)
+/* A function of its own: after an exec the caches are cold, and there are three files. */
+static __noinline int stdio_kind(const struct file *f)
 {
 	const struct super_block *inode_sb;
 	const struct inode *inode;
@@ -265,7 +274,7 @@ static __always_inline void tail_args(struct exec_scratch *s, const struct task_
 	record_of(s)->args_rest = 0;
 	if (start >= end)
 		return;
-	if (len >= BH_TRACE_ARGS) {
+	if (unlikely(len >= BH_TRACE_ARGS)) {
 		len = BH_TRACE_ARGS - 1;
 		record_of(s)->head.flags |= BH_TRACE_F_ARGS_CUT;
 	}
@@ -275,7 +284,7 @@ static __always_inline void tail_args(struct exec_scratch *s, const struct task_
 		return;
 	record_of(s)->args_len = len;
 	s->pos = pos + len;
-	if (len == total)
+	if (likely(len == total))
 		return;
 	s->rest.at = start + len;
 	s->rest.end = end;
@@ -340,6 +349,19 @@ static __always_inline void record_strings(struct exec_scratch *s, const struct 
 	tail_args(s, of->p);
 }
 
+_Static_assert(__builtin_offsetof(struct bh_trace_task, path) % 8 == 0, "copied by words");
+_Static_assert(__builtin_offsetof(struct bh_fact, path) % 8 == 0, "copied by words");
+
+/* Both are aligned to words, which the compiler does not see in a path: it would copy bytes. */
+static __always_inline void words_copy(void *to, const void *from, __u32 n)
+{
+	__u32 i;
+
+#pragma clang loop unroll(full)
+	for (i = 0; i < n; i++)
+		((__u64 *)to)[i] = ((const __u64 *)from)[i];
+}
+
 /* What a task's memory says of the image it runs, however it came to our notice. */
 static __always_inline void image_remember(const struct exec_scratch *s,
 					   const struct task_struct *p, struct bh_trace_task *t,
@@ -353,6 +375,6 @@ static __always_inline void image_remember(const struct exec_scratch *s,
 	t->slot = s->slot;
 	t->generation = s->generation;
 	t->uid = s->key.uid;
-	__builtin_memcpy(t->path, path, sizeof(t->path));
+	words_copy(t->path, path, sizeof(t->path) / 8);
 	t->path[sizeof(t->path) - 1] = 0;
 }

@@ -54,7 +54,7 @@ static __always_inline int odd_claim(struct exec_scratch *s, struct bh_trace_slo
 {
 	const struct bh_fact *known = of->known, *old;
 
-	if (s->novelty != FACT_KNOWN || !known || !odd_is_flood(b, s->now))
+	if (likely(s->novelty != FACT_KNOWN || !known || !odd_is_flood(b, s->now)))
 		return 0;
 	s->key.is_emptied = odd_look(s, of->p);
 	if (!s->key.is_emptied)
@@ -94,7 +94,7 @@ static __always_inline __u32 *args_place(struct exec_scratch *s, const struct bh
 	__u64 all;
 	__u32 h;
 
-	if (s->novelty != FACT_KNOWN || !odd_is_flood(b, s->now))
+	if (likely(s->novelty != FACT_KNOWN || !odd_is_flood(b, s->now)))
 		return NULL;
 	seen = bpf_map_lookup_elem(&trace_args, &s->slot);
 	s->rest.at = of->p->mm->arg_start;

@@ -367,10 +367,9 @@ static __always_inline __u32 root_dev(const struct task_struct *task)
 
 /* home: the device of the image's overlay, as long as the task is one of the pod; 0: its root now.
  */
-static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
+static __always_inline void path_identify(const struct path *path, const struct task_struct *task,
 					  __u32 home, struct file_id *id)
 {
-	const struct path *path = file_path(file);
 	const struct dentry *d = READ(struct path, path, dentry);
 	const struct inode *inode = READ(struct dentry, d, d_inode);
 	const struct super_block *sb = READ(struct inode, inode, i_sb);
@@ -380,7 +379,7 @@ static __always_inline void file_identify(const struct file *file, const struct 
 	id->dev = READ(struct super_block, sb, s_dev);
 	id->mode = READ(struct inode, inode, i_mode);
 	id->is_unlinked = !READ(struct dentry, d, d_hash.pprev);
-	if (magic == MAGIC_OVERLAY && id->dev == (home ? home : root_dev(task)))
+	if (likely(magic == MAGIC_OVERLAY && id->dev == (home ? home : root_dev(task))))
 		id->origin = ovl_origin(inode);
 	else if (magic == MAGIC_OVERLAY)
 		id->origin = nested_origin(inode, other_origin(path, task));
@@ -388,4 +387,10 @@ static __always_inline void file_identify(const struct file *file, const struct 
 		id->origin = tmpfs_origin(path);
 	else
 		id->origin = other_origin(path, task);
+}
+
+static __always_inline void file_identify(const struct file *file, const struct task_struct *task,
+					  __u32 home, struct file_id *id)
+{
+	path_identify(file_path(file), task, home, id);
 }

@@ -205,7 +205,7 @@ static __always_inline void script_of(struct exec_scratch *s, const struct task_
 	const struct bh_trace_config *cfg = trace_config_get();
 	int n;
 
-	if (!cfg || cfg->mode < BH_TRACE_WATCH)
+	if (likely(!cfg || cfg->mode < BH_TRACE_WATCH))
 		return;
 	if (s->flags & BH_TRACE_F_SCRIPT) {
 		/* of a script that is a script's interpreter the last one is read */
