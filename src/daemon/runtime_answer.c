@@ -16,6 +16,7 @@
 
 struct wish {
 	uint32_t slot, generation;
+	struct bh_endpoint *pod; /* what events say of it, owned; it may be gone when it is told */
 	enum bh_response response;
 	uint32_t pid;
 	uint64_t ts_ns, exec_id;
@@ -44,6 +45,7 @@ struct bh_runtime_answers {
 
 static void wish_done(struct wish *w)
 {
+	bh_endpoint_free(w->pod);
 	free(w->finding);
 	free(w->rule);
 	free(w->rule_uid);
@@ -79,12 +81,28 @@ static char *copy_of(const char *s)
 	return s ? bh_strf("%s", s) : NULL;
 }
 
+static struct bh_endpoint *pod_of(const struct bh_endpoint *ep)
+{
+	struct bh_endpoint *pod = bh_endpoint_new();
+
+	if (!pod)
+		return NULL;
+	pod->ns = copy_of(ep->ns);
+	pod->name = copy_of(ep->name);
+	pod->uid = copy_of(ep->uid);
+	pod->container_id = copy_of(ep->container_id);
+	if (!pod->ns || !pod->name)
+		bh_endpoint_freep(&pod);
+	return pod;
+}
+
 void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detection_wish *w,
 			     void *arg)
 {
 	struct bh_runtime_answers *x = arg;
 	struct wish wish = {.slot = ep->slot,
 			    .generation = ep->generation,
+			    .pod = pod_of(ep),
 			    .response = w->response,
 			    .pid = w->pid,
 			    .ts_ns = w->ts_ns,
@@ -100,7 +118,7 @@ void bh_runtime_answers_note(const struct bh_endpoint *ep, const struct bh_detec
 	wish.said.uid = wish.rule_uid;
 	wish.said.file = wish.file;
 	wish.process = bh_ocsf_suspect(w->event, &wish.details);
-	if (bh_vec_push(&x->wishes, wish)) {
+	if (!wish.pod || bh_vec_push(&x->wishes, wish)) {
 		bh_error("no memory to answer a finding about %s/%s", ep->ns, ep->name);
 		wish_done(&wish);
 	}
@@ -173,8 +191,9 @@ static bool kernel_did(const struct bh_runtime_answers *x, const struct wish *w)
 
 /* Returns false to be asked again: whoever is gone may have been killed by the kernel, which is
  * told with the next records. */
-static bool kill_one(struct bh_runtime_answers *x, const struct bh_endpoint *ep, struct wish *w)
+static bool kill_one(struct bh_runtime_answers *x, struct wish *w)
 {
+	const struct bh_endpoint *ep = w->pod;
 	enum bh_procs_end end =
 		w->was_gone ? BH_PROCS_GONE : bh_procs_kill_since((pid_t)w->pid, w->ts_ns);
 	struct bh_ocsf_kill k = {
@@ -215,10 +234,11 @@ static bool answer(struct bh_runtime_answers *x, struct wish *w)
 	const struct bh_caller self = {.pid = getpid(), .uid = getuid(), .exe = "bulkheadd"};
 	struct bh_err err = {0};
 
+	/* a process may outlive its pod, and what became of it is told in any case */
+	if (w->response == BH_RESPOND_KILL)
+		return kill_one(x, w);
 	if (!ep || ep->generation != w->generation)
 		return true;
-	if (w->response == BH_RESPOND_KILL)
-		return kill_one(x, ep, w);
 	rq.ns = ep->ns;
 	rq.name = ep->name;
 	/* one event may call for it twice; a person's own record is not replaced either */

@@ -121,6 +121,7 @@ def quarantine(node, box):
     check("process" in back["actor"], "and a person did that", back["actor"])
 
 
+SHORT = 3  # pods that end at once
 BECOME = ("import os; os.setuid(4242); os.execv(\"/bin/true\", [\"true\"])")
 
 
@@ -142,7 +143,20 @@ def kills(node, box):
     check(user and all(e["status"] == "Success" for e in user),
           "whom the kernel killed first is dead all the same",
           [(e["status"], e.get("status_detail"), ours(e)["reason"]) for e in user])
+    ended(node)
     node.remove("kill.yaml")
+
+
+def ended(node):
+    """Nor is the pod there any more: what became of the process is told nevertheless."""
+    for i in range(SHORT):
+        pod = node.pod("shop", f"short{i}", {"app": "web"})
+        box = Container(pod, first=("/bin/sh", "-c", "exec sh -c \"echo x > /etc/cron.d/job\""))
+        box.proc.wait()
+        pod.delete()
+        e = find(node, "kill", lambda e: "because of cron" in ours(e)["reason"], pod=pod.name)
+        check(ours(e)["pod"] == pod.name and e["status"] in ("Does Not Exist", "Success"),
+              f"{pod.name}: told, though it had ended", e)
 
 
 def by_hand(node):

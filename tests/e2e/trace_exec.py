@@ -10,6 +10,7 @@ import testing
 from container import Container
 from node import Node
 from testing import check, equal, part
+from traffic import comes_true
 
 LIGHT = {"runtime": {"mode": "light"}}
 
@@ -130,6 +131,18 @@ def host_network(node):
     node.sync()
     text = f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/id > /dev/null 2>&1 || echo $?"
     equal(node.sh(text).split(), ["137"], "a RuntimePolicy holds for it, too")
+    node.write("strict.yaml", {
+        "apiVersion": "bulkhead.io/v1alpha1", "kind": "RuntimePolicy",
+        "metadata": {"name": "strict", "namespace": "sys"},
+        "spec": {"podSelector": {}, "on": {"package-manager": "kill"}}})
+    node.sync()
+    node.sh(f"echo $$ > {made[2]}/cgroup.procs; /usr/bin/dpkg -i /nothing.deb 2>/dev/null || :")
+
+    def kills():
+        node.ask("runtime")
+        r = node.cli("events", "--class", "kill", "--pod", "sys/agent", "-o", "json")
+        return [x for x in map(ours, map(json.loads, r.stdout.splitlines())) if "package-manager" in x["reason"]]
+    check(comes_true(kills, 20), "what a finding in it calls for is done, and told")
     node.remove("strict.yaml")
     node.sync()
     equal(node.sh(text), "", "and when it is gone no more")
