@@ -385,19 +385,15 @@ void bh_observer_repeat(struct bh_observer *o, uint64_t since_ns)
 		bh_warn("edges are not told to baselines: %s", err.text);
 }
 
-struct sweep {
-	struct bh_observer *o;
-	BH_VEC(struct bh_edge_key) sent;
-};
-
 static int sweep_edge(const struct bh_edge_fact *e, void *arg)
 {
-	struct sweep *s = arg;
+	struct bh_observer *o = arg;
 
 	if (!(e->value.flags & BH_EDGE_UNSENT))
 		return 0;
-	announce(s->o, e);
-	return bh_vec_push(&s->sent, e->key);
+	announce(o, e);
+	bh_datapath_edge_sent(o->d->dp, &e->key);
+	return 0;
 }
 
 static void keep_row(struct bh_observer *o, const json_t *row)
@@ -506,18 +502,14 @@ static void tell_changes(struct bh_observer *o)
 
 void bh_observer_sweep(struct bh_observer *o)
 {
-	struct sweep s = {.o = o};
 	uint64_t now = bh_datapath_now_ns();
 	uint64_t idle_before = now - (uint64_t)EDGE_IDLE_S * 1000000000u;
 	struct bh_err err = {0};
 	uint32_t n;
 
 	bh_observer_drain(o);
-	if (bh_datapath_edges(o->d->dp, 0, sweep_edge, &s, &err) < 0)
+	if (bh_datapath_edges(o->d->dp, 0, sweep_edge, o, &err) < 0)
 		bh_debug("sweep: %s", err.text);
-	bh_vec_each (it, &s.sent)
-		bh_datapath_edge_sent(o->d->dp, it);
-	bh_vec_done(&s.sent);
 	tell_changes(o);
 	o->swept_ns = now;
 	if (o->sweeps++ % 60 || now < idle_before)
