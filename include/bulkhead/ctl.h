@@ -9,10 +9,12 @@
 
 #include <stdint.h>
 
-#define BH_CTL_MAGIC	     0x31484b42u /* "BKH1" little endian */
-#define BH_CTL_VERSION	     1
-#define BH_CTL_MORE	     1u		   /* further replies follow */
-#define BH_CTL_MAX_REQUEST   (256u * 1024) /* bytes of JSON */
+#define BH_CTL_MAGIC	   0x31484b42u /* "BKH1" little endian */
+#define BH_CTL_VERSION	   1
+#define BH_CTL_MORE	   1u		 /* further replies follow */
+#define BH_CTL_MAX_REQUEST (256u * 1024) /* bytes of JSON */
+#define BH_CTL_MAX_ROOT_REQUEST                                                                    \
+	(16u * 1024 * 1024) /* the same of uid 0, who alone imports baselines */
 #define BH_CTL_MAX_REPLY     (256u * 1024 * 1024)
 #define BH_CTL_MAX_CLIENTS   64
 #define BH_CTL_MAX_PER_UID   32

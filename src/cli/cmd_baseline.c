@@ -330,9 +330,48 @@ static int load_side(const struct bh_cli *cli, const struct bh_args *args, size_
 	return r ? r : parse(cli, text, ret);
 }
 
+static void show_diff(const struct bh_cli *cli, const char *text)
+{
+	for (size_t n; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		bh_out_line(&cli->out, *text == '+' ? BH_GOOD : BH_BAD, "%.*s", (int)n, text);
+	}
+}
+
+/* The key of a line of bh_baseline_diff as it is. */
+static json_t *diff_key(const char *text, size_t n)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str key = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_escaped = text[i] == '\\' && i + 1 < n;
+
+		i += is_escaped;
+		bh_str_addn(&key, is_escaped && text[i] == 'n' ? "\n" : text + i, 1);
+	}
+	return json_string(bh_str_text(&key));
+}
+
+/* {"added": [{"kind", "key"}], "removed": [...]} of its lines. */
+static json_t *diff_json(const char *text)
+{
+	json_t *answer = json_pack("{s:[], s:[]}", "added", "removed");
+
+	for (size_t n; answer && *text; text += n + (text[n] == '\n')) {
+		size_t kind = strcspn(text + 2, " ");
+
+		n = strcspn(text, "\n");
+		json_array_append_new(json_object_get(answer, *text == '+' ? "added" : "removed"),
+				      json_pack("{s:s%, s:o}", "kind", text + 2, kind, "key",
+						diff_key(text + kind + 3, n - kind - 3)));
+	}
+	return answer;
+}
+
 static int run_diff(struct bh_cli *cli, const struct bh_args *args)
 {
 	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *a = NULL, *b = NULL;
+	BH_CLEANUP(bh_json_decrefp) json_t *answer = NULL;
 	BH_CLEANUP(bh_str_done) struct bh_str out = {0};
 	int r = load_side(cli, args, 0, &a);
 	size_t n;
@@ -342,7 +381,13 @@ static int run_diff(struct bh_cli *cli, const struct bh_args *args)
 	if (r)
 		return r;
 	n = bh_baseline_diff(a, b, &out);
-	fputs(bh_str_text(&out), cli->out.f);
+	answer = diff_json(bh_str_text(&out));
+	if (out.failed || !answer)
+		return bh_cli_fail(cli, "out of memory");
+	if (cli->wants_json)
+		bh_out_json(&cli->out, answer, false);
+	else
+		show_diff(cli, bh_str_text(&out));
 	return n ? BH_EXIT_FAILED : BH_EXIT_OK;
 }
 
@@ -356,6 +401,7 @@ const struct bh_command bh_cmd_baseline_diff = {
 	.options = key_option,
 	.min_operands = 2,
 	.max_operands = 2,
+	.shows = true,
 	.run = run_diff,
 };
 

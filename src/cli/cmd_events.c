@@ -4,6 +4,8 @@
 #include "cli/commands.h"
 #include "event/ocsf.h"
 
+#define INDENT 25 /* what does not fit goes on beside the time */
+
 static const struct bh_option options[] = {
 	{"follow", NULL, "go on showing new ones", 0, false, false},
 	{"since", "1h", "those of this last stretch of time (all)", 0, false, false},
@@ -34,8 +36,8 @@ static void print_event(const struct bh_cli *cli, const json_t *e)
 
 	if (gmtime_r(&t, &tm))
 		strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);
-	bh_out_line(&cli->out, is_bad ? BH_WARN : BH_PLAIN, "%s.%03lldZ %-13s %s: %s%s%s", at,
-		    ms % 1000, severity, bh_show_str(e, "class_name"), pod, *pod ? ": " : "",
+	bh_out_hang(&cli->out, is_bad ? BH_WARN : BH_PLAIN, INDENT, "%s.%03lldZ %-13s %s: %s%s%s",
+		    at, ms % 1000, severity, bh_show_str(e, "class_name"), pod, *pod ? ": " : "",
 		    bh_show_str(e, "message"));
 }
 

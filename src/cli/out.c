@@ -136,6 +136,32 @@ void bh_out_wrap(const struct bh_out *o, unsigned indent, const char *text)
 	}
 }
 
+void bh_out_hang(const struct bh_out *o, enum bh_paint p, unsigned indent, const char *fmt, ...)
+{
+	BH_CLEANUP(bh_freep) char *safe = NULL;
+	char *text = NULL;
+	unsigned blanks = 0;
+	const char *s;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	safe = bh_out_safe(text);
+	free(text);
+	for (s = safe; s && *s; blanks = indent) {
+		size_t len = line_len(s, o->width - blanks);
+
+		fprintf(o->f, "%*s%s%.*s%s\n", (int)blanks, "", bh_out_on(o, p),
+			(int)trimmed(s, len), s, bh_out_off(o, p));
+		for (s += len; *s == ' '; s++)
+			;
+	}
+}
+
 void bh_out_json(const struct bh_out *o, const json_t *j, bool is_compact)
 {
 	json_dumpf(j, o->f, JSON_ENCODE_ANY | (is_compact ? JSON_COMPACT : JSON_INDENT(2)));

@@ -29,6 +29,10 @@ const char *bh_out_off(const struct bh_out *o, enum bh_paint p);
 void bh_out_line(const struct bh_out *o, enum bh_paint p, const char *fmt, ...) BH_PRINTF(3, 4);
 /* Prints text broken at blanks to the width; every line starts with `indent` blanks. */
 void bh_out_wrap(const struct bh_out *o, unsigned indent, const char *text);
+/* Prints text broken likewise, and made safe; every line but the first starts with `indent` blanks.
+ */
+void bh_out_hang(const struct bh_out *o, enum bh_paint p, unsigned indent, const char *fmt, ...)
+	BH_PRINTF(4, 5);
 /* Indented JSON with a newline; one line when is_compact. */
 void bh_out_json(const struct bh_out *o, const json_t *j, bool is_compact);
 /* Copy of text without control characters and bad bytes; the caller frees. NULL: no memory. */

@@ -132,7 +132,7 @@ static int send_request(struct bh_client *c, const char *verb, const json_t *arg
 {
 	BH_CLEANUP(bh_json_decrefp) json_t *body = NULL;
 	BH_CLEANUP(bh_freep) char *frame = NULL;
-	size_t len;
+	size_t len, max = geteuid() ? BH_CTL_MAX_REQUEST : BH_CTL_MAX_ROOT_REQUEST;
 	int r;
 
 	/* "O" takes a reference of its own, so args stays the caller's */
@@ -143,9 +143,8 @@ static int send_request(struct bh_client *c, const char *verb, const json_t *arg
 	r = bh_frame_encode(body, 0, &frame, &len, err);
 	if (r)
 		return r;
-	if (len - sizeof(struct bh_ctl_header) > BH_CTL_MAX_REQUEST)
-		return bh_fail(err, EMSGSIZE, "request '%s' is longer than %u bytes", verb,
-			       BH_CTL_MAX_REQUEST);
+	if (len - sizeof(struct bh_ctl_header) > max)
+		return bh_fail(err, EMSGSIZE, "request '%s' is longer than %zu bytes", verb, max);
 	return send_all(c, frame, len, deadline, err);
 }
 

@@ -457,7 +457,7 @@ int bh_conn_open(struct bh_conn_list *l, int *take_fd, const struct ucred *peer,
 	c->fd = BH_TAKE_FD(*take_fd);
 	c->list = l;
 	c->out_tail = &c->out;
-	c->in.max = BH_CTL_MAX_REQUEST;
+	c->in.max = peer->uid ? BH_CTL_MAX_REQUEST : BH_CTL_MAX_ROOT_REQUEST;
 	c->caller = (struct bh_caller){.pid = peer->pid, .uid = peer->uid, .gid = peer->gid};
 	read_exe(&c->caller);
 	c->events = BH_LOOP_READ;

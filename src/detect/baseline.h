@@ -176,6 +176,7 @@ int bh_signed_read(const char *text, size_t len, const char *key_pem, char **ret
 		   struct bh_err *err);
 
 /* "+ kind text" for what only `b` has, "- kind text" for what only `a` has, sorted; returns how
- * many lines. */
+ * many lines. A line break within a text is written as "\n" and a backslash as "\\": whoever names
+ * files cannot write lines here. */
 size_t bh_baseline_diff(const struct bh_baseline *a, const struct bh_baseline *b,
 			struct bh_str *out);

@@ -364,6 +364,18 @@ int bh_baseline_read(const char *text, size_t len, struct bh_baseline **ret, str
 
 /* ---- comparing ---- */
 
+static void diff_line(char sign, enum bh_base_kind kind, const char *key, struct bh_str *out)
+{
+	bh_str_fmt(out, "%c %s ", sign, bh_base_kind_name(kind));
+	for (; *key; key++) {
+		if (*key == '\n' || *key == '\\')
+			bh_str_add(out, *key == '\n' ? "\\n" : "\\\\");
+		else
+			bh_str_addn(out, key, 1);
+	}
+	bh_str_add(out, "\n");
+}
+
 static size_t diff_kind(const struct bh_baseline *a, const struct bh_baseline *b,
 			enum bh_base_kind kind, struct bh_str *out)
 {
@@ -376,9 +388,8 @@ static size_t diff_kind(const struct bh_baseline *a, const struct bh_baseline *b
 		int order = i == ka.n ? 1 : k == kb.n ? -1 : entry_cmp(&ka.v[i], &kb.v[k]);
 
 		if (order)
-			bh_str_fmt(out, "%c %s %s\n", order < 0 ? '-' : '+',
-				   bh_base_kind_name(kind),
-				   (const char *)(order < 0 ? ka.v[i] : kb.v[k])->key);
+			diff_line(order < 0 ? '-' : '+', kind, (order < 0 ? ka.v[i] : kb.v[k])->key,
+				  out);
 		n += order != 0;
 		i += order <= 0;
 		k += order >= 0;

@@ -145,7 +145,7 @@ def bad_frames(node, holds):
         "a wrong magic": frame(status, magic=1),
         "another version": frame(status, version=99),
         "a length of 4 GiB": frame(b"", length=0xffffffff),
-        "a length beyond the limit": frame(b"", length=256 * 1024 + 1),
+        "a length beyond the limit": frame(b"", length=16 * 1024 * 1024 + 1),
         "an empty body": frame(b""),
         "no JSON": frame(b"}{"),
         "a list": frame([1, 2, 3]),

@@ -105,6 +105,20 @@ static void test_wrap(void **state)
 	page_is(&p, "  one two\n  three four\n");
 }
 
+static void test_hang(void **state)
+{
+	struct page p;
+
+	(void)state;
+	page_open(&p, 12);
+	bh_out_hang(&p.out, BH_PLAIN, 4, "%s three/four \033[0m", "one two");
+	page_is(&p, "one two\n    three/\n    four\n    ?[0m\n");
+	page_open(&p, 8);
+	p.out.has_colour = true;
+	bh_out_hang(&p.out, BH_BAD, 2, "abcdefghijklm");
+	page_is(&p, "\033[31mabcdefgh\033[0m\n  \033[31mijklm\033[0m\n");
+}
+
 static void test_members(void **state)
 {
 	json_t *o = json_pack("{s:s s:i s:[s,s] s:n s:f}", "a", "x", "n", 7, "l", "p", "q", "z",
@@ -138,6 +152,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_escapes),
 		cmocka_unit_test(test_colours),
 		cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_hang),
 		cmocka_unit_test(test_members),
 	};
 

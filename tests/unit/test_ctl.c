@@ -128,9 +128,10 @@ static void test_big_answer(void **state)
 
 static void job_too_long(struct job *j)
 {
-	char *text = calloc(1, BH_CTL_MAX_REQUEST + 1);
+	size_t max = geteuid() ? BH_CTL_MAX_REQUEST : BH_CTL_MAX_ROOT_REQUEST;
+	char *text = calloc(1, max + 1);
 
-	memset(text, 'x', BH_CTL_MAX_REQUEST);
+	memset(text, 'x', max);
 	call(j, 5000, "echo", json_pack("{s:s}", "a", text));
 	free(text);
 }
