@@ -83,15 +83,17 @@ static void look_at_force(struct bh_policy_news *n, const char *object,
 					     .place = place});
 }
 
-/* "file:line": the sentence begins with it, as all about files do. The caller's. */
+/* "file:line": of what is wrong where the sentence begins with that, as all about files do; else of
+ * the policy itself. The caller's. */
 static char *place_of(const struct bh_policy_state *s)
 {
-	size_t n = strlen(s->file), digits;
+	size_t n = strlen(s->file), digits = 0;
 
-	if (strncmp(s->why, s->file, n) || s->why[n] != ':')
-		return bh_strf("%s", s->file);
-	digits = strspn(s->why + n + 1, "0123456789");
-	return digits ? bh_strf("%.*s", (int)(n + 1 + digits), s->why) : bh_strf("%s", s->file);
+	if (!strncmp(s->why, s->file, n) && s->why[n] == ':')
+		digits = strspn(s->why + n + 1, "0123456789");
+	if (digits)
+		return bh_strf("%.*s", (int)(n + 1 + digits), s->why);
+	return s->line ? bh_strf("%s:%u", s->file, s->line) : bh_strf("%s", s->file);
 }
 
 static void look_at_refusal(struct bh_policy_news *n, const char *object,

@@ -147,6 +147,7 @@ int bh_objects_restore_row(struct bh_objects *o, const struct bh_row_text *row, 
 /* One policy as the status page lists it. */
 struct bh_policy_state {
 	const char *kind, *ns, *name, *file;
+	uint32_t line; /* where this version begins; 0: not known */
 	/* this version, one of the two; both NULL when it is not valid */
 	const struct bh_policy *policy;
 	const struct bh_runtime_policy *runtime;

@@ -128,6 +128,11 @@ def news(node):
         node.write("news.yaml", text + " " + body + "\n")
         node.sync()
         check("news.yaml" in told(words)["place"], f"{words}: with its place")
+    node.write("other.yaml", "# a comment\n---\n" + text + "  users: {deny: [9]}\n")
+    node.sync()
+    check(told("already defined at")["place"].endswith("other.yaml:3"),
+          "a second one of the name: where it is")
+    node.remove("other.yaml")
     node.remove("news.yaml")
     node.sync()
     told("news removed")
