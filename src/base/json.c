@@ -230,3 +230,13 @@ void bh_json_forgets(void)
 {
 	json_set_alloc_funcs(malloc, forget);
 }
+
+json_t *bh_json_text(const char *text)
+{
+	BH_CLEANUP(bh_freep) char *copy = text && *text ? strdup(text) : NULL;
+
+	if (!copy)
+		return json_null();
+	bh_utf8_mend(copy);
+	return json_string(copy);
+}

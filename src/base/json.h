@@ -36,5 +36,9 @@ int bh_json_get_obj(const json_t *obj, const char *key, bool required, json_t **
 int bh_json_get_arr(const json_t *obj, const char *key, bool required, json_t **ret,
 		    struct bh_err *err);
 
+/* A string of any bytes: those that are not UTF-8 become '?'. JSON's null for NULL and "". The
+ * caller owns it. */
+json_t *bh_json_text(const char *text);
+
 /* Once, before any JSON: its memory is zeroed when it is freed, for there are passwords in some. */
 void bh_json_forgets(void);

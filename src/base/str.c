@@ -152,3 +152,18 @@ size_t bh_utf8_len(const void *text, size_t left)
 	}
 	return n;
 }
+
+void bh_utf8_mend(char *text)
+{
+	size_t left = strlen(text);
+
+	while (left) {
+		size_t n = bh_utf8_len(text, left);
+
+		if (!n)
+			*text = '?';
+		n = n ? n : 1;
+		text += n;
+		left -= n;
+	}
+}

@@ -34,3 +34,6 @@ void bh_hex(const void *bytes, size_t n, char *out);
 /* Length of the UTF-8 character at text (RFC 3629: no overlong forms, no surrogates, at most
  * U+10FFFF) out of `left` bytes; 0 when there is none. */
 size_t bh_utf8_len(const void *text, size_t left);
+/* Writes '?' over the bytes of text that are not UTF-8, such as those of a character that was cut.
+ */
+void bh_utf8_mend(char *text);

@@ -57,6 +57,14 @@ static void gathering_done(struct gathering *g)
 	bh_str_done(&g->sums);
 }
 
+/* A process chooses its names: what is not UTF-8 must not make the whole file unreadable. */
+static json_t *any_text(const char *text, size_t n)
+{
+	BH_CLEANUP(bh_freep) char *copy = strndup(text, n);
+
+	return bh_json_text(copy);
+}
+
 static json_t *link_text(pid_t pid, const char *what)
 {
 	char path[64], target[PATH_MAX];
@@ -64,7 +72,7 @@ static json_t *link_text(pid_t pid, const char *what)
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
 	n = readlink(path, target, sizeof(target) - 1);
-	return n < 0 ? json_null() : json_stringn_nocheck(target, (size_t)n);
+	return n < 0 ? json_null() : any_text(target, (size_t)n);
 }
 
 /* Arguments as an array; bytes that are no UTF-8 are written as '?'. */
@@ -79,16 +87,8 @@ static json_t *command_line(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	if (bh_fs_read(path, 1 << 20, &text, &len, &err) < 0)
 		return args;
-	for (size_t i = 0; i < len; i += strlen(text + i) + 1) {
-		json_t *s = json_string(text + i);
-
-		if (!s) {
-			for (char *c = text + i; *c; c++)
-				*c = (signed char)*c < 0 ? '?' : *c;
-			s = json_string(text + i);
-		}
-		json_array_append_new(args, s);
-	}
+	for (size_t i = 0; i < len; i += strlen(text + i) + 1)
+		json_array_append_new(args, text[i] ? bh_json_text(text + i) : json_string(""));
 	return args;
 }
 
@@ -100,7 +100,7 @@ static json_t *status_field(const char *status, const char *name)
 		return json_null();
 	p += strlen(name);
 	p += strspn(p, " \t");
-	return json_stringn_nocheck(p, strcspn(p, "\n"));
+	return any_text(p, strcspn(p, "\n"));
 }
 
 static int one_process(pid_t pid, void *arg)

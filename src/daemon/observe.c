@@ -195,12 +195,12 @@ static json_t *edge_json(const struct edge_view *v)
 	const struct bh_edge *e = &v->fact->value;
 	bool out = k->dir == BH_EGRESS;
 	char own[BH_IP_TEXT], remote[BH_IP_TEXT], proto[8], port[16];
-	const char *process = v->path ? v->path : e->comm[0] ? e->comm : NULL;
+	json_t *process = bh_json_text(v->path ? v->path : e->comm);
 
 	bh_ip_format(&v->own, own);
 	bh_ip_format(&v->remote, remote);
 	snprintf(port, sizeof(port), "%u/%s", ntohs(k->port), bh_proto_format(k->proto, proto));
-	return json_pack("{ss ss ss ss ss ss ss ss? ss? si sI sI so so si ss ss}", "from",
+	return json_pack("{ss ss ss ss ss ss ss ss? so si sI sI so so si ss ss}", "from",
 			 out ? v->pod : v->peer, "fromAddress", out ? own : remote, "to",
 			 out ? v->peer : v->pod, "toAddress", out ? remote : own, "port", port,
 			 "verdict", k->verdict == BH_ALLOWED ? "allowed" : "denied", "reason",

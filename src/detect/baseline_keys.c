@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "detect/baseline.h"
 #include "detect/names.h"
 
@@ -104,7 +105,7 @@ static const char *use_of(const struct bh_activity *a)
 	}
 }
 
-size_t bh_baseline_keys(const struct bh_activity *a, struct bh_base_key ret[BH_BASE_KEYS_MAX])
+static size_t keys_of(const struct bh_activity *a, struct bh_base_key ret[BH_BASE_KEYS_MAX])
 {
 	const char *use = use_of(a);
 	char proto[8];
@@ -126,5 +127,16 @@ size_t bh_baseline_keys(const struct bh_activity *a, struct bh_base_key ret[BH_B
 		snprintf(add(ret, &n, BH_BASE_USE)->text, BH_BASE_KEY, "user %u",
 			 a->u.setid.new_uid);
 	}
+	return n;
+}
+
+/* Baselines are JSON, so that a name that is no UTF-8, or was cut within a character, would keep
+ * all of it from being saved. */
+size_t bh_baseline_keys(const struct bh_activity *a, struct bh_base_key ret[BH_BASE_KEYS_MAX])
+{
+	size_t n = keys_of(a, ret);
+
+	for (size_t i = 0; i < n; i++)
+		bh_utf8_mend(ret[i].text);
 	return n;
 }

@@ -115,8 +115,8 @@ json_t *bh_ocsf_finding(struct bh_ocsf *o, const struct bh_ocsf_finding *f)
 				       f->is_new ? 1 : 2, f->is_new ? "Create" : "Update",
 				       (enum bh_ocsf_severity)f->severity, f->time_ms};
 	json_t *e = bh_ocsf_base(o, &h, "security_control");
-	json_t *ours = json_pack("{s:s, s:s, s:s}", "detector", f->detector, "key", f->key,
-				 "response", f->response);
+	json_t *ours = json_pack("{s:s, s:o*, s:s}", "detector", f->detector, "key",
+				 bh_ocsf_text(f->key), "response", f->response);
 
 	bh_ocsf_put(e, "count", json_integer((json_int_t)f->count));
 	bh_ocsf_put_correlation(e, f->uid);

@@ -83,6 +83,11 @@ class Scene:
 
 
 def no_answers(scene):
+    before = scene.state("hook")
+    scene.mode(NO_ANSWERS[0])
+    scene.make_events(1)
+    # an answer may have been on its way
+    wait_until(lambda: scene.state("hook")["retries"] > before["retries"], LONG_S, "no delivery")
     for how in NO_ANSWERS:
         before = scene.state("hook")
         scene.mode(how)

@@ -19,8 +19,8 @@ static void test_bad_bytes_are_answered(void **state)
 	n = frame_of(f, "{\"verb\":\"echo\"}");
 	f[6] = BH_CTL_MORE;
 	expect_refusal(f, n, "a client sends no streams");
-	memcpy(f, "BKH1\1\0\0\0\1\0\4\0", 12);
-	expect_refusal(f, 12, "262145 bytes");
+	memcpy(f, "BKH1\1\0\0\0\1\0\0\1", 12); /* more than root may send */
+	expect_refusal(f, 12, "16777217 bytes");
 	assert_int_equal(fx.calls, 0);
 }
 

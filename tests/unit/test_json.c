@@ -324,6 +324,32 @@ static void test_parent_is_no_object(void **state)
 			bh_json_get_str(NULL, "k", false, &s, &err));
 }
 
+static void test_any_text(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {{"plain", "plain"},
+		    {"\xff\xfe/x\n\033",
+		     "?"
+		     "?/x\n\033"},
+		    {"half\xc3", "half?"},
+		    {"\xc0\x80\xed\xa0\x80", "?????"},
+		    {"\xc3\xa9\xf0\x9f\x98\x80", "\xc3\xa9\xf0\x9f\x98\x80"},
+		    {"", NULL},
+		    {NULL, NULL}};
+
+	(void)state;
+	for (size_t i = 0; i < BH_ARRAY_SIZE(rows); i++) {
+		BH_CLEANUP(bh_json_decrefp) json_t *j = bh_json_text(rows[i].in);
+
+		assert_non_null(j);
+		if (rows[i].want)
+			assert_string_equal(json_string_value(j), rows[i].want);
+		else
+			assert_true(json_is_null(j));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_types),
 		cmocka_unit_test(test_int_range),
 		cmocka_unit_test(test_parent_is_no_object),
+		cmocka_unit_test(test_any_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
