@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/baselines_parts.h"
 #include "daemon/config_runtime.h"
+#include "daemon/digest.h"
 #include "detect/baseline_seq.h"
 #include "policy/workload.h"
 #include "store/store.h"
@@ -17,6 +18,8 @@
 #define MAX_WORKLOADS 4096
 #define MAX_TEXT      (8u << 20)
 #define TABLE	      "baseline"
+#define IMPORTS	      "meta" /* which files were imported; another table than the baselines' */
+#define MAX_IMPORTS   64
 #define RHYTHM_NS     (60 * 1000000000ull)
 
 struct held {
@@ -357,18 +360,82 @@ int bh_baselines_text(const struct bh_baselines *l, const char *workload, char *
 	return *ret ? 0 : bh_fail(err, ENOMEM, "baseline");
 }
 
+/* ---- imports ---- */
+
+/* Digests of the files that were imported for a workload, oldest first; the caller's. */
+static json_t *imported(struct bh_baselines *l, const char *key)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+	json_t *list = NULL;
+	struct bh_err err;
+
+	if (bh_store_get(l->store, IMPORTS, key, &text, &err) == 0 && text &&
+	    bh_json_parse(text, strlen(text), MAX_TEXT, &list, &err) == 0 && json_is_array(list))
+		return list;
+	json_decref(list);
+	return json_array();
+}
+
+static char *import_key(const struct bh_baseline *b)
+{
+	return bh_strf("imported/%016llx", (unsigned long long)b->workload);
+}
+
+/* Whether that file is in it already: its own export, or one that was imported before. Counted
+ * again it would pass for what another replica saw. */
+static bool is_replay(struct bh_baselines *l, const struct bh_baseline *b, const char *text,
+		      const char *digest)
+{
+	BH_CLEANUP(bh_str_done) struct bh_str own = {0};
+	BH_CLEANUP(bh_freep) char *key = import_key(b);
+	BH_CLEANUP(bh_json_decrefp) json_t *list = key ? imported(l, key) : NULL;
+	const json_t *one;
+	size_t i;
+
+	if (!bh_baseline_write(b, &own) && !strcmp(bh_str_text(&own), text))
+		return true;
+	json_array_foreach(list, i, one)
+	{
+		if (!strcmp(json_string_value(one) ? json_string_value(one) : "", digest))
+			return true;
+	}
+	return false;
+}
+
+static void note_import(struct bh_baselines *l, const struct bh_baseline *b, const char *digest)
+{
+	BH_CLEANUP(bh_freep) char *key = import_key(b), *text = NULL;
+	BH_CLEANUP(bh_json_decrefp) json_t *list = key ? imported(l, key) : NULL;
+	struct bh_err err = {0};
+
+	while (json_array_size(list) >= MAX_IMPORTS)
+		json_array_remove(list, 0);
+	json_array_append_new(list, json_string(digest));
+	text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+	if (!text || bh_store_put(l->store, IMPORTS, key, text, &err) < 0)
+		bh_warn("an import of a baseline is not remembered: %s",
+			text ? err.text : "no memory");
+}
+
 int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_workload,
 			struct bh_err *err)
 {
 	BH_CLEANUP(bh_baseline_freep) struct bh_baseline *b = NULL;
+	char digest[BH_DIGEST_TEXT];
 	struct held *h;
 	int r = strlen(text) > MAX_TEXT ? bh_fail(err, EFBIG, "a baseline of more than 8 MiB")
 					: bh_baseline_read(text, strlen(text), &b, err);
 
+	if (!r)
+		r = bh_digest_bytes(text, strlen(text), digest, err);
 	if (r < 0)
 		return r;
 	bh_baseline_forget_replicas(b);
 	h = bh_map_get(&l->held, &b->workload, sizeof(b->workload));
+	if (h && is_replay(l, h->b, text, digest)) {
+		*ret_workload = name_of(h->b);
+		return *ret_workload ? 0 : bh_fail(err, ENOMEM, "baselines");
+	}
 	if (h)
 		r = bh_baseline_merge(h->b, b, err);
 	else if (hold(l, &b, &h))
@@ -377,6 +444,7 @@ int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_wor
 		return r;
 	h->is_changed = true;
 	save_one(l, h);
+	note_import(l, h->b, digest);
 	*ret_workload = name_of(h->b);
 	return *ret_workload ? 0 : bh_fail(err, ENOMEM, "baselines");
 }
@@ -384,14 +452,18 @@ int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_wor
 int bh_baselines_reset(struct bh_baselines *l, const char *workload, struct bh_err *err)
 {
 	struct held *h = find_or_fail(l, workload, err);
-	BH_CLEANUP(bh_freep) char *key = NULL;
+	BH_CLEANUP(bh_freep) char *key = NULL, *imports = NULL;
 	uint64_t number;
 	int r;
 
 	if (!h)
 		return err->code;
 	key = row_key(h->b);
+	imports = import_key(h->b);
 	r = key ? bh_store_del(l->store, TABLE, key, err) : bh_fail(err, ENOMEM, "baseline");
+	if (r >= 0)
+		r = imports ? bh_store_del(l->store, IMPORTS, imports, err)
+			    : bh_fail(err, ENOMEM, "baseline");
 	if (r < 0)
 		return r;
 	number = h->b->workload;

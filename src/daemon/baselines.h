@@ -56,8 +56,8 @@ int bh_baselines_list(const struct bh_baselines *l, json_t **ret, struct bh_err 
 /* Canonical text of a baseline, the caller's. -ENOENT. */
 int bh_baselines_text(const struct bh_baselines *l, const char *workload, char **ret,
 		      struct bh_err *err);
-/* Adds what a file says to the baseline of its workload, or makes it. *ret_workload: the caller's.
- */
+/* Adds what a file says to the baseline of its workload, or makes it; the same file counts once.
+ * *ret_workload: the caller's. */
 int bh_baselines_import(struct bh_baselines *l, const char *text, char **ret_workload,
 			struct bh_err *err);
 /* Forgets, and learns anew. -ENOENT. */

@@ -98,10 +98,21 @@ def baselines(node, pods):
     equal(node.cli("baseline", "import", path, "--key", public).returncode, 0, "import")
     equal(node.cli("baseline", "diff", path, "s/web-1", "--key", public).returncode, 0,
           "as it was before")
+    once(node, path, public)
     moved(node, path, public)
     node.restart(hard=True)
     equal(node.cli("baseline", "diff", path, "s/web-1", "--key", public).returncode, 0,
           "also over kill -9")
+
+
+def once(node, path, public):
+    """A file that is imported again is no second replica."""
+    def row():
+        return next(b for b in node.ask("baseline", "list")["baselines"] if b["workload"] == "s/web-1")
+    before = row()
+    for _ in range(3):
+        equal(node.cli("baseline", "import", path, "--key", public).returncode, 0, "import again")
+    equal(row(), before, "changes nothing")
 
 
 def moved(node, path, public):
