@@ -37,6 +37,11 @@ struct bh_chain bh_journal_head(const struct bh_journal *j)
 	return bh_event_log_head(j->log);
 }
 
+bool bh_journal_is_older(const struct bh_journal *j)
+{
+	return j->is_older;
+}
+
 struct bh_event_log_state bh_journal_state(const struct bh_journal *j)
 {
 	return bh_event_log_state(j->log);
@@ -416,7 +421,9 @@ static int open_log(struct bh_journal *j, struct bh_err *err)
 	j->noted = opt.known;
 	j->missed = j->noted_missed = opt.missed;
 	opt.path = j->path;
-	return bh_event_log_open(&opt, &j->log, err);
+	r = bh_event_log_open(&opt, &j->log, err);
+	j->is_older = !r && !opt.known.seq && bh_event_log_head(j->log).seq;
+	return r;
 }
 
 static int open_hold(struct bh_journal *j, struct bh_err *err)

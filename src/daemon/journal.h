@@ -89,5 +89,7 @@ void bh_journal_verify(struct bh_journal *j, struct bh_request *rq);
 struct bh_bus *bh_journal_bus(struct bh_journal *j);
 const char *bh_journal_path(const struct bh_journal *j);
 struct bh_chain bh_journal_head(const struct bh_journal *j);
+/* At the start there was a log that the database knew nothing of: it is new, or was damaged. */
+bool bh_journal_is_older(const struct bh_journal *j);
 struct bh_event_log_state bh_journal_state(const struct bh_journal *j);
 struct bh_loop *bh_journal_loop(const struct bh_journal *j);

@@ -20,6 +20,7 @@ struct bh_journal {
 	char *path;
 	char instance[40];
 	struct bh_chain noted;	 /* head as the database has it */
+	bool is_older;		 /* there was a log, but nothing noted */
 	struct bh_map announced; /* "rule at stage": expiries told already */
 	char last_failure[BH_ERR_TEXT];
 	struct bh_backlog *backlog; /* while the log cannot be written */

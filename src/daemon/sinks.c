@@ -111,7 +111,8 @@ static int take_cursor(const char *key, const char *json, void *arg)
 	return 0;
 }
 
-/* A sink that is new begins with the event that the daemon was started. */
+/* A sink that is new begins with the event that the daemon was started; one whose cursor is gone
+ * with a damaged database gets all that the log has, for nobody knows what it got. */
 static int find_cursor(struct sink *s, struct bh_err *err)
 {
 	BH_CLEANUP(bh_freep) char *key = cursor_key(s);
@@ -124,7 +125,9 @@ static int find_cursor(struct sink *s, struct bh_err *err)
 		return r;
 	/* a log that was begun anew has smaller numbers */
 	if (!f.has_one || s->cursor > head.seq)
-		s->cursor = f.has_one || !head.seq ? 0 : head.seq - 1;
+		s->cursor = f.has_one || !head.seq || bh_journal_is_older(s->d->journal)
+				    ? 0
+				    : head.seq - 1;
 	s->noted = f.has_one ? s->cursor : UINT64_MAX;
 	return 0;
 }

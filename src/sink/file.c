@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "base/str.h"
 #include "sink/parts.h"
 
@@ -78,13 +79,28 @@ static void find_first(struct bh_event_log *l, uint64_t known)
 
 /* ---- opening ---- */
 
+static int open_rw(const char *path)
+{
+	return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
+/* Somebody removed the directory: that must not be the end of the log. false: it stays away. */
+static bool make_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	BH_CLEANUP(bh_freep) char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+	struct bh_err ignored;
+
+	return dir && *dir && !bh_fs_mkdirs(dir, 0755, &ignored);
+}
+
 static int open_file(struct bh_event_log *l, struct bh_err *err)
 {
-	BH_CLEANUP(bh_closep)
-	int fd = open(l->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		      0600);
+	BH_CLEANUP(bh_closep) int fd = open_rw(l->path);
 	struct stat st;
 
+	if (fd < 0 && errno == ENOENT && make_directory(l->path))
+		fd = open_rw(l->path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return bh_fail_sys(err, errno, "open '%s'", l->path);
 	if (!S_ISREG(st.st_mode))

@@ -22,7 +22,7 @@
 struct bh_event_log;
 
 struct bh_event_log_options {
-	const char *path;      /* its directory exists */
+	const char *path;      /* its directory is made when it is not there */
 	uint64_t max_bytes;    /* per file; 0: BH_LOG_MAX_BYTES */
 	unsigned keep;	       /* rotated files; 0: BH_LOG_KEEP */
 	struct bh_chain known; /* head noted at the last run; seq 0: none */

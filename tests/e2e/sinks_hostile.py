@@ -135,6 +135,21 @@ def killed(scene):
           "one request", sorted(twice))
 
 
+def damaged(scene):
+    """Cursors are gone with the database: what was not delivered is, rather twice than never."""
+    scene.mode("closes")
+    scene.make_events(5)
+    last = scene.head()
+    scene.node.stop()
+    with open(scene.node.path("state", "bulkhead.db"), "r+b") as f:
+        f.write(b"not a database at all" * 200)
+    scene.mode("ok")
+    scene.node.start()
+    scene.wait_all("damaged")
+    got = {s for r in scene.lines("got.jsonl") for s in r["seqs"]}
+    check(set(range(1, last + 1)) <= got, "a damaged database loses no event")
+
+
 def slow(scene):
     """Longer than the patience with one that takes nothing: it does take something."""
     wait_until(lambda: scene.state("slow")["behind"] == 0, LONG_S, "nothing is behind")
@@ -162,6 +177,8 @@ def main():
         endless(scene)
     with part("killed under a steady flow"):
         killed(scene)
+    with part("a damaged database"):
+        damaged(scene)
     with part("a slow reader"):
         slow(scene)
     equal([scene.state(n)["lost"] for n in ("hook", "slow")], [0, 0], "none is lost")

@@ -96,6 +96,21 @@ static void test_moved_file_shows(void **state)
 	prove_fails("line 6: 3 lines before it are missing");
 }
 
+/* the directory, too: the log is begun anew in another one */
+static void test_removed_directory_shows(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	open_log();
+	append_all(1, 5);
+	assert_int_equal(unlink(fx.path), 0);
+	assert_int_equal(rmdir(fx.dir), 0);
+	append_all(6, 7);
+	assert_int_equal(stat(fx.path, &st), 0);
+	prove_fails("the log begins with line 6, but 1 was kept");
+}
+
 /* whatever number a crash in the middle of a rotation leaves unused */
 static void test_crash_at_any_step_of_rotation(void **state)
 {
@@ -129,6 +144,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing_first_file_shows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unnoted_rotation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moved_file_shows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed_directory_shows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash_at_any_step_of_rotation, setup,
 						teardown),
 	};
