@@ -203,12 +203,12 @@ static int say(struct sink *s, json_t *take_body, struct bh_err *err)
 	return 0;
 }
 
-/* The first of the events are with the receiver, but for those it refused. What it says of their
- * numbers is believed within reason. */
+/* The first of the events, one at least, are with the receiver, but for those it refused. What it
+ * says of their numbers is believed within reason. */
 static void take_done(struct sink *s, json_int_t done, json_int_t refused, const char *text)
 {
 	size_t all = json_array_size(s->events);
-	size_t n = done < 0 || (size_t)done > all ? all : (size_t)done;
+	size_t n = (size_t)done > all ? all : (size_t)done;
 	size_t unwanted = refused < 0 ? 0 : (size_t)refused > n ? n : (size_t)refused;
 
 	s->refused += unwanted;
@@ -222,8 +222,7 @@ static void take_done(struct sink *s, json_int_t done, json_int_t refused, const
 		s->events = NULL;
 		return;
 	}
-	if (n)
-		s->cursor = bh_export_seq(json_array_get(s->events, n - 1));
+	s->cursor = bh_export_seq(json_array_get(s->events, n - 1));
 	while (n--)
 		json_array_remove(s->events, 0);
 }
@@ -236,7 +235,7 @@ static void take_answer(struct sink *s, const json_t *answer)
 
 	s->is_asked = false;
 	s->restart_s = FIRST_RESTART_S;
-	if (!json_object_get(answer, "done")) {
+	if (json_integer_value(json_object_get(answer, "done")) < 1) {
 		if (!s->error[0])
 			bh_warn("sink '%s': %s", s->name, error ? error : "no delivery");
 		snprintf(s->error, sizeof(s->error), "%s", error ? error : "no delivery");
