@@ -17,7 +17,7 @@
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* What a key holds. */
-enum form { TEXT, REQUIRED, FILE_TEXT, FLAG, FACILITY, URL, HEADERS, CLASSES, SEVERITY };
+enum form { TEXT, REQUIRED, ADDRESS, FILE_TEXT, FLAG, FACILITY, URL, HEADERS, CLASSES, SEVERITY };
 
 struct key {
 	const char *name;
@@ -29,7 +29,7 @@ static const struct kind {
 	struct key keys[14]; /* beside those of all */
 } kinds[] = {
 	{"syslog",
-	 {{"address", REQUIRED},
+	 {{"address", ADDRESS},
 	  {"tls", FLAG},
 	  {"ca", FILE_TEXT},
 	  {"certificate", FILE_TEXT},
@@ -57,16 +57,45 @@ static int set(json_t *sink, const char *key, json_t *take_value, struct bh_yaml
 
 /* ---- one form each ---- */
 
+/* "HOST:PORT" or "[IPv6]:PORT" in n bytes, the port 1-65535; without needs_port it may be left out.
+ * Whether there is such a host shows later. */
+static bool is_place(const char *text, size_t n, bool needs_port)
+{
+	const char *end = *text == '[' ? memchr(text, ']', n) : memchr(text, ':', n);
+	size_t host = end ? (size_t)(end - text) + (*text == '[') : n, digits = 0;
+	unsigned long port = 0;
+
+	if (!host || (*text == '[' && (!end || host < 4)))
+		return false;
+	for (size_t i = 0; i < host; i++) {
+		if (text[i] <= ' ' || strchr("/@?#\"'\\", text[i]))
+			return false;
+	}
+	if (host == n)
+		return !needs_port;
+	for (; host + 1 + digits < n && digits < 6; digits++) {
+		char c = text[host + 1 + digits];
+
+		if (c < '0' || c > '9')
+			return false;
+		port = port * 10 + (unsigned long)(c - '0');
+	}
+	return text[host] == ':' && host + 1 + digits == n && port && port <= UINT16_MAX;
+}
+
 static int take_text(const struct bh_yaml *m, const struct key *k, json_t *sink,
 		     struct bh_yaml_err *err)
 {
 	const char *text = NULL;
-	int r = bh_yaml_get_str(m, k->name, k->form == REQUIRED, &text, err);
+	int r = bh_yaml_get_str(m, k->name, k->form != TEXT, &text, err);
 
 	if (r < 0 || !text)
 		return r;
 	if (!*text)
 		return bh_yaml_fail(err, bh_yaml_find(m, k->name), "'%s' is empty", k->name);
+	if (k->form == ADDRESS && !is_place(text, strlen(text), true))
+		return bh_yaml_fail(err, bh_yaml_find(m, k->name),
+				    "'%s': '%s' is not HOST:PORT or [IPv6]:PORT", k->name, text);
 	return set(sink, k->name, json_string(text), err);
 }
 
@@ -123,7 +152,7 @@ static int take_url(const struct bh_yaml *m, const struct key *k, json_t *sink,
 	if (r < 0)
 		return r;
 	host = !strncmp(url, "https://", 8) ? url + 8 : !strncmp(url, "http://", 7) ? url + 7 : "";
-	if (!*host || *host == '/' || strpbrk(url, " \t\r\n@"))
+	if (strpbrk(url, " \t\r\n@") || !is_place(host, strcspn(host, "/?#"), false))
 		return bh_yaml_fail(err, bh_yaml_find(m, k->name),
 				    "'%s': '%s' is not https://HOST[:PORT][/PATH]", k->name, url);
 	if (url[4] == ':' && !is_insecure)
@@ -229,9 +258,10 @@ static int take(const struct bh_yaml *m, const struct key *k, json_t *sink, stru
 {
 	static int (*const readers[])(const struct bh_yaml *, const struct key *, json_t *,
 				      struct bh_yaml_err *) = {
-		[TEXT] = take_text,	  [REQUIRED] = take_text,     [FILE_TEXT] = take_file,
-		[FLAG] = take_flag,	  [FACILITY] = take_facility, [URL] = take_url,
-		[HEADERS] = take_headers, [CLASSES] = take_classes,   [SEVERITY] = take_severity};
+		[TEXT] = take_text,	   [REQUIRED] = take_text,   [ADDRESS] = take_text,
+		[FILE_TEXT] = take_file,   [FLAG] = take_flag,	     [FACILITY] = take_facility,
+		[URL] = take_url,	   [HEADERS] = take_headers, [CLASSES] = take_classes,
+		[SEVERITY] = take_severity};
 
 	return readers[k->form](m, k, sink, err);
 }

@@ -194,6 +194,10 @@ def refusals(node):
     cases = (
         ({"type": "kafka"}, "'type': 'kafka' is none of syslog, otlp, webhook"),
         ({"type": "syslog"}, "'address' is missing"),
+        *(({"type": "syslog", "address": a}, "is not HOST:PORT") for a in (
+            "h", "h:", ":1", "h:0", "h:65536", "h:x", "h:1:2", "[::1]", "[]:1", "a b:1", "h/x:1")),
+        *(({"type": "otlp", "url": "https://" + u}, "is not https://") for u in (
+            "", "/x", ":1", "h:0/x", "h:65536", "h:x", "[::1", "h:99999999999999999999/", "u@h")),
         ({"type": "syslog", "address": "h:1", "name": "a\"b"}, "has more than letters"),
         ({"type": "syslog", "address": "h:1", "urll": "x"}, "unknown field 'urll'"),
         ({"type": "otlp", "url": "http://h"}, "insecure: true"),
@@ -203,6 +207,14 @@ def refusals(node):
         ({"type": "syslog", "address": "h:1", "key": "/etc/hostname"}, "'certificate' is missing"),
     )
     path = node.path("bad.yaml")
+    good = [{"type": "syslog", "name": f"s{i}", "address": a} for i, a in enumerate(
+        ("logs.example.org:6514", "192.0.2.1:1", "[2001:db8::1]:65535"))]
+    good += [{"type": "otlp", "name": f"o{i}", "url": u} for i, u in enumerate(
+        ("https://h", "https://h:4318", "https://[::1]:1/x?y=z", "https://[::1]"))]
+    with open(path, "w") as f:
+        json.dump({"apiVersion": "bulkhead.io/v1alpha1", "kind": "DaemonConfig", "sinks": good}, f)
+    r = run(node.binary, "--config", path, "--check", check=False)
+    equal((r.returncode, r.stderr), (0, ""), "taken: names, addresses, ports, paths")
     for sink, text in cases:
         with open(path, "w") as f:
             json.dump({"apiVersion": "bulkhead.io/v1alpha1", "kind": "DaemonConfig",
