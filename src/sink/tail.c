@@ -139,6 +139,20 @@ static int open_next(struct bh_tail *t)
 
 /* ---- lines ---- */
 
+/* At the end of a file that has become shorter than what was read of it: somebody emptied it, and
+ * what is written since begins anew. */
+static bool was_cut(struct bh_tail *t)
+{
+	off_t at = lseek(t->fd, 0, SEEK_CUR);
+	struct stat st;
+
+	if (at < 0 || fstat(t->fd, &st) < 0 || st.st_size >= at)
+		return false;
+	t->len = t->pos = 0;
+	t->is_skipping = false;
+	return lseek(t->fd, 0, SEEK_SET) == 0;
+}
+
 /* 1: bytes were read; 0: the end of the file. No line is as long as the buffer: what is, is passed
  * over. */
 static int fill(struct bh_tail *t, struct bh_err *err)
@@ -154,7 +168,7 @@ static int fill(struct bh_tail *t, struct bh_err *err)
 	}
 	do {
 		n = read(t->fd, t->buf + t->len, 2 * (size_t)BH_CHAIN_MAX_LINE - t->len);
-	} while (n < 0 && errno == EINTR);
+	} while ((n < 0 && errno == EINTR) || (!n && was_cut(t)));
 	if (n < 0)
 		return bh_fail_sys(err, errno, "read '%s'", t->path);
 	t->len += (size_t)n;

@@ -101,6 +101,20 @@ static void test_before_the_log_exists(void **state)
 	assert_int_equal(bh_tail_lost(fx.tail), 0);
 }
 
+/* Emptied in place, as some log rotators do: what comes then is read at once. */
+static void test_emptied_file(void **state)
+{
+	(void)state;
+	open_log(0, 0);
+	write_events(9);
+	open_tail(0);
+	assert_int_equal(read_events(20), 9);
+	assert_int_equal(truncate(fx.path, 0), 0);
+	write_events(3);
+	assert_int_equal(read_events(20), 3);
+	assert_int_equal(bh_tail_lost(fx.tail), 0);
+}
+
 /* Files of a few lines, so that reading and rotation cross in every way. */
 static void test_over_rotation(void **state)
 {
@@ -216,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_before_the_log_exists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_over_rotation, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_emptied_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_one_slice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rotated_away, setup, teardown),
