@@ -7,10 +7,11 @@
 /* What was found, in the words of the daemon's answer. */
 static json_t *found(const struct bh_chain_check *k, const char *problem)
 {
-	return json_pack("{s:b s:s? s:I s:I s:I s:I s:I}", "whole", !problem, "problem", problem,
-			 "lines", (json_int_t)k->lines, "firstSeq", (json_int_t)k->first_seq,
-			 "lastSeq", (json_int_t)k->at.seq, "missed", (json_int_t)k->gaps.missed,
-			 "tornBytes", (json_int_t)k->gaps.torn);
+	return json_pack("{s:b s:s? s:I s:I s:I s:I s:I s:I}", "whole", !problem, "problem",
+			 problem, "lines", (json_int_t)k->lines, "firstSeq",
+			 (json_int_t)k->first_seq, "lastSeq", (json_int_t)k->at.seq, "missed",
+			 (json_int_t)k->gaps.missed, "tornBytes", (json_int_t)k->gaps.torn,
+			 "openBytes", (json_int_t)k->open_tail);
 }
 
 static int check_file(struct bh_chain_check *k, const char *path, struct bh_err *err)
@@ -64,6 +65,11 @@ static void show(const struct bh_cli *cli, const json_t *answer)
 		bh_out_line(&cli->out, BH_BAD,
 			    "%lld events could not be written, which the log says itself",
 			    bh_show_int(answer, "missed"));
+	if (bh_show_int(answer, "openBytes"))
+		bh_out_line(&cli->out, BH_WARN,
+			    "It ends within a line, of which %lld bytes are there: it is being "
+			    "written, or was cut",
+			    bh_show_int(answer, "openBytes"));
 	if (bh_show_int(answer, "tornBytes"))
 		bh_out_line(&cli->out, BH_WARN, "Crashes cut off %lld bytes of lines",
 			    bh_show_int(answer, "tornBytes"));

@@ -37,10 +37,11 @@ static struct run parse_run(const char *key)
 	return r;
 }
 
-/* What was collapsed stands for many: everything with the same beginning. Returns whether. */
+/* What was collapsed, or was no UTF-8, stands for many: everything with the same beginning. Returns
+ * whether. */
 static bool pattern(const char *path, char out[KEY])
 {
-	size_t n = strcspn(path, "#*");
+	size_t n = strcspn(path, "#*?");
 
 	snprintf(out, KEY, "%.*s%s", (int)n, path, path[n] ? "*" : "");
 	return path[n];

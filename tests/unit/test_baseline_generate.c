@@ -109,6 +109,7 @@ static const struct fact runs[] = {
 	{BH_BASE_EXEC, "/bin/dash /docker-entrypoint.sh"},
 	{BH_BASE_EXEC, "/usr/bin/python#.# /opt/app/run.py from new"},
 	{BH_BASE_EXEC, "/opt/it's here/x y"},
+	{BH_BASE_EXEC, "/opt/odd?name"}, /* a byte that is no UTF-8 */
 	{BH_BASE_PATH, "/var/log/nginx"},
 	{BH_BASE_PATH, "/tmp/build-#/a"},
 	{BH_BASE_USE, "user 33"},
@@ -132,7 +133,8 @@ static void test_runtime(void **state)
 	bh_assert_ok(&err, bh_generate_runtime(&in, &out, &report, &err));
 	assert_int_equal(report.observed, BH_ARRAY_SIZE(runs));
 	assert_int_equal(report.admitted, report.observed);
-	assert_int_equal(report.slack, 1);
+	assert_int_equal(report.slack, 2);
+	assert_non_null(strstr(out.s, "/opt/odd*"));
 	assert_non_null(strstr(out.s, "origin: [image, new, volume]"));
 	assert_non_null(strstr(out.s, "/tmp/build-*"));
 	assert_non_null(strstr(out.s, "users: {deny: [0]}"));

@@ -1,5 +1,8 @@
 /* Commands that need no daemon, their exit codes, help, and what happens when there is none. */
 #include "cli_fixture.h"
+
+#include <sys/stat.h>
+
 #include "event/chain.h"
 
 static char dir[BH_TEST_DIR];
@@ -283,12 +286,18 @@ static void test_events_verify(void **state)
 {
 	char path[BH_TEST_DIR + 32];
 	struct shot s;
+	struct stat st;
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/events.jsonl", dir);
 	write_log(path, 9);
 	RUN(&s, "events", "verify", path);
 	shot_is(&s, 0, "whole: 3 events, number 1 to 3", "");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size - 7), 0);
+	RUN(&s, "events", "verify", path);
+	shot_is(&s, 0, "It ends within a line, of which", "");
+	write_log(path, 9);
 	RUN(&s, "events", "verify", path, path);
 	shot_is(&s, 1, "line 1", "");
 	write_log(path, 1);
