@@ -138,7 +138,7 @@ static void show_kind(const struct bh_cli *cli, const struct bh_baseline *b, enu
 	while ((e = bh_map_next(&b->facts[k], &pos))) {
 		const struct bh_base_fact *f = e->value;
 
-		bh_out_line(&cli->out, f->is_confirmed ? BH_PLAIN : BH_FAINT, "%-8s %s%s",
+		bh_out_hang(&cli->out, f->is_confirmed ? BH_PLAIN : BH_FAINT, 9, "%-8s %s%s",
 			    bh_base_kind_name(k), (const char *)e->key,
 			    f->is_confirmed ? "" : " (unconfirmed)");
 	}
@@ -334,7 +334,7 @@ static void show_diff(const struct bh_cli *cli, const char *text)
 {
 	for (size_t n; *text; text += n + (text[n] == '\n')) {
 		n = strcspn(text, "\n");
-		bh_out_line(&cli->out, *text == '+' ? BH_GOOD : BH_BAD, "%.*s", (int)n, text);
+		bh_out_hang(&cli->out, *text == '+' ? BH_GOOD : BH_BAD, 2, "%.*s", (int)n, text);
 	}
 }
 

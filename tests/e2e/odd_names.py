@@ -73,6 +73,8 @@ def baseline(node):
     shown = node.ask("baseline", "show", "shop/web")
     keys = [f["key"] for f in shown["facts"]["exec"]]
     check(any("/tmp/bad??" in k for k in keys), "with the odd ones", keys)
+    lines = node.cli("baseline", "show", "shop/web").stdout.splitlines()
+    check(max(map(len, lines)) <= 100, "and shown in 100 columns", max(lines, key=len))
     key, path = node.path("key"), node.path("web.json")
     run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
     r = node.cli("baseline", "export", "shop/web", "--key", key)
