@@ -14,19 +14,58 @@
 #define MAX_CALLS 1024
 #define NAME	  48
 
-/* Between loading the filter and the container's first instruction, and for its end. */
-static const char *const needed[] = {
-	"brk",	       "capget",	 "capset",	   "chdir",
-	"close",       "dup3",		 "epoll_ctl",	   "epoll_pwait",
-	"execve",      "exit",		 "exit_group",	   "fchown",
-	"fcntl",       "fstat",		 "fstatfs",	   "futex",
-	"getdents64",  "getpid",	 "getppid",	   "gettid",
-	"getuid",      "mmap",		 "munmap",	   "nanosleep",
-	"newfstatat",  "openat",	 "openat2",	   "prctl",
-	"read",	       "rt_sigaction",	 "rt_sigprocmask", "rt_sigreturn",
-	"sched_yield", "setgid",	 "setgroups",	   "setuid",
-	"sigaltstack", "stat",		 "statx",	   "tgkill",
-	"write",       "restart_syscall"};
+/* Between loading the filter and the container's first instruction, and for its end. Without
+ * noNewPrivileges runc loads it early: capabilities, user and directory are set under it, and the
+ * program is looked for. */
+static const char *const needed[] = {"brk",
+				     "capget",
+				     "capset",
+				     "chdir",
+				     "close",
+				     "close_range",
+				     "dup3",
+				     "epoll_ctl",
+				     "epoll_pwait",
+				     "execve",
+				     "exit",
+				     "exit_group",
+				     "faccessat",
+				     "faccessat2",
+				     "fchown",
+				     "fcntl",
+				     "fstat",
+				     "fstatfs",
+				     "futex",
+				     "getcwd",
+				     "getdents64",
+				     "getpid",
+				     "getppid",
+				     "gettid",
+				     "getuid",
+				     "madvise",
+				     "mmap",
+				     "mprotect",
+				     "munmap",
+				     "nanosleep",
+				     "newfstatat",
+				     "openat",
+				     "openat2",
+				     "prctl",
+				     "read",
+				     "readlinkat",
+				     "restart_syscall",
+				     "rt_sigaction",
+				     "rt_sigprocmask",
+				     "rt_sigreturn",
+				     "sched_yield",
+				     "setgid",
+				     "setgroups",
+				     "setuid",
+				     "sigaltstack",
+				     "stat",
+				     "statx",
+				     "tgkill",
+				     "write"};
 
 struct calls {
 	bool is_observed[MAX_CALLS], is_needed[MAX_CALLS];

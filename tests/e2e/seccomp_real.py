@@ -38,12 +38,12 @@ ENOSYS = 38
 I386 = 'int main(void) { int r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(20)); return r <= 0; }'
 
 
-def spec(root, netns, argv, profile):
+def spec(root, netns, argv, profile, no_new):
     caps = ["CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"]
     return {
         "ociVersion": "1.0.2",
-        "process": {"user": {"uid": 0, "gid": 0}, "args": list(argv), "env": ["PATH=/usr/bin:/bin"],
-                    "cwd": "/", "noNewPrivileges": True,
+        "process": {"user": {"uid": 0, "gid": 0, "additionalGids": [7]}, "args": list(argv), "env": ["PATH=/usr/bin:/bin"],
+                    "cwd": "/", "noNewPrivileges": no_new,
                     "capabilities": {k: caps for k in ("bounding", "effective", "permitted")}},
         "root": {"path": root},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
@@ -62,7 +62,7 @@ class Runc:
         mount("tmpfs", self.dir, "tmpfs")
         on_exit(lambda: run("umount", "-l", self.dir, check=False))
 
-    def run(self, argv, profile=None, program=None):
+    def run(self, argv, profile=None, program=None, no_new=True):
         self.count += 1
         d = os.path.join(self.dir, str(self.count))
         for name in ("upper", "work", "root"):
@@ -73,7 +73,7 @@ class Runc:
         mount("overlay", root, "overlay", 0,
               f"lowerdir=/,upperdir={d}/upper,workdir={d}/work")
         with open(os.path.join(d, "config.json"), "w") as f:
-            json.dump(spec(root, self.pod.conf["netns"], argv, profile), f)
+            json.dump(spec(root, self.pod.conf["netns"], argv, profile, no_new), f)
         try:
             return subprocess.run(["runc", "--root", os.path.join(self.dir, "state"), "run", "-b", d,
                                    f"bhe{os.getpid():x}-{self.count}"], capture_output=True,
@@ -82,32 +82,44 @@ class Runc:
             run("umount", "-l", root, check=False)
 
 
-def learn(node, box):
-    """The same life again and again, until learning ends."""
+def learn(node, box, workload, argv, says="", **args):
+    """The same life again and again, until learning ends; the profile."""
     def row():
         rows = node.ask("baseline", "list")["baselines"]
-        return next((b for b in rows if b["workload"] == "shop/web"), {})
+        return next((b for b in rows if b["workload"] == workload), {})
     end = time.monotonic() + 120
     while row().get("state") != "closed" and time.monotonic() < end:
-        r = box.run(["/bin/sh", "-c", LIFE])
-        if (r.returncode, r.stdout) != (0, SAYS):
+        r = box.run(argv, **args)
+        if (r.returncode, r.stdout) != (0, says):
             raise RuntimeError(f"without a profile: {r}")
-    equal(row().get("state"), "closed", "it is learnt")
+    equal(row().get("state"), "closed", f"{workload} is learnt")
+    r = node.cli("profile", "seccomp", workload)
+    equal(r.returncode, 0, f"profile: {r.stderr}")
+    return json.loads(r.stdout)
+
+
+def lives(box, what, argv, says, profile, **args):
+    """noNewPrivileges: without it runc loads the filter earlier."""
+    for no_new in (True, False, True, False):
+        r = box.run(argv, profile, no_new=no_new, **args)
+        equal((r.returncode, r.stdout, r.stderr), (0, says, ""), f"{what} passes, from its first call on")
 
 
 def main():
     node = Node(config={"runtime": {"mode": "learn", "learning": {
         "slice": "1s", "slices": SLICES, "replicas": 1, "unseen": "50%"}}}).start()
     box = Runc(node.pod("shop", "web-6bcd5d8f4-bcdfg"))
+    sh = ["/bin/sh", "-c", LIFE]
     with part("learnt"):
-        learn(node, box)
-        r = node.cli("profile", "seccomp", "shop/web")
-        equal(r.returncode, 0, f"profile: {r.stderr}")
-        profile = json.loads(r.stdout)
+        profile = learn(node, box, "shop/web", sh, SAYS)
     with part("what was observed"):
-        for _ in range(3):
-            r = box.run(["/bin/sh", "-c", LIFE], profile)
-            equal((r.returncode, r.stdout, r.stderr), (0, SAYS, ""), "passes, from the first call on")
+        lives(box, "a life", sh, SAYS, profile)
+    with part("a program that does nothing"):
+        small = Runc(node.pod("shop", "tiny-6bcd5d8f4-hjklm"))
+        path = os.path.join(testing.tempdir(), "tiny")
+        run("gcc", "-static", "-x", "c", "-o", path, "-", input="int main(void) { return 0; }")
+        least = learn(node, small, "shop/tiny", ["/program"], program=path)
+        lives(small, "nothing", ["/program"], "", least, program=path)
     with part("what was not"):
         r = box.run(["/usr/bin/python3", "-ISc", TRY], profile)
         equal([tuple(map(int, line.split())) for line in r.stdout.splitlines()],
