@@ -165,6 +165,7 @@ static __always_inline void exec_remember(struct exec_scratch *s, const struct e
 	t->flags = (is_sent ? BH_TRACE_T_ANNOUNCED : 0) | task_root(p) |
 		   (script->second & BH_TRACE_T_SECOND) |
 		   (script->is_stdin ? BH_TRACE_T_STDIN : 0) |
+		   (script->has_line ? BH_TRACE_T_LINE : 0) |
 		   (s->before.flags & BH_TRACE_T_CONNECTED ? BH_TRACE_T_AFTER : 0);
 }
 
@@ -218,6 +219,7 @@ static __always_inline void exec_file_flags(struct exec_scratch *s, const struct
 		s->flags |= BH_TRACE_F_OWN_NS;
 	if (wrote_has(&s->id, p, s->slot, s->generation))
 		s->flags |= BH_TRACE_F_WROTE;
+	s->key.origin = s->id.origin;
 	/* a runtime comes from outside, and brings its own */
 	if (s->id.origin == BH_TRACE_O_OTHER && s->before.exec_id &&
 	    path_is_outer(exec_file_path(bprm), p))

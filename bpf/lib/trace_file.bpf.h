@@ -100,20 +100,28 @@ static __always_inline void origin_judge(struct act_scratch *s, const struct bh_
 }
 
 /* Code that the image did not bring, though its interpreter did: as good as an exec of it. */
-static __always_inline void open_script(struct act_scratch *s, const struct task_struct *p,
-					const struct file *f, struct bh_trace_task *t)
+static __always_inline int script_matters(struct act_scratch *s, const struct task_struct *p,
+					  struct bh_trace_task *t)
 {
-	t->flags &= ~BH_TRACE_T_STDIN;
 	if (wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
 	else if (!origin_is_foreign(s->id.origin))
-		return;
+		return 0;
 	origin_judge(s, t);
 	act_key(s, t, BH_TRACE_FILE, BH_TRACE_OP_SCRIPT);
 	s->key.ino = s->id.ino;
 	s->key.dev = s->id.dev;
 	s->key.origin = s->id.origin;
 	s->is_high = 1;
+	return 1;
+}
+
+static __always_inline void open_script(struct act_scratch *s, const struct task_struct *p,
+					const struct file *f, struct bh_trace_task *t)
+{
+	t->flags &= ~BH_TRACE_T_STDIN;
+	if (!script_matters(s, p, t))
+		return;
 	act_walk(s, file_path(f));
 	act_note(s, t);
 }
@@ -225,7 +233,7 @@ static __always_inline void open_tell(struct act_scratch *s, const struct task_s
 			return;
 		s->flags |= BH_TRACE_F_OWN;
 	}
-	if (op != BH_TRACE_OP_READ && origin_is_mounted(s->id.origin) && !is_outer &&
+	if (op != BH_TRACE_OP_READ && wrote_matters(s->id.origin) && !is_outer &&
 	    magic != MAGIC_PROC)
 		wrote_note(&s->id, p, t);
 	act_key(s, t, BH_TRACE_FILE, op);
@@ -262,12 +270,51 @@ static __always_inline void call_open(struct act_scratch *s, const struct task_s
 		open_tell(s, p, t, f);
 }
 
+/* What the look has found, as file_identify() does it. */
+static __always_inline void found_identify(struct act_scratch *s, const struct bh_trace_task *t)
+{
+	const struct inode *inode = READ(struct dentry, s->look.found, d_inode);
+	const struct super_block *sb = READ(struct inode, inode, i_sb);
+	unsigned long magic = READ(struct super_block, sb, s_magic);
+
+	s->id.ino = READ(struct inode, inode, i_ino);
+	s->id.dev = READ(struct super_block, sb, s_dev);
+	s->id.mode = READ(struct inode, inode, i_mode);
+	s->id.is_unlinked = 0;
+	if (magic == MAGIC_OVERLAY && s->id.dev == t->home_dev)
+		s->id.origin = ovl_origin(inode);
+	else if (magic == MAGIC_TMPFS || magic == MAGIC_RAMFS)
+		s->id.origin = BH_TRACE_O_TMPFS;
+	else
+		s->id.origin = BH_TRACE_O_VOLUME;
+}
+
+/* `#!/usr/bin/env -S sh -c TEXT`: nobody opens the script again. The kernel has put its name behind
+ * the environment, and the task has not run yet. */
+static __always_inline void exec_line(struct act_scratch *s, const struct task_struct *p,
+				      struct bh_trace_task *t)
+{
+	s->follows = 1;
+	s->is_lost = 0;
+	claim_at(s, 0, p->mm->env_end, AT_FDCWD);
+	if (s->is_lost || !s->look.name[0] || !look_child(&s->look))
+		return;
+	found_identify(s, t);
+	if (script_matters(s, p, t))
+		act_note(s, t);
+}
+
 /* A new image: an interpreter without a script reads one from its standard input. */
 static __always_inline void call_exec(struct act_scratch *s, const struct task_struct *p,
 				      struct bh_trace_task *t)
 {
 	const struct file *f;
 
+	if (t->flags & BH_TRACE_T_LINE) {
+		t->flags &= ~BH_TRACE_T_LINE;
+		exec_line(s, p, t);
+		return;
+	}
 	if (!(t->flags & BH_TRACE_T_STDIN))
 		return;
 	f = act_file(p, 0);
@@ -311,13 +358,14 @@ static __always_inline void map_tell(struct act_scratch *s, const struct task_st
 		s->key.by = 0;
 		s->key.ino = s->id.ino;
 		s->key.dev = s->id.dev;
-		s->key.origin = s->id.origin;
 	} else {
 		__builtin_memset(&s->id, 0, sizeof(s->id));
 		s->flags |= BH_TRACE_F_ANON;
 	}
 	if (f && wrote_has(&s->id, p, t->slot, t->generation))
 		s->flags |= BH_TRACE_F_WROTE;
+	if (f)
+		s->key.origin = s->id.origin;
 	if (f && file_has_name(&s->id))
 		s->flags &= ~BH_TRACE_F_SHARED;
 	s->is_high = origin_is_foreign(s->id.origin) || (s->flags & BH_TRACE_F_WROTE);

@@ -129,6 +129,7 @@ static __always_inline int lsm_exec(struct lsm_scratch *l, const struct task_str
 	if (!pol || !(pol->flags & BH_TRACE_P_KILL))
 		return 0;
 	file_identify(i->file, p, t->home_dev, &s->id);
+	wrote_has(&s->id, p, t->slot, t->generation);
 	act_walk(s, file_path(i->file));
 	if (!origin_is_refused(pol, s->id.origin) && !uid_is_refused(pol, i->uid) &&
 	    (!(pol->flags & BH_TRACE_P_ALLOW) || exec_is_listed(l, p, t, i)))

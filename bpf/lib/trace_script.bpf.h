@@ -11,6 +11,7 @@
 struct script_names {
 	__u32 first, second; /* hashes; 0: none */
 	__u32 is_stdin;	     /* started on no file at all */
+	__u32 has_line;	     /* by a #! line with options, which may be the whole program */
 };
 
 static __always_inline int name_begins(const char *t, const char *prefix, int n)
@@ -197,6 +198,20 @@ static __always_inline int script_arguments(struct exec_scratch *s, const struct
 	return a->n_names;
 }
 
+/* `#!/usr/bin/env -S sh -c TEXT`. A function of its own for the verifier's sake. */
+__noinline int line_has_option(struct exec_scratch *s)
+{
+	char c = 0;
+	long n;
+
+	if (!s)
+		return 0;
+	n = bpf_probe_read_user_str(s->walk.buf, BH_PATH_MAX, (const void *)s->args.at);
+	if (n > 0)
+		bpf_probe_read_user(&c, 1, (const void *)(s->args.at + n));
+	return c == '-';
+}
+
 /* Which names the file has that an interpreter was started on. Light mode sees no file opened and
  * does not ask. */
 static __always_inline void script_of(struct exec_scratch *s, const struct task_struct *p,
@@ -208,6 +223,8 @@ static __always_inline void script_of(struct exec_scratch *s, const struct task_
 	if (likely(!cfg || cfg->mode < BH_TRACE_WATCH))
 		return;
 	if (s->flags & BH_TRACE_F_SCRIPT) {
+		s->args.at = p->mm->arg_start;
+		ret->has_line = line_has_option(s);
 		/* of a script that is a script's interpreter the last one is read */
 		script_arguments(s, p, ret);
 		ret->second = ret->first;

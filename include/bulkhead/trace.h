@@ -268,6 +268,7 @@ struct bh_trace_table {
 #define BH_TRACE_T_AFTER     4u		 /* and so had the image before it */
 #define BH_TRACE_T_ROOT	     8u		 /* one of its user ids is 0: it may become root again */
 #define BH_TRACE_T_STDIN     16u	 /* an interpreter that was started on no file */
+#define BH_TRACE_T_LINE	     32u	 /* a script's interpreter, with options in its #! line */
 #define BH_TRACE_T_SECOND    0xffff0000u /* half the hash of another name that script may have */
 struct bh_trace_task {
 	__u64 exec_id;	      /* of the image; 0: the task executed nothing in the pod */

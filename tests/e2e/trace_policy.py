@@ -86,9 +86,11 @@ def killing(node, box, pod):
           (137, 2), "what the loader is asked for is killed when it is mapped, before it runs")
     status, out = box.sh("python3 -c 'import ctypes; ctypes.CDLL(\"/opt/x/z.so\"); print(\"alive\")'")
     check(status == 137 and "alive" not in out, "a dropped library, too", (status, out))
+    box.sh("python3 -c 'import mmap, os; f = os.open(\"/usr/bin/uptime\", os.O_RDWR); m = mmap.mmap(f, 0); m[-1:] = b\"x\"'")
+    equal(box.sh("/usr/bin/uptime")[0], 137, "what was changed through a mapping, too")
     got = [e for e in events(node, "process", pod) if e["unmapped"]["bulkhead"].get("killed")]
     names = {e["process"]["file"]["path"] for e in got}
-    equal(sorted(names), ["/memfd:h", "/mnt/t", "/opt/x/dropped"], "the log says what was killed")
+    equal(sorted(names), ["/memfd:h", "/mnt/t", "/opt/x/dropped", "/usr/bin/uptime"], "the log says what was killed")
     told = events(node, "kill", pod)
     pids = [e["process"]["pid"] for e in told]
     own = [e["unmapped"]["bulkhead"] for e in told]

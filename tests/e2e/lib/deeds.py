@@ -45,6 +45,8 @@ FLOOD = ("python3 -c 'import itertools, os\nfor i in itertools.count():\n"
          " d = f\"/opt/d{{i // 50}}\"; i % 50 or os.mkdir(d); open(f\"{{d}}/f{{i}}\", \"w\").close()\n"
          " os.rename(f\"{{d}}/f{{i}}\", f\"{{d}}/g{{i}}\"); i == 4000 and open(\"/tmp/full\", \"w\").close()' "
          "& p=$!; until [ -e /tmp/full ]; do :; done; {}; kill $p; wait")
+CHANGED = ("python3 -c 'import mmap, os; f = os.open(\"/usr/bin/id\", os.O_RDWR); "
+           "at = os.pread(f, 1 << 20, 0).index(b\"print only\"); {}'")
 LIBRARY = "/usr/lib/x86_64-linux-gnu/libz.so.1"
 LOADS = "python3 -c 'import ctypes; ctypes.CDLL(\"{}\")'"
 # becomes root again without a set-user-id file, by a capability that it was left
@@ -93,12 +95,19 @@ ROWS = {
          deed("cp /usr/lib/x86_64-linux-gnu/libz.so.1 /var/tmp/z.so; "
               "python3 -c 'import ctypes; ctypes.CDLL(\"/var/tmp/z.so\")'"),
          deed("echo 'import os' > /opt/x.py; python3 /opt/x.py"),
+         # a copy whose time says nothing: written through a mapping, or put back
+         deed(CHANGED.format("m = mmap.mmap(f, 0); m[at:at + 5] = b\"PRINT\"; m.close()") + "; id --help"),
+         deed(CHANGED.format("s = os.fstat(f); os.pwrite(f, b\"PRINT\", at); os.utime(f, ns=(s.st_atime_ns, s.st_mtime_ns))") + "; id --help"),
+         deed(CHANGED.replace("bin/id", "bin/ldd").replace("print only", "Copyright").format("m = mmap.mmap(f, 0); m[at:at + 5] = b\"COPYR\"; m.close()") + "; bash /usr/bin/ldd --version"),
          # by another name, after an option's value, from an open file, from standard input
          deed("echo true > /opt/x; ln -s x /opt/y; sh /opt/y"),
          deed("echo pass > /opt/x; python3 -W ignore /opt/x"),
          deed("echo '1;' > /opt/x; exec 7< /opt/x; perl /proc/self/fd/7"),
          deed("echo true > /opt/x; sh < /opt/x"),
          deed("echo 'BEGIN { }' > /opt/x; awk -f /opt/x"), deed("echo 'BEGIN { }' > /opt/x; awk -f/opt/x"),
+         # with the whole program in its first line
+         deed("printf '#!/usr/bin/env -S sh -c id\\n' > /opt/x; chmod +x /opt/x; /opt/x"),
+         deed("printf '#!/usr/bin/python3 -c1\\n' > /opt/x; chmod +x /opt/x; cd /opt; ln -s x y; ./y"),
          # behind many options, as a module or a directory of one
          deed("echo true > /opt/x; sh -x -e -u -v -a -f -C -b /opt/x"),
          deed("echo true > /opt/x; bash -o pipefail -o errexit -o nounset /opt/x"),
@@ -112,7 +121,7 @@ ROWS = {
          deed("echo '1;' > /opt/x.pm; PERL5OPT='-I/opt -Mx' perl -e 1"),
          deed("echo pass > /opt/x.py; echo 'exit()' | PYTHONSTARTUP=/opt/x.py python3 -i")],
         [deed("echo x > /opt/data; ln -s data /opt/other; python3 -c 'open(\"/opt/other\").read()' /opt/data; "
-              "sh -c cat < /opt/data; perl -ne 1 /opt/data; awk '{ print }' /opt/data; sh -e -u -c 'cat /opt/data'"),
+              "sh -c cat < /opt/data; perl -ne 1 /opt/data; ldd --version; awk '{ print }' /opt/data; sh -e -u -c 'cat /opt/data'"),
          deed("echo x > /opt/data; BASH_ENV=/etc/host.conf bash -c id; BASH_ENV=/opt/nothing bash -c id; PERL5OPT=-Mstrict perl -e 'open(F, \"/opt/data\")'; "
               "NODE_OPTIONS=--max-old-space-size=512 JAVA_TOOL_OPTIONS='-Xmx64m -Dx=/opt/data' bash -c 'cat /opt/data'; ENV=/opt/data sh -c 'cat /opt/data'"),
          deed("chown 12 /usr/bin/date; chmod 700 /usr/bin/uptime; date; uptime; "
