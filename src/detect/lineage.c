@@ -166,6 +166,7 @@ static struct bh_proc *on_exec(struct bh_detect *d, const struct bh_activity *a)
 	p->pod_id = a->subject->pod_id;
 	p->inherited = parent.line & BH_LINE_INHERITED;
 	p->line = p->inherited | own_line(a);
+	p->file = a->process.inode ? bh_made_id(a->process.inode, a->process.dev, "") : 0;
 	p->is_wrapper = is_wrapper(&a->process);
 	p->starter = parent.is_wrapper ? parent.starter : p->parent_exec_id;
 	/* `sh -c 'exec bash || exec sh'`, and somebody types */

@@ -26,6 +26,9 @@ static bool raise_written(struct bh_judge *j, const char *path)
 	if (bh_code_is_unpacked(j) && (!made_ns || bh_pod_is_starting(j->d, j->pod, made_ns))) {
 		j->severity = BH_SEVERITY_MEDIUM;
 		bh_judge_key(j, "unpacked");
+	} else if (bh_code_is_own(j)) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_key(j, "own %s", j->a->process.path);
 	}
 	bh_judge_say(j, "%s was run, which the container itself had written", path);
 	return true;

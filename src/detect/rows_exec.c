@@ -88,6 +88,23 @@ bool bh_code_is_unpacked(struct bh_judge *j)
 	       came_at_start(j, is_script ? p->script : p->path);
 }
 
+bool bh_code_is_own(struct bh_judge *j)
+{
+	const struct bh_activity *a = j->a;
+	const struct bh_proc *parent;
+	uint64_t by;
+
+	if (a->kind != BH_ACT_MAP_EXEC || a->process.provenance != BH_PROV_IMAGE || !j->proc ||
+	    bh_judge_is_tainted(j) || bh_tool_is_generic(bh_act_tool(&a->process)) ||
+	    (j->proc->line & (BH_LINE_INLINE | BH_LINE_ENTERED)))
+		return false;
+	by = bh_made_by(j->pod, a);
+	if (!by || by == a->process.exec_id)
+		return by;
+	parent = by == j->proc->parent_exec_id ? bh_proc_find(j->d, by) : NULL;
+	return parent && parent->file && parent->file == j->proc->file;
+}
+
 static bool raise_code(struct bh_judge *j, const char *path, enum bh_provenance p, const char *verb)
 {
 	char dir[BH_FINDING_KEY];
@@ -99,6 +116,9 @@ static bool raise_code(struct bh_judge *j, const char *path, enum bh_provenance 
 		/* whoever builds an image tries what he installed */
 		j->severity = j->pod->is_built ? BH_SEVERITY_INFO : BH_SEVERITY_MEDIUM;
 		bh_judge_key(j, "unpacked");
+	} else if (bh_code_is_own(j)) {
+		j->severity = BH_SEVERITY_MEDIUM;
+		bh_judge_key(j, "own %s", j->a->process.path);
 	}
 	bh_judge_say(j, "%s was %s, which is not the image's (%s)", path, verb,
 		     bh_provenance_name(p));

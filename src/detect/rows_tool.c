@@ -19,6 +19,18 @@ static bool asks_for(const struct bh_act_process *p, const char *const *verbs)
 	return false;
 }
 
+/* `dpkg -S FILE`, `rpm -q -i NAME`, `apk info -R NAME`: the same letters ask elsewhere. */
+static bool is_question(const struct bh_act_process *p)
+{
+	static const char *const words[] = {"-S", "--search", "-V",	"--verify", "--query", "-L",
+					    "-s", "info",     "search", "list",	    NULL};
+	const char *tool = bh_act_tool(p), *first = bh_act_arg(p, 1);
+
+	if (!first || !strcmp(tool, "pacman"))
+		return false;
+	return !strncmp(first, "-q", 2) || bh_name_in(first, words);
+}
+
 bool bh_act_changes_packages(const struct bh_act_process *p)
 {
 	static const char *const managers[] = {"apt",	 "apt-get", "aptitude", "dpkg", "apk",
@@ -37,7 +49,7 @@ bool bh_act_changes_packages(const struct bh_act_process *p)
 					    "-R",	    "in",	    "rm",
 					    "-ivh",	    "-Uvh",	    NULL};
 
-	return bh_name_in(bh_act_tool(p), managers) && asks_for(p, verbs);
+	return bh_name_in(bh_act_tool(p), managers) && asks_for(p, verbs) && !is_question(p);
 }
 
 bool bh_act_compiles(const struct bh_act_process *p)

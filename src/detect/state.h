@@ -37,6 +37,7 @@ struct bh_proc {
 	uint32_t line;	    /* BH_LINE_* */
 	uint32_t inherited; /* the part of line that was there before it was executed */
 	uint32_t used;	    /* for replacement */
+	uint64_t file;	    /* as bh_made.file; 0: not known */
 	bool is_news;	    /* the workload never executed it while it was learnt */
 	bool was_odd;	    /* its calls came in an order that the workload does not have */
 	bool was_unkept;    /* as was_preloaded, for no history */
@@ -79,6 +80,7 @@ struct bh_made {
 	uint64_t file; /* hash of inode and device, else of the path; 0: free */
 	uint64_t at_ns;
 	uint64_t made_ns; /* as at_ns, without executions; 0: not seen */
+	uint64_t by;	  /* exec id of who wrote it last; 0: not seen */
 	uint32_t stage;
 };
 /* One end of a pipeline, and who started it. */
@@ -193,8 +195,13 @@ uint32_t bh_made_stage(struct bh_pod_state *pod, const struct bh_activity *a, ui
 /* When the file that a runs from path was last written or made executable, as far as that is
  * remembered; 0: it is not. */
 uint64_t bh_made_last(struct bh_pod_state *pod, const struct bh_activity *a, const char *path);
+/* Exec id of who wrote the file that a maps; 0: that is not remembered. */
+uint64_t bh_made_by(struct bh_pod_state *pod, const struct bh_activity *a);
 /* Notes a directory of programs or libraries that fills while the pod starts. */
 void bh_code_note(struct bh_judge *j);
+/* true when a service of the image maps what it, or the same program that started it, has just
+ * written: the runtimes of languages bring native code along so. */
+bool bh_code_is_own(struct bh_judge *j);
 /* true when the code that was executed is what the container unpacked while it started: not the
  * image's, but no intruder's either. */
 bool bh_code_is_unpacked(struct bh_judge *j);

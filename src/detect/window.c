@@ -44,8 +44,10 @@ static struct bh_made *made_find(struct bh_pod_state *pod, uint64_t file)
 	return NULL;
 }
 
-static void made_add(struct bh_pod_state *pod, uint64_t file, uint32_t stage, uint64_t now_ns)
+static void made_add(struct bh_pod_state *pod, uint64_t file, uint32_t stage,
+		     const struct bh_activity *a)
 {
+	uint64_t now_ns = a->ts_ns;
 	struct bh_made *m = made_find(pod, file);
 
 	if (!m) {
@@ -53,6 +55,8 @@ static void made_add(struct bh_pod_state *pod, uint64_t file, uint32_t stage, ui
 		*m = (struct bh_made){.file = file};
 	}
 	m->at_ns = now_ns;
+	if (stage & BH_MADE_WRITTEN)
+		m->by = a->process.exec_id;
 	if (stage != BH_MADE_EXECUTED)
 		m->made_ns = now_ns;
 	m->stage |= stage;
@@ -105,7 +109,7 @@ void bh_made_note(struct bh_pod_state *pod, const struct bh_activity *a)
 	ids_of(a, ids);
 	for (i = 0; i < 2 && stage; i++) {
 		if (ids[i])
-			made_add(pod, ids[i], stage, a->ts_ns);
+			made_add(pod, ids[i], stage, a);
 	}
 }
 
@@ -149,6 +153,15 @@ uint64_t bh_made_last(struct bh_pod_state *pod, const struct bh_activity *a, con
 			last = m->made_ns;
 	}
 	return last;
+}
+
+uint64_t bh_made_by(struct bh_pod_state *pod, const struct bh_activity *a)
+{
+	uint64_t id = a->u.map.inode ? bh_made_id(a->u.map.inode, a->u.map.dev, "")
+				     : bh_made_id(0, 0, a->u.map.path);
+	const struct bh_made *m = made_find(pod, id);
+
+	return m ? m->by : 0;
 }
 
 bool bh_unpacked_has(struct bh_pod_state *pod, uint64_t dir, bool is_new)

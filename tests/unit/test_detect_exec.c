@@ -350,13 +350,60 @@ static void test_package_manager(void **state)
 	rig_exec(&r, "/usr/bin/rpm -qa");
 	rig_exec(&r, "/sbin/apk info");
 	rig_exec(&r, "/usr/bin/apt-cache policy x");
+	rig_exec(&r, "/usr/bin/dpkg -S /bin/ls");
+	rig_exec(&r, "/usr/bin/rpm -q -i bash");
+	rig_exec(&r, "/sbin/apk info -R bash");
 	rig_expect_silent(&r);
+	rig_exec(&r, "/usr/bin/pacman -S nmap");
+	rig_expect(&r, "package-manager", BH_SEVERITY_MEDIUM);
+	rig_done(&r);
+	rig_init(&r, 600);
 	rig_exec(&r, "/usr/bin/apt-get -y install nmap");
 	rig_expect(&r, "package-manager", BH_SEVERITY_MEDIUM);
 	rig_exec(&r, "/sbin/apk add nmap");
 	assert_int_equal(rig_found(&r, "package-manager")->count, 2);
 	assert_false(rig_found(&r, "package-manager")->is_raised);
 	rig_done(&r);
+}
+
+/* Maps a file as `by`; what has written it, if anything, is `writer`. */
+static void map_written(uint64_t by, uint64_t writer, const char *text, enum bh_severity want)
+{
+	struct bh_activity a;
+	struct rig r;
+
+	rig_init(&r, 600);
+	a = rig_act(&r, BH_ACT_EXEC, "/usr/bin/python3.11");
+	a.process.exec_id = by;
+	a.process.parent_exec_id = 40;
+	a.process.inode = 9;
+	rig_args(&r, &a, text);
+	rig_feed(&r, &a);
+	a = rig_act(&r, BH_ACT_FILE, "/usr/bin/python3.11");
+	a.process.exec_id = writer;
+	a.u.file.op = BH_FILE_CREATE;
+	a.u.file.path = "/tmp/x.so";
+	a.u.file.target = "";
+	a.u.file.inode = 77;
+	rig_feed(&r, &a);
+	a = rig_act(&r, BH_ACT_MAP_EXEC, "/usr/bin/python3.11");
+	a.process.exec_id = by;
+	a.u.map.path = "/tmp/x.so";
+	a.u.map.inode = 77;
+	a.u.map.provenance = BH_PROV_NEW;
+	rig_feed(&r, &a);
+	rig_expect(&r, "foreign-code", want);
+	rig_done(&r);
+}
+
+static void test_own_code(void **state)
+{
+	(void)state;
+	map_written(50, 50, "python3 app.py", BH_SEVERITY_MEDIUM);
+	map_written(50, 50, "python3 -c x", BH_SEVERITY_HIGH);
+	map_written(50, 51, "python3 app.py", BH_SEVERITY_HIGH);
+	/* by what started it, which is not known to be the same program */
+	map_written(50, 40, "python3 app.py", BH_SEVERITY_HIGH);
 }
 
 static int add_times(const struct bh_found *f, void *arg)
@@ -512,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_entered_below),
 		cmocka_unit_test(test_masquerade),
 		cmocka_unit_test(test_package_manager),
+		cmocka_unit_test(test_own_code),
 		cmocka_unit_test(test_preload_env),
 		cmocka_unit_test(test_tools),
 		cmocka_unit_test(test_times_of_a_finding),
