@@ -428,11 +428,15 @@ static __always_inline void call_judge(struct act_scratch *s, struct task_struct
 	}
 }
 
+#define EFAULT 14
+
 /* Of its class alone: nearly all calls that pods make are of none. */
 static __always_inline int call_is_told(__u8 class, long ret)
 {
+	/* who has the right to another's memory has only missed the address */
 	if (ret < 0 && ret > -4096)
-		return class == BH_CALL_MODULE || class == BH_CALL_BPF;
+		return class == BH_CALL_MODULE || class == BH_CALL_BPF ||
+		       (ret == -EFAULT && (class == BH_CALL_VMREAD || class == BH_CALL_VMWRITE));
 	return class != 0;
 }
 

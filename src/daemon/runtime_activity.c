@@ -78,6 +78,9 @@ static void set_process(const struct bh_trace_event *ev, struct bh_act_process *
 		p->flags |= BH_PROC_STOPPED;
 	if (ev->kind != BH_TRACE_EXEC)
 		return;
+	/* a name that is too long for a path */
+	if (!*p->path)
+		p->path = ev->comm;
 	p->cwd = ev->cwd;
 	p->script = ev->script;
 	p->args = ev->args;
@@ -163,7 +166,7 @@ static void set_file(const struct bh_trace_event *ev, struct bh_activity *a)
 static void set_script(const struct bh_trace_event *ev, struct bh_activity *a)
 {
 	a->kind = BH_ACT_EXEC;
-	a->process.script = ev->path;
+	a->process.script = *ev->path ? ev->path : "?"; /* its name is too long for a path */
 	a->process.script_provenance = provenance_of(ev->origin);
 	a->process.flags |= process_flags(ev->flags & BH_TRACE_F_WROTE);
 }

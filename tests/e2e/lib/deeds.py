@@ -325,7 +325,10 @@ ROWS = {
                              "c.syscall(438, c.syscall(434, '$p', 0), 1, 0)'")),
          deed(SIBLING.format("python3 -c 'import ctypes; b = ctypes.create_string_buffer(8); "
                              "v = (ctypes.c_size_t * 2)(ctypes.addressof(b), 8); "
-                             "ctypes.CDLL(None).process_vm_readv('$p', v, 0, v, 0, 0)'"))],
+                             "ctypes.CDLL(None).process_vm_readv('$p', v, 0, v, 0, 0)'")),
+         deed(SIBLING.format("python3 -c 'import ctypes; b = ctypes.create_string_buffer(8); "
+                             "v = (ctypes.c_size_t * 2)(ctypes.addressof(b), 8); "
+                             "ctypes.CDLL(None).process_vm_writev('$p', v, 1, (ctypes.c_size_t * 2)(8, 8), 1, 0)'"))],
         [deed(READS_ITSELF)]),
     "kernel-module": (
         # loading is refused here, by the kernel or for what is no module: the attempt counts
