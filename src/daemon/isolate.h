@@ -73,5 +73,5 @@ int bh_isolation_recover(struct bh_isolation *q, const char *ns, const char *nam
 /* Slot flags an endpoint of this pod must start with, and its allow-list put in place. */
 int bh_isolation_prepare(struct bh_isolation *q, struct bh_endpoint *ep, uint32_t *ret_flags,
 			 struct bh_err *err);
-/* "CIDR[:PORT/PROTO]". */
+/* "CIDR[:PORT/PROTO]", also an address alone; IPv6 may stand in brackets. */
 int bh_qallow_parse(const char *text, struct bh_qallow_entry *ret, struct bh_err *err);

@@ -279,12 +279,21 @@ static struct bh_qallow_key qallow_key(uint32_t slot, const struct bh_cidr *c)
 	return key;
 }
 
-/* Entries of one prefix become one value; "everything" among them wins. */
+static bool has_port(const struct bh_qallow *q, const struct bh_qallow_entry *e)
+{
+	for (uint32_t i = 0; i < q->n; i++)
+		if (q->port[i].port == htons(e->port) && q->port[i].proto == e->proto)
+			return true;
+	return false;
+}
+
+/* The longest prefix decides in the kernel, so it has what shorter ones say as well; "everything"
+ * among them wins. */
 static int gather(const struct bh_qallow_entry *v, size_t n, size_t first, struct bh_qallow *ret)
 {
 	*ret = (struct bh_qallow){0};
-	for (size_t i = first; i < n; i++) {
-		if (bh_cidr_cmp(&v[i].cidr, &v[first].cidr) != 0)
+	for (size_t i = 0; i < n; i++) {
+		if (!bh_cidr_covers(&v[i].cidr, &v[first].cidr) || has_port(ret, &v[i]))
 			continue;
 		if (v[i].port == 0 && v[i].proto == 0) {
 			*ret = (struct bh_qallow){0};
@@ -296,6 +305,34 @@ static int gather(const struct bh_qallow_entry *v, size_t n, size_t first, struc
 		ret->port[ret->n++].proto = v[i].proto;
 	}
 	return 0;
+}
+
+/* As bits are compared, where IPv4 lies within IPv6. */
+static bool has_all4(const struct bh_cidr *c)
+{
+	static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff};
+	unsigned whole = c->len / 8, rest = c->len % 8;
+
+	return !bh_ip_is4(&c->ip) && c->len < 96 && memcmp(c->ip.b, mapped, whole) == 0 &&
+	       (!rest || c->ip.b[whole] >> (8 - rest) == mapped[whole] >> (8 - rest));
+}
+
+/* Takes IPv4 out of IPv6 prefixes that have all of it, where no entry is about all of IPv4. */
+static int put_gap(struct bh_datapath *dp, uint32_t slot, const struct bh_qallow_entry *v, size_t n,
+		   struct bh_err *err)
+{
+	const struct bh_cidr all4 = {.ip = bh_ip_from4(0), .len = 96};
+	struct bh_qallow_key key = qallow_key(slot, &all4);
+	/* a protocol without ports has none of this number */
+	struct bh_qallow nothing = {.n = 1, .port = {{.port = htons(1), .proto = 255}}};
+	bool is_covered = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (bh_cidr_cmp(&v[i].cidr, &all4) == 0)
+			return 0;
+		is_covered |= has_all4(&v[i].cidr);
+	}
+	return is_covered ? put(dp, BH_M_QALLOW, &key, &nothing, err) : 0;
 }
 
 static bool is_repeated(const struct bh_qallow_entry *v, size_t i)
@@ -328,7 +365,7 @@ int bh_datapath_set_qallow(struct bh_datapath *dp, uint32_t slot, const struct b
 				       BH_QALLOW_PORTS);
 		r = put(dp, BH_M_QALLOW, &key, &value, err);
 	}
-	return r;
+	return r ? r : put_gap(dp, slot, v, n, err);
 }
 
 int bh_datapath_quarantine_cgroup(struct bh_datapath *dp, uint64_t cgroup_id, bool on,

@@ -137,6 +137,21 @@ def allowed_for_forensics(node, pod, other, third):
     all_open(pod, other, "released after --allow")
 
 
+def prefixes(node, pod, other, third):
+    """IPv6 prefixes are not about IPv4, the other way round neither; a short one goes on below a long one."""
+    def tcp(peer, addr):
+        return is_allowed(peer.agent.probe("tcp", addr, 80, timeout=1.5 if addr in wanted else 0.3))
+
+    for allow, wanted in ((["::/0"], [pod.ip6]), (["::/0:80/TCP", "::/80:53/UDP"], [pod.ip6]), (["0.0.0.0/0"], [pod.ip4]),
+                          (["::/0", "0.0.0.0/0"], [pod.ip4, pod.ip6]), (["::/0:53/UDP", "0.0.0.0/0:80/TCP"], [pod.ip4]),
+                          ([other.ip4 + "/16:80/TCP", other.ip4 + ":22/TCP"], [pod.ip4]),
+                          ([other.ip4 + ":22/TCP", f"[{other.ip6}]:80/TCP", f"{other.ip6}/120:22/TCP"], [pod.ip6])):
+        cut(node, pod, *[x for a in allow for x in ("--allow", a)])
+        got = [addr for addr in (pod.ip4, pod.ip6) if tcp(other, addr)]
+        equal(got, wanted, f"--allow {' '.join(allow)}: and nothing else")
+    release(node, pod)
+
+
 def time_to_live(node, pod, other):
     r = cut(node, pod, "--ttl", "2s")
     check(r["expires"] and r["expires"].endswith("Z"), "--ttl: the receipt says until when", r)
@@ -230,6 +245,7 @@ def main():
         pod = recreated(node, pod, other, home)
     with part("exceptions for forensics"):
         allowed_for_forensics(node, pod, other, third)
+        prefixes(node, pod, other, third)
     with part("time to live"):
         time_to_live(node, pod, other)
     with part("frozen"):
