@@ -120,8 +120,9 @@ def killed(scene):
     scene.make_events(1)
     scene.wait_all("before the kill")
     requests = len(scene.lines("got.jsonl"))
-    end = time.monotonic() + 4
-    while time.monotonic() < end:
+    start = time.monotonic()
+    while time.monotonic() < start + 4 or (  # a busy machine takes longer
+            len(scene.lines("got.jsonl")) < requests + 10 and time.monotonic() < start + LONG_S):
         scene.make_events(1)
     scene.node.kill()
     flow = scene.lines("got.jsonl")[requests:]
