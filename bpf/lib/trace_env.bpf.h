@@ -185,17 +185,6 @@ __noinline int env_begin(struct exec_scratch *s)
 	return s->env.from;
 }
 
-/* The files that the variable in s->walk.buf names. What has words for options has files among them
- * where there is a slash. */
-__noinline int env_script(struct exec_scratch *s)
-{
-	if (s && s->env.kind && env_begin(s))
-		bpf_loop(PATH_HALF, env_next, &s, 0);
-	return 0;
-}
-
-#define ENV_STRINGS 192
-
 /* LD_PRELOAD or LD_AUDIT. A search path is in every second image. And HISTFILE, where that is
  * nothing. A function of its own for the verifier's sake. */
 __noinline int env_flags(struct exec_scratch *s)
@@ -217,29 +206,134 @@ __noinline int env_flags(struct exec_scratch *s)
 	return 0;
 }
 
-/* Looks through the first strings of the environment. Not in light mode: it takes as long as all
- * the rest. Before the path of the working directory, whose room it uses. */
+/* ---- finding the variables ----
+ *
+ * A pod has dozens of them, and one call for each took longer than all the rest of the exec. So
+ * they are read in chunks, and only a word with a NUL in it is looked at by letters. */
+
+#define ENV_AHEAD  8	  /* bytes of a chunk that are there for names that begin before them */
+#define ENV_CHUNKS 16384u /* more than the kernel lets an environment have */
+#define ENV_ONES   0x0101010101010101ull
+#define ENV_HIGHS  0x8080808080808080ull
+
+static __always_inline __u32 env_letters(const char *t)
+{
+	return (__u8)t[0] | (__u32)(__u8)t[1] << 8 | (__u32)(__u8)t[2] << 16;
+}
+
+/* How those begin that matter to who is started; ~0: there is none. */
+static __always_inline __u32 env_first(__u32 kind)
+{
+	switch (kind) {
+	case ENV_SHELL:
+		return env_letters("BASH_ENV");
+	case ENV_PYTHON:
+		return env_letters("PYTHONSTARTUP");
+	case ENV_LUA:
+		return env_letters("LUA_INIT");
+	case ENV_NODE:
+		return env_letters("NODE_OPTIONS");
+	case ENV_RUBY:
+		return env_letters("RUBYOPT");
+	case ENV_PERL:
+		return env_letters("PERL5OPT");
+	case ENV_JAVA:
+		return env_letters("JAVA_TOOL_OPTIONS");
+	}
+	return ~0u;
+}
+
+/* Whether it matters which variable begins there in the chunk. */
+static __always_inline int env_may_matter(const struct exec_scratch *s, __u32 from)
+{
+	__u32 letters = env_letters((const char *)s->rest.chunk + from);
+
+	return unlikely(letters == env_letters("LD_") || letters == env_letters("HIS") ||
+			letters == s->env.begins[0] || letters == s->env.begins[1]);
+}
+
+/* One that may. */
+__noinline int env_variable(struct exec_scratch *s, __u32 from)
+{
+	if (!s ||
+	    bpf_probe_read_user_str(s->walk.buf, PATH_HALF, (const void *)(s->rest.at + from)) <= 0)
+		return 0;
+	s->flags |= env_flags(s);
+	if (s->env.kind && env_begin(s))
+		bpf_loop(PATH_HALF, env_next, &s, 0);
+	return 0;
+}
+
+/* Those behind a NUL of the word. */
+__noinline int env_word(struct exec_scratch *s, __u32 word)
+{
+	__u32 i, at;
+
+	if (!s || word >= (REST_CHUNK - ENV_AHEAD) / 8)
+		return 0;
+	for (i = 0; i < 8; i++) {
+		at = word * 8 + i;
+		if (!((const char *)s->rest.chunk)[at] && env_may_matter(s, at + 1) &&
+		    at + 1 < s->rest.n)
+			env_variable(s, at + 1);
+	}
+	return 0;
+}
+
+/* A function of its own for the verifier's sake. */
+__noinline int env_words(struct exec_scratch *s)
+{
+	__u32 word;
+	__u64 v;
+
+	if (!s)
+		return 0;
+	for (word = 0; word < (REST_CHUNK - ENV_AHEAD) / 8; word++) {
+		if (word * 8 >= s->rest.n)
+			break;
+		v = s->rest.chunk[word];
+		if ((v - ENV_ONES) & ~v & ENV_HIGHS)
+			env_word(s, word);
+	}
+	return 0;
+}
+
+/* bpf_loop calls it: the next chunk; 1: it was the last one. */
+static long env_chunk(__u32 i, struct exec_scratch **at)
+{
+	struct exec_scratch *s = *at;
+	__u64 left = s->rest.end - s->rest.at;
+	__u32 n = left < REST_CHUNK ? left : REST_CHUNK;
+
+	s->rest.n = n;
+	if (bpf_probe_read_user(s->rest.chunk, n, (const void *)s->rest.at))
+		return 1;
+	if (!i && env_may_matter(s, 0))
+		env_variable(s, 0);
+	env_words(s);
+	s->rest.at += REST_CHUNK - ENV_AHEAD;
+	return s->rest.at >= s->rest.end;
+}
+
+/* Looks through the environment. Not in light mode. Before the path of the working directory, whose
+ * room it uses. */
 static __always_inline void record_env(struct exec_scratch *s, const struct exec_of *of)
 {
 	const struct bh_trace_config *cfg = trace_config_get();
-	__u64 at = of->p->mm->env_start, end = of->p->mm->env_end;
-	int i;
 
 	if (likely(!cfg || cfg->mode < BH_TRACE_WATCH))
+		return;
+	s->rest.at = of->p->mm->env_start;
+	s->rest.end = of->p->mm->env_end;
+	if (s->rest.at >= s->rest.end)
 		return;
 	__builtin_memset(&s->script, 0, sizeof(s->script));
 	bpf_probe_read_kernel_str(s->script.text, sizeof(s->script.text),
 				  of->bprm->file->f_path.dentry->d_name.name);
 	s->env.kind = env_reader(s);
-	for (i = 0; i < ENV_STRINGS && at < end; i++) {
-		long n = bpf_probe_read_user_str(s->walk.buf, PATH_HALF, (const void *)at);
-
-		if (n <= 0)
-			return;
-		s->flags |= env_flags(s);
-		env_script(s);
-		at += n;
-	}
+	s->env.begins[0] = env_first(s->env.kind);
+	s->env.begins[1] = s->env.kind == ENV_SHELL ? env_letters("ENV") : ~0u;
+	bpf_loop(ENV_CHUNKS, env_chunk, &s, 0);
 }
 
 static __always_inline int record_send(struct exec_scratch *s, const struct exec_of *of,

@@ -50,6 +50,7 @@ struct env_at {
 	__u32 value;	   /* where its value begins */
 	__u32 is_file;	   /* it may be one's */
 	__u32 len, end;	   /* of the name; letters behind it */
+	__u32 begins[2];   /* first three letters of variables that matter to who is started */
 };
 
 struct exec_scratch {

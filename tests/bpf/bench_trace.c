@@ -252,6 +252,7 @@ struct kind {
 	bool is_new; /* each time under a name that the set does not have */
 	bool is_outside;
 	bool is_foreign; /* the process goes into no pod at all */
+	bool is_watched; /* in watch mode */
 	const char *target;
 	size_t args; /* bytes */
 };
@@ -264,9 +265,26 @@ static const struct kind kinds[] = {
 	{"new with 4 KiB of arguments", .is_new = true, .target = "/bin/true", .args = 3990},
 	{"new and an alarm", .is_new = true, .target = DIR "/dropped", .args = 20},
 	{"of no pod", .is_outside = true, .is_foreign = true, .target = "/bin/true", .args = 20},
+	{"known, in watch mode", .is_watched = true, .target = "/bin/true", .args = 20},
+	{"new and announced, in watch mode", .is_watched = true, .is_new = true,
+	 .target = "/bin/true", .args = 20},
 };
 
 #define BATCH 50
+#define VARS  24 /* a kilobyte of environment */
+
+static char **batch_env(void)
+{
+	static char text[VARS][64];
+	static char *env[VARS + 1];
+
+	for (size_t i = 0; i < VARS; i++) {
+		snprintf(text[i], sizeof(text[i]),
+			 "SERVICE_%02zu_PORT_ADDRESS=tcp://10.96.0.%zu:8080", i, 10 + i);
+		env[i] = text[i];
+	}
+	return env;
+}
 
 /* As a runtime does it: this machine's programs are the image, DIR is a volume. */
 static bool enter_image(void)
@@ -288,7 +306,7 @@ static void batch_path(char out[64], const struct kind *k, uint32_t tenant, int 
 static void run_one(const int enter[2], const struct kind *k, uint32_t tenant, int i)
 {
 	static char arg[4096];
-	char path[64];
+	char path[64], **env = batch_env();
 	pid_t pid;
 
 	batch_path(path, k, tenant, i);
@@ -298,7 +316,7 @@ static void run_one(const int enter[2], const struct kind *k, uint32_t tenant, i
 	if (pid == 0) {
 		if (enter && (setns(enter[0], CLONE_NEWNET) || setns(enter[1], CLONE_NEWNS)))
 			_exit(1);
-		execl(path, path, "child", arg, NULL);
+		execle(path, path, "child", arg, NULL, env);
 		_exit(1);
 	}
 	waitpid(pid, NULL, 0);
@@ -447,9 +465,12 @@ static void measure_hooks(struct dp_env *e, struct bh_trace *t, int rounds)
 	assert_true(stats >= 0);
 	dp_sh("cp /bin/true " DIR "/dropped");
 	dp_sh("mkdir " DIR "/root " DIR "/upper " DIR "/work");
-	bh_assert_ok(&err, bh_trace_set_mode(t, BH_TRACE_LIGHT, &err));
 	for (int i = 0; i < rounds; i++) {
 		for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++) {
+			bh_assert_ok(&err, bh_trace_set_mode(t,
+							     kinds[k].is_watched ? BH_TRACE_WATCH
+										 : BH_TRACE_LIGHT,
+							     &err));
 			exec_batch(e, t, &kinds[k], mean);
 			for (size_t h = 0; h < HOOKS; h++)
 				v[k][h][i] = mean[h];
@@ -458,7 +479,7 @@ static void measure_hooks(struct dp_env *e, struct bh_trace *t, int rounds)
 	close(stats);
 	for (size_t h = 0; h < HOOKS; h++) {
 		for (size_t k = 0; k < BH_ARRAY_SIZE(kinds); k++) {
-			if (h > 0 && kinds[k].is_new)
+			if (h > 0 && (kinds[k].is_new || kinds[k].is_watched))
 				continue; /* all the same to them */
 			snprintf(what, sizeof(what), "%s hook, %s", hooks[h], kinds[k].name);
 			show(what, "ns", v[k][h], rounds);

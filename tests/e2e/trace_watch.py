@@ -146,6 +146,17 @@ def environment(node, box, pod):
            "A=1 LD_PRELOAD=/tmp/x.so /tmp/with >/dev/null 2>&1; A=1 /tmp/without >/dev/null")
     check(ours(started(node, pod, "/tmp/with")).get("preload"), "LD_PRELOAD is told")
     check(not ours(started(node, pod, "/tmp/without")).get("preload"), "and its absence is not")
+    # the program reads an environment in chunks of 504 bytes, by words of 8
+    box.sh("mkdir /tmp/at; for n in $(seq 488 520); do cp /usr/bin/true /tmp/at/$n; "
+           "env -i A=$(head -c $n /dev/zero | tr '\\0' x) LD_PRELOAD=/tmp/x.so /tmp/at/$n; "
+           "done 2>/dev/null")
+    missed = [n for n in range(488, 521)
+              if not ours(started(node, pod, f"/tmp/at/{n}")).get("preload")]
+    equal(missed, [], "wherever it stands")
+    box.sh("cp /usr/bin/true /tmp/many-variables; "
+           "env $(seq -f 'A%g=1' 400) LD_PRELOAD=/tmp/x.so /tmp/many-variables 2>/dev/null")
+    check(ours(started(node, pod, "/tmp/many-variables")).get("preload"),
+          "behind 400 others")
 
 
 def file_of(node, pod, path, activity):
