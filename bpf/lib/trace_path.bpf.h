@@ -142,7 +142,9 @@ static __always_inline __u32 walk_from(struct walk *w, __u64 dentry, __u64 mnt)
 	return walk_end(w);
 }
 
-static __always_inline __u32 walk_path(struct walk *w, const struct path *path)
+/* A function of its own: after an exec the caches are cold, and the working directory comes next.
+ */
+static __noinline __attribute__((unused)) __u32 walk_path(struct walk *w, const struct path *path)
 {
 	return walk_from(w, (__u64)READ(struct path, path, dentry),
 			 (__u64)READ(struct path, path, mnt));
