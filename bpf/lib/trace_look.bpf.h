@@ -40,9 +40,12 @@ __noinline int look_skip(struct look *l)
 		return 0;
 	pos = l->pos;
 	for (i = 0; i < LOOK_SKIP; i++) {
-		char c = l->text[pos & (LOOK_TEXT - 1)];
+		__u32 c = (__u8)l->text[pos & (LOOK_TEXT - 1)];
+		__u32 next = (__u8)l->text[(pos + 1) & (LOOK_TEXT - 1)];
 
-		if (c != '/' && (c != '.' || l->text[(pos + 1) & (LOOK_TEXT - 1)] != '/'))
+		/* neither a slash nor a dot before one; as one branch, for the verifier follows
+		 * each of them 512 times */
+		if ((c ^ '/') * ((c ^ '.') | (next ^ '/')))
 			break;
 		pos++;
 	}

@@ -45,7 +45,7 @@ static void instructions_stay_below_their_ceilings(void **state)
 		{trace_bpf__elf_bytes, "bh_trace_exec", 110000},
 		{trace_bpf__elf_bytes, "bh_trace_adopt", 12000},
 		{trace_bpf__elf_bytes, "bh_trace_adopt_maps", 12000},
-		{watch_bpf__elf_bytes, "bh_watch_exit", 150000},
+		{watch_bpf__elf_bytes, "bh_watch_exit", 140000},
 		{uring_bpf__elf_bytes, "bh_uring_submit", 100000},
 	};
 
