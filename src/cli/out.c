@@ -74,20 +74,25 @@ size_t bh_out_columns(const char *text)
 	return n;
 }
 
+/* The caller's; NULL: no memory. */
+static char *BH_PRINTF(1, 0) safe_format(const char *fmt, va_list ap)
+{
+	BH_CLEANUP(bh_freep) char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) >= 0)
+		return bh_out_safe(text);
+	text = NULL;
+	return NULL;
+}
+
 void bh_out_line(const struct bh_out *o, enum bh_paint p, const char *fmt, ...)
 {
 	BH_CLEANUP(bh_freep) char *safe = NULL;
-	char *text = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	safe = safe_format(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
-	safe = bh_out_safe(text);
-	free(text);
 	if (safe)
 		fprintf(o->f, "%s%s%s\n", bh_out_on(o, p), safe, bh_out_off(o, p));
 }
@@ -139,19 +144,13 @@ void bh_out_wrap(const struct bh_out *o, unsigned indent, const char *text)
 void bh_out_hang(const struct bh_out *o, enum bh_paint p, unsigned indent, const char *fmt, ...)
 {
 	BH_CLEANUP(bh_freep) char *safe = NULL;
-	char *text = NULL;
 	unsigned blanks = 0;
 	const char *s;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	safe = safe_format(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
-	safe = bh_out_safe(text);
-	free(text);
 	for (s = safe; s && *s; blanks = indent) {
 		size_t len = line_len(s, o->width - blanks);
 
